@@ -1,0 +1,1 @@
+"""Provenance: a data-provenance ledger for AI datasets."""
