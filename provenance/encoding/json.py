@@ -1,0 +1,123 @@
+"""Canonical JSON (RFC 8785) out, strict JSON in.
+
+Invariants: `canonical_json(parse_json(x))` is one byte string for one value; what `parse_json` accepts can always be
+encoded again: UTF-8 only, no duplicate names, no NaN or infinity, no integer beyond 2**53 - 1, no lone surrogate,
+bounded size and depth.
+
+Example: {"b": 1.0, "a": "é"} is encoded as b'{"a":"\\xc3\\xa9","b":1}'.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, TypeAlias
+
+import rfc8785
+
+from provenance.errors import LimitError, MalformedError
+from provenance.limits import MAX_JSON_DEPTH, MAX_SAFE_INTEGER, check_size
+
+JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
+
+
+def canonical_json(value: Any) -> bytes:
+    """The RFC 8785 encoding of a JSON value. `MalformedError` if it has none."""
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
+        raise MalformedError("value has no canonical JSON", expected="RFC 8785", got=error) from error
+
+
+def parse_json(data: bytes, *, what: str, max_bytes: int, max_depth: int = MAX_JSON_DEPTH) -> JsonValue:
+    """The value of one strict JSON text. `MalformedError` says what is wrong and where; `LimitError` if too large."""
+    check_size(what, len(data), max_bytes)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"{what} is not UTF-8", expected="UTF-8", where=f"byte {error.start}") from error
+    try:
+        value: JsonValue = json.loads(
+            text,
+            object_pairs_hook=_unique_names,
+            parse_int=_safe_integer,
+            parse_float=_finite_float,
+            parse_constant=_no_constant,
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MalformedError(f"{what} is not JSON", got=error.msg, where=where) from error
+    except RecursionError as error:
+        raise LimitError(f"{what} is nested too deeply", expected=f"at most {max_depth} levels") from error
+    except _Refused as error:
+        raise MalformedError(f"{what} is not strict JSON", expected=error.expected, got=error.got) from None
+    _check_depth(value, what, max_depth)
+    if _SURROGATE_ESCAPE.search(data):
+        _check_surrogates(value, what)
+    return value
+
+
+class _Refused(Exception):
+    def __init__(self, expected: str, got: str) -> None:
+        super().__init__(expected)
+        self.expected, self.got = expected, got
+
+
+def _unique_names(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _Refused("every name once in an object", f"the name {name!r} twice")
+            seen.add(name)
+    return found
+
+
+def _safe_integer(digits: str) -> int:
+    if len(digits) > 17 or abs(int(digits)) > MAX_SAFE_INTEGER:
+        raise _Refused(f"integers between -{MAX_SAFE_INTEGER} and {MAX_SAFE_INTEGER}", digits)
+    return int(digits)
+
+
+def _finite_float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise _Refused("finite numbers", digits)
+    return value
+
+
+def _no_constant(name: str) -> JsonValue:
+    raise _Refused("finite numbers", name)
+
+
+def _check_depth(value: JsonValue, what: str, max_depth: int) -> None:
+    level: list[JsonValue] = [value]
+    for _ in range(max_depth + 1):
+        level = [child for node in level for child in _children(node) if isinstance(child, dict | list)]
+        if not level:
+            return
+    raise LimitError(f"{what} is nested too deeply", expected=f"at most {max_depth} levels")
+
+
+def _children(node: JsonValue) -> list[JsonValue]:
+    if isinstance(node, dict):
+        return list(node.values())
+    return node if isinstance(node, list) else []
+
+
+def _check_surrogates(value: JsonValue, what: str) -> None:
+    stack: list[JsonValue] = [value]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            stack.extend(node.keys())
+        stack.extend(_children(node))
+        if isinstance(node, str):
+            try:
+                node.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise MalformedError(f"{what} holds a lone surrogate", expected="Unicode scalar values") from error

@@ -1,0 +1,37 @@
+"""RFC 9162 section 2.1.1 hashing.
+
+Invariants: every hash is 32 bytes; a leaf and a node can never have the same preimage (0x00 and 0x01 prefixes).
+
+Bytes: leaf = SHA-256(0x00 || data); node = SHA-256(0x01 || left || right); empty tree = SHA-256("").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Final
+
+HASH_BYTES: Final = 32
+EMPTY_ROOT: Final = sha256(b"").digest()
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """The hash of one leaf, 32 bytes."""
+    return sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of an inner node, 32 bytes."""
+    return sha256(b"\x01" + left + right).digest()
+
+
+def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
+    """The root over leaf hashes in order; `EMPTY_ROOT` for none. O(n) time and memory."""
+    level = list(leaf_hashes)
+    if not level:
+        return EMPTY_ROOT
+    while len(level) > 1:
+        odd = level[-1:] if len(level) % 2 else []
+        pairs = iter(level)
+        level = [sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=False)] + odd
+    return level[0]
