@@ -19,7 +19,7 @@ import rfc8785
 from provenance.errors import LimitError, MalformedError
 from provenance.limits import MAX_JSON_DEPTH, MAX_SAFE_INTEGER, check_size
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 
@@ -52,7 +52,7 @@ def parse_json(data: bytes, *, what: str, max_bytes: int, max_depth: int = MAX_J
         raise MalformedError(f"{what} is not JSON", got=error.msg, where=where) from error
     except RecursionError as error:
         raise LimitError(f"{what} is nested too deeply", expected=f"at most {max_depth} levels") from error
-    except _Refused as error:
+    except _RefusedError as error:
         raise MalformedError(f"{what} is not strict JSON", expected=error.expected, got=error.got) from None
     _check_depth(value, what, max_depth)
     if _SURROGATE_ESCAPE.search(data):
@@ -60,7 +60,7 @@ def parse_json(data: bytes, *, what: str, max_bytes: int, max_depth: int = MAX_J
     return value
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     def __init__(self, expected: str, got: str) -> None:
         super().__init__(expected)
         self.expected, self.got = expected, got
@@ -72,31 +72,33 @@ def _unique_names(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise _Refused("every name once in an object", f"the name {name!r} twice")
+                raise _RefusedError("every name once in an object", f"the name {name!r} twice")
             seen.add(name)
     return found
 
 
 def _safe_integer(digits: str) -> int:
     if len(digits) > 17 or abs(int(digits)) > MAX_SAFE_INTEGER:
-        raise _Refused(f"integers between -{MAX_SAFE_INTEGER} and {MAX_SAFE_INTEGER}", digits)
+        raise _RefusedError(f"integers between -{MAX_SAFE_INTEGER} and {MAX_SAFE_INTEGER}", digits)
     return int(digits)
 
 
 def _finite_float(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise _Refused("finite numbers", digits)
+        raise _RefusedError("finite numbers", digits)
+    if MAX_SAFE_INTEGER < abs(value) < 1e21:  # RFC 8785 writes these as integers, which would be refused on reading
+        raise _RefusedError(f"integers between -{MAX_SAFE_INTEGER} and {MAX_SAFE_INTEGER}", digits)
     return value
 
 
 def _no_constant(name: str) -> JsonValue:
-    raise _Refused("finite numbers", name)
+    raise _RefusedError("finite numbers", name)
 
 
 def _check_depth(value: JsonValue, what: str, max_depth: int) -> None:
     level: list[JsonValue] = [value]
-    for _ in range(max_depth + 1):
+    for _ in range(max_depth):
         level = [child for node in level for child in _children(node) if isinstance(child, dict | list)]
         if not level:
             return

@@ -56,14 +56,14 @@ def verify_consistency(size1: int, size2: int, root1: bytes, root2: bytes, proof
     _check_size(size2, "second size")
     if size1 > size2:
         raise MalformedError("first size is above the second", expected=f"at most {size2}", got=size1)
-    _check_hash(root1, "first root")
-    _check_hash(root2, "second root")
     _check_hashes(proof)
     if size1 == size2:
         if proof:
             raise MalformedError("consistency proof of equal sizes is not empty", got=f"{len(proof)} hashes")
-        found1 = found2 = root1
+        found1 = found2 = root1  # whatever they hold: equal trees have equal roots, and nothing is hashed
     else:
+        _check_hash(root1, "first root")
+        _check_hash(root2, "second root")
         found1, found2 = _roots_from_consistency(size1, size2, root1, proof)
     if not hmac.compare_digest(found1, root1):
         raise VerificationError("first root is not the proof's", expected=root1.hex(), got=found1.hex())
@@ -132,7 +132,7 @@ def prove_consistency(size1: int, size2: int, read: ReadHash) -> list[bytes]:
 
 
 def subtree_hash(begin: int, end: int, read: ReadHash) -> bytes:
-    """The hash over leaves [begin, end), where `begin` is a multiple of the largest power of two below `end - begin`."""
+    """The hash over leaves [begin, end) of a subtree that RFC 9162 names: `begin` is aligned to its left half."""
     parts = []
     while begin < end:
         level = (end - begin).bit_length() - 1
