@@ -1,0 +1,93 @@
+"""File leaves: the name, size and content of one file, bound together.
+
+Invariants: leaves are sorted by the UTF-8 bytes of their paths and no path appears twice; a path is relative, POSIX,
+without empty, `.` or `..` parts and without NUL; it is taken as it is (no Unicode normalisation). The leaf binds name,
+size and content, so that renaming or swapping two files changes the root.
+
+Bytes of a leaf's data (canonical JSON):
+`{"digest":{"sha256":"<64 hex>"},"path":"data/a.csv","size":3}`
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from provenance.encoding import Digest, Fields, parse_json
+from provenance.errors import MalformedError
+from provenance.limits import MAX_FILES, MAX_PATH_BYTES, MAX_UINT64, check_size
+from provenance.merkle import CompactRange, leaf_hash
+
+_MAX_LEAF_BYTES = 8 * MAX_PATH_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file: `path` relative with `/`, `size` in bytes, SHA-256 `digest` of its content."""
+
+    path: str
+    size: int
+    digest: Digest
+
+    def __post_init__(self) -> None:
+        check_path(self.path)
+        if not 0 <= self.size <= MAX_UINT64:
+            raise MalformedError("file size is out of range", expected=f"0 to {MAX_UINT64}", got=self.size)
+
+    @property
+    def sort_key(self) -> bytes:
+        """The UTF-8 bytes of the path."""
+        return self.path.encode("utf-8")
+
+
+def check_path(path: str) -> None:
+    """Raise `MalformedError` unless `path` may name a file of a dataset."""
+    try:
+        encoded = path.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise MalformedError("file name is not UTF-8", expected="UTF-8", got=ascii(path)) from error
+    check_size("file path", len(encoded), MAX_PATH_BYTES)
+    if any(part in ("", ".", "..") for part in path.split("/")) or "\0" in path:
+        raise MalformedError("file path is not a plain relative path", expected="a/b/c without . and ..", got=path)
+
+
+def encode_leaf(entry: FileEntry) -> bytes:
+    """The leaf's data: RFC 8785 canonical JSON of path, size and digest."""
+    # json.dumps escapes a string just as RFC 8785 3.2.2.2 does; a test holds this against the library.
+    path = json.dumps(entry.path, ensure_ascii=False)
+    return f'{{"digest":{{"sha256":"{entry.digest.hex}"}},"path":{path},"size":{entry.size}}}'.encode()
+
+
+def parse_leaf(data: bytes) -> FileEntry:
+    """The entry whose leaf data is exactly `data`; `MalformedError` otherwise."""
+    fields = Fields(parse_json(data, what="file leaf", max_bytes=_MAX_LEAF_BYTES), "file leaf")
+    entry = FileEntry(
+        path=fields.string("path", max_chars=MAX_PATH_BYTES),
+        size=fields.integer("size"),
+        digest=fields.digest_set("digest"),
+    )
+    fields.end()
+    if encode_leaf(entry) != data:
+        raise MalformedError("file leaf is not canonical JSON", expected=encode_leaf(entry), got=data)
+    return entry
+
+
+def sort_entries(entries: Iterable[FileEntry]) -> tuple[FileEntry, ...]:
+    """The entries in leaf order; `MalformedError` for none, too many, or a path that appears twice."""
+    ordered = tuple(sorted(entries, key=lambda entry: entry.sort_key))
+    if not ordered:
+        raise MalformedError("dataset has no files", expected="at least one file")
+    check_size("dataset", len(ordered), MAX_FILES, "files")
+    for before, after in zip(ordered, ordered[1:], strict=False):
+        if before.path == after.path:
+            raise MalformedError("file path appears twice", got=after.path)
+    return ordered
+
+
+def file_root(entries: Sequence[FileEntry]) -> Digest:
+    """The RFC 9162 root over the leaves of entries that `sort_entries` put in order."""
+    tree = CompactRange()
+    for entry in entries:
+        tree.append(leaf_hash(encode_leaf(entry)))
+    return Digest(tree.root())
