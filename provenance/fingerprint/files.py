@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from provenance.encoding import Digest, Fields, parse_json
 from provenance.errors import MalformedError
@@ -79,7 +80,7 @@ def sort_entries(entries: Iterable[FileEntry]) -> tuple[FileEntry, ...]:
     if not ordered:
         raise MalformedError("dataset has no files", expected="at least one file")
     check_size("dataset", len(ordered), MAX_FILES, "files")
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if before.path == after.path:
             raise MalformedError("file path appears twice", got=after.path)
     return ordered

@@ -1,0 +1,166 @@
+"""Trust roots: whose keys, which log, which contract and which blocks a verifier takes for granted.
+
+Invariants: nothing is trusted that is not written here; a revoked key stays listed, so that it is told from an
+unknown one; a key may be confined to namespaces.
+
+Bytes (canonical JSON, one line): `{"anchors":[{"chainId":1,"contract":"0x..","publisher":"0x.."}],
+"blocks":[{"chainId":1,"hash":"0x..","number":7}],"format":"urn:provenance-ledger:trust:1","logs":["<vkey>"],
+"sources":[{"name":"museum","namespaces":["titanic"],"pem":"-----BEGIN PUBLIC KEY-----..","status":"trusted"}]}`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse_json
+from provenance.errors import MalformedError
+from provenance.limits import MAX_KEY_BYTES, MAX_NAMESPACE_CHARS, MAX_TEXT_CHARS, MAX_TRUST_BYTES
+from provenance.log import NoteVerifier
+from provenance.signature import PublicKey, parse_public_key
+
+FORMAT: Final = "urn:provenance-ledger:trust:1"
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+_MAX_ITEMS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedSource:
+    """A source's key. `namespaces` empty means any namespace; `revoked` means no signature by it counts."""
+
+    name: str
+    key: PublicKey
+    revoked: bool = False
+    namespaces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedAnchor:
+    """A contract on a chain, and the account whose anchors count there. Addresses are lower-case 0x hex."""
+
+    chain_id: int
+    contract: str
+    publisher: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedBlock:
+    """A block that the verifier knows, by its own means, to be in the chain."""
+
+    chain_id: int
+    number: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRoots:
+    """Everything a verification takes for granted. Empty: nothing is trusted."""
+
+    sources: tuple[TrustedSource, ...] = ()
+    logs: tuple[str, ...] = ()
+    anchors: tuple[TrustedAnchor, ...] = ()
+    blocks: tuple[TrustedBlock, ...] = ()
+
+    def source(self, keyid: str) -> TrustedSource | None:
+        """The source with this key id; a revoked listing wins over a trusted one."""
+        found = [source for source in self.sources if source.key.keyid == keyid]
+        return max(found, key=lambda source: source.revoked, default=None)
+
+    def with_source(self, source: TrustedSource) -> TrustRoots:
+        """These roots with `source` in place of any earlier word on its key."""
+        others = tuple(known for known in self.sources if known.key.keyid != source.key.keyid)
+        return replace(self, sources=(*others, source))
+
+
+def encode_trust(trust: TrustRoots) -> bytes:
+    """The trust roots file: canonical JSON and a newline."""
+    sources: list[JsonValue] = [
+        {
+            "name": source.name,
+            "pem": source.key.pem,
+            "status": "revoked" if source.revoked else "trusted",
+            "namespaces": list(source.namespaces),
+        }
+        for source in trust.sources
+    ]
+    value: JsonValue = {
+        "format": FORMAT,
+        "sources": sources,
+        "logs": list(trust.logs),
+        "anchors": [
+            {"chainId": anchor.chain_id, "contract": anchor.contract, "publisher": anchor.publisher}
+            for anchor in trust.anchors
+        ],
+        "blocks": [
+            {"chainId": block.chain_id, "number": block.number, "hash": "0x" + block.hash.hex()}
+            for block in trust.blocks
+        ],
+    }
+    return canonical_json(value) + b"\n"
+
+
+def parse_trust(data: bytes) -> TrustRoots:
+    """The trust roots in a file's bytes; `MalformedError` says what is wrong."""
+    fields = Fields(parse_json(data, what="trust roots", max_bytes=MAX_TRUST_BYTES), "trust roots")
+    fields.constant("format", FORMAT)
+    logs = []
+    for text in fields.array("logs", max_items=_MAX_ITEMS):
+        if not isinstance(text, str):
+            raise MalformedError("log key is not text", expected="a verifier key", where="trust roots.logs")
+        logs.append(NoteVerifier.parse(text).vkey)
+    roots = TrustRoots(
+        sources=tuple(_parse_source(item) for item in fields.array("sources", max_items=_MAX_ITEMS)),
+        logs=tuple(logs),
+        anchors=tuple(_parse_anchor(item) for item in fields.array("anchors", max_items=_MAX_ITEMS)),
+        blocks=tuple(_parse_block(item) for item in fields.array("blocks", max_items=_MAX_ITEMS)),
+    )
+    fields.end()
+    return roots
+
+
+def _parse_source(value: JsonValue) -> TrustedSource:
+    fields = Fields(value, "trust roots.sources")
+    status = fields.string("status")
+    if status not in ("trusted", "revoked"):
+        raise MalformedError("unknown status of a source", expected="trusted | revoked", got=status)
+    namespaces = []
+    for namespace in fields.array("namespaces", max_items=_MAX_ITEMS):
+        if not isinstance(namespace, str) or not 1 <= len(namespace) <= MAX_NAMESPACE_CHARS:
+            raise MalformedError("not a namespace", got=namespace, where="trust roots.sources.namespaces")
+        namespaces.append(namespace)
+    source = TrustedSource(
+        name=fields.string("name", max_chars=MAX_TEXT_CHARS),
+        key=parse_public_key(fields.string("pem", max_chars=MAX_KEY_BYTES)),
+        revoked=status == "revoked",
+        namespaces=tuple(namespaces),
+    )
+    fields.end()
+    return source
+
+
+def _parse_anchor(value: JsonValue) -> TrustedAnchor:
+    fields = Fields(value, "trust roots.anchors")
+    anchor = TrustedAnchor(
+        fields.integer("chainId", minimum=1), _address(fields, "contract"), _address(fields, "publisher")
+    )
+    fields.end()
+    return anchor
+
+
+def _parse_block(value: JsonValue) -> TrustedBlock:
+    fields = Fields(value, "trust roots.blocks")
+    text = fields.string("hash", max_chars=66)
+    if not text.startswith("0x"):
+        raise MalformedError("not a block hash", expected="0x and 64 hex digits", got=text)
+    raw = Digest.from_hex(text[2:], what="block hash").raw
+    block = TrustedBlock(fields.integer("chainId", minimum=1), fields.integer("number"), raw)
+    fields.end()
+    return block
+
+
+def _address(fields: Fields, name: str) -> str:
+    text = fields.string(name, max_chars=42)
+    if not _ADDRESS.fullmatch(text):
+        raise MalformedError("not an address", expected="0x and 40 lower-case hex digits", got=text)
+    return text
