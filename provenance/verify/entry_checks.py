@@ -1,0 +1,206 @@
+"""Checks of one log entry: statement, signature, trust, log, anchor.
+
+Steps, in order: 1 the envelope and statement are well formed; 2 the signature holds under a key at hand; 3 that key is
+trusted and not revoked, for this namespace; 4 the checkpoint of the proof is signed by a trusted log; 5 the proof leads
+from the entry to its root; 6 the witness quorum is met; 7 a receipt proves that a trusted contract holds this very
+checkpoint; 8 the receipt's block is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from provenance.anchor import AnchorReceipt, verify_receipt
+from provenance.errors import MalformedError, ProvenanceError, printable
+from provenance.lineage import Node
+from provenance.log import Checkpoint, NoteVerifier, TlogProof, entry_leaf, open_checkpoint, parse_proof
+from provenance.merkle import verify_inclusion
+from provenance.policy import Status, TrustedAnchor, TrustedBlock, TrustRoots
+from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
+from provenance.statement import PAYLOAD_TYPE, DatasetStatement, parse_statement
+from provenance.verify.evidence import BlockFinding, Evidence, EvidenceEntry
+from provenance.verify.report import Check
+
+
+@dataclass(frozen=True, slots=True)
+class EntryVerdict:
+    """The checks of one entry; `node`, `signer` and `anchor` as far as they could be read."""
+
+    subject: str
+    checks: tuple[Check, ...]
+    node: Node | None = None
+    signer: str = ""
+    anchor: AnchorReceipt | None = None
+
+    def status(self, check_id: str) -> Status:
+        """The status of a check; not performed if it is not there."""
+        return next((check.status for check in self.checks if check.id == check_id), Status.NOT_PERFORMED)
+
+
+class EntryVerifier:
+    """Judges the entries of one evidence under one set of trust roots. Checkpoints and receipts are judged once."""
+
+    def __init__(self, evidence: Evidence, trust: TrustRoots, blocks: Iterable[BlockFinding]) -> None:
+        self._trust = trust
+        self._keys = {key.keyid: key for key in evidence.keys}
+        self._blocks = tuple(blocks)
+        self._anchors: dict[tuple[str, int, bytes], list[AnchorReceipt]] = {}
+        for receipt in evidence.anchors:
+            self._anchors.setdefault((receipt.origin, receipt.size, receipt.root), []).append(receipt)
+        self._checkpoints: dict[bytes, tuple[Checkpoint | None, Check]] = {}
+        self._receipts: dict[tuple[str, int, bytes], tuple[AnchorReceipt | None, tuple[Check, ...]]] = {}
+
+    def judge(self, entry: EvidenceEntry) -> EntryVerdict:
+        """The verdict on one entry. Never raises for bad evidence: it becomes a failed check."""
+        label = f"envelope {entry.digest.hex[:16]}"
+        try:
+            envelope = parse_envelope(entry.envelope)
+            statement = _statement(envelope)
+        except ProvenanceError as error:
+            return EntryVerdict(label, (_failed("statement", label, error),))
+        subject = str(statement.name)
+        checks = [Check("statement", subject, Status.PASSED, "well formed")]
+        signer, signature_checks = self._signature(envelope, statement, subject)
+        checks += signature_checks
+        index, checkpoint, log_checks = self._log(entry, subject)
+        checks += log_checks
+        anchor, anchor_checks = self._anchor(checkpoint, subject)
+        checks += anchor_checks
+        node = Node(entry.digest, index, statement) if index is not None else None
+        return EntryVerdict(subject, tuple(checks), node, signer, anchor)
+
+    def _signature(
+        self, envelope: Envelope, statement: DatasetStatement, subject: str
+    ) -> tuple[str, tuple[Check, Check]]:
+        keyid = envelope.signatures[0].keyid
+        source = self._trust.source(keyid)
+        key: PublicKey | None = source.key if source else self._keys.get(keyid)
+        if key is None:
+            no_key = "no public key with this id is at hand"
+            unknown = Check("signature", subject, Status.NOT_PERFORMED, no_key, found=keyid)
+            return keyid, (unknown, Check("trust", subject, Status.FAILED, "signed but not trusted", found=keyid))
+        signer = f"{source.name if source else 'unknown'} ({keyid[:16]})"
+        try:
+            verify_envelope(envelope, key)
+        except ProvenanceError as error:
+            invalid = _failed("signature", subject, error)
+            return signer, (invalid, Check("trust", subject, Status.NOT_PERFORMED, "the signature is invalid"))
+        valid = Check("signature", subject, Status.PASSED, f"{key.algorithm} by key {keyid[:16]}")
+        if source is None:
+            trust = Check("trust", subject, Status.FAILED, "signed but not trusted", "a key in the trust roots", keyid)
+        elif source.revoked:
+            trust = Check("trust", subject, Status.FAILED, "signed by a revoked key", "a key in force", source.name)
+        elif source.namespaces and statement.name.dataset.namespace not in source.namespaces:
+            expected, found = " | ".join(source.namespaces), statement.name.dataset.namespace
+            trust = Check("trust", subject, Status.FAILED, "key is not trusted for this namespace", expected, found)
+        else:
+            trust = Check("trust", subject, Status.PASSED, f"source {printable(source.name)}")
+        return signer, (valid, trust)
+
+    def _log(self, entry: EvidenceEntry, subject: str) -> tuple[int | None, Checkpoint | None, list[Check]]:
+        try:
+            proof = parse_proof(entry.proof)
+        except ProvenanceError as error:
+            return None, None, [_failed("log.inclusion", subject, error)]
+        checkpoint, check = self._checkpoint(proof, subject)
+        checks = [check]
+        if checkpoint is None:
+            checks.append(Check("log.inclusion", subject, Status.NOT_PERFORMED, "no trusted checkpoint"))
+            return proof.index, None, checks
+        try:
+            leaf = entry_leaf(entry.envelope)
+            verify_inclusion(leaf, proof.index, checkpoint.size, proof.hashes, checkpoint.root)
+        except ProvenanceError as error:
+            checks.append(_failed("log.inclusion", subject, error))
+            return None, None, checks
+        note = f"entry {proof.index} of {checkpoint.size}"
+        checks.append(Check("log.inclusion", subject, Status.PASSED, note))
+        checks.append(Check("log.witnesses", subject, Status.PASSED, "none required by the policy, none counted"))
+        return proof.index, checkpoint, checks
+
+    def _checkpoint(self, proof: TlogProof, subject: str) -> tuple[Checkpoint | None, Check]:
+        if proof.checkpoint not in self._checkpoints:
+            self._checkpoints[proof.checkpoint] = self._judge_checkpoint(proof.checkpoint)
+        checkpoint, check = self._checkpoints[proof.checkpoint]
+        return checkpoint, _about(check, subject)
+
+    def _judge_checkpoint(self, data: bytes) -> tuple[Checkpoint | None, Check]:
+        if not self._trust.logs:
+            return None, Check("log.checkpoint", "", Status.FAILED, "no log is trusted", "a log key in the trust roots")
+        problem: ProvenanceError | None = None
+        for vkey in self._trust.logs:
+            try:
+                checkpoint = open_checkpoint(data, NoteVerifier.parse(vkey))
+            except ProvenanceError as error:
+                problem = error
+                continue
+            return checkpoint, Check("log.checkpoint", "", Status.PASSED, f"signed by {checkpoint.origin}")
+        return None, _failed("log.checkpoint", "", problem or MalformedError("checkpoint does not open"))
+
+    def _anchor(self, checkpoint: Checkpoint | None, subject: str) -> tuple[AnchorReceipt | None, tuple[Check, ...]]:
+        key = (checkpoint.origin, checkpoint.size, checkpoint.root) if checkpoint else None
+        if key is None or key not in self._anchors:
+            note = "no anchor of this checkpoint is at hand"
+            absent = (Check("anchor.receipt", subject, Status.NOT_PERFORMED, note),)
+            return None, (*absent, Check("anchor.block", subject, Status.NOT_PERFORMED, note))
+        if key not in self._receipts:
+            self._receipts[key] = self._judge_receipts(self._anchors[key])
+        receipt, checks = self._receipts[key]
+        return receipt, tuple(_about(check, subject) for check in checks)
+
+    def _judge_receipts(self, receipts: list[AnchorReceipt]) -> tuple[AnchorReceipt | None, tuple[Check, ...]]:
+        verdicts = [self._judge_receipt(receipt) for receipt in receipts]
+        ranked = sorted(verdicts, key=lambda verdict: [check.status is not Status.PASSED for check in verdict[1]])
+        return ranked[0]
+
+    def _judge_receipt(self, receipt: AnchorReceipt) -> tuple[AnchorReceipt | None, tuple[Check, ...]]:
+        blocked = Check("anchor.block", "", Status.NOT_PERFORMED, "the receipt does not hold")
+        named = TrustedAnchor(receipt.chain_id, receipt.contract.lower(), receipt.publisher.lower())
+        where = f"chain {receipt.chain_id}, contract {receipt.contract}"
+        if named not in self._trust.anchors:
+            note = "anchored where the trust roots name no anchor"
+            return None, (Check("anchor.receipt", "", Status.NOT_PERFORMED, note, where=where), blocked)
+        try:
+            verify_receipt(receipt)
+        except ProvenanceError as error:
+            return None, (_failed("anchor.receipt", "", error), blocked)
+        note = f"transaction 0x{receipt.transaction.hex()[:16]} in block {receipt.block_number}"
+        proven = Check("anchor.receipt", "", Status.PASSED, note, where=where)
+        block = self._judge_block(receipt)
+        return (receipt if block.status is Status.PASSED else None), (proven, block)
+
+    def _judge_block(self, receipt: AnchorReceipt) -> Check:
+        height = f"block {receipt.block_number} of chain {receipt.chain_id}"
+        known = TrustedBlock(receipt.chain_id, receipt.block_number, receipt.block_hash)
+        for block in self._trust.blocks:
+            if (block.chain_id, block.number) == (known.chain_id, known.number):
+                if block == known:
+                    return Check("anchor.block", "", Status.PASSED, f"{height} is in the trust roots")
+                expected, found = block.hash.hex(), known.hash.hex()
+                return Check("anchor.block", "", Status.FAILED, "another block is trusted", expected, found, height)
+        for finding in self._blocks:
+            if (finding.chain_id, finding.number) == (known.chain_id, known.number):
+                if finding.hash != known.hash:
+                    found = finding.hash.hex() if finding.hash else "no block"
+                    return Check("anchor.block", "", Status.FAILED, "not in the chain", known.hash.hex(), found, height)
+                if finding.number > finding.finalized:
+                    note = f"{height} is not final yet: the chain's finalised height is {finding.finalized}"
+                    return Check("anchor.block", "", Status.NOT_PERFORMED, note)
+                return Check("anchor.block", "", Status.PASSED, f"{height} is final, says {finding.source}")
+        return Check("anchor.block", "", Status.NOT_PERFORMED, f"nobody was asked whether {height} is in the chain")
+
+
+def _statement(envelope: Envelope) -> DatasetStatement:
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise MalformedError("envelope holds something else", expected=PAYLOAD_TYPE, got=envelope.payload_type)
+    return parse_statement(envelope.payload)
+
+
+def _failed(check_id: str, subject: str, error: ProvenanceError) -> Check:
+    note = "malformed" if isinstance(error, MalformedError) else "invalid"
+    return Check(check_id, subject, Status.FAILED, f"{note}: {error.what}", error.expected, error.got, error.where)
+
+
+def _about(check: Check, subject: str) -> Check:
+    return replace(check, subject=subject)

@@ -1,0 +1,154 @@
+"""Evidence: everything a verification needs, and the offline bundle that carries it.
+
+Invariants: evidence is only bytes from outside, nothing in it is believed; the bundle is one strict JSON text; every
+entry carries a tlog-proof of its own, so that other people's tools can check each one alone.
+
+Bytes (canonical JSON): `{"anchors":[..],"blobs":{"<sha256>":"<base64>"},"entries":[{"envelope":"<base64>",
+"proof":"c2sp.org/tlog-proof@v1\\n.."}],"headers":["0x.."],"keys":["-----BEGIN PUBLIC KEY-----.."],
+"mediaType":"application/vnd.provenance-ledger.bundle.v1+json","target":"<sha256 of an envelope>"}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from provenance.anchor import AnchorReceipt, parse_receipt
+from provenance.encoding import Digest, Fields, JsonValue, b64decode, b64encode, canonical_json, parse_json
+from provenance.errors import MalformedError
+from provenance.fingerprint import Fingerprint
+from provenance.limits import (
+    MAX_BUNDLE_BYTES,
+    MAX_ENTRY_BYTES,
+    MAX_KEY_BYTES,
+    MAX_LINEAGE_NODES,
+    MAX_NOTE_BYTES,
+)
+from provenance.signature import PublicKey, parse_public_key
+
+MEDIA_TYPE: Final = "application/vnd.provenance-ledger.bundle.v1+json"
+_MAX_HEADER_BYTES = 64 * 2**10
+_MAX_ANCHORS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceEntry:
+    """A log entry: the DSSE envelope's bytes as logged, and its tlog-proof."""
+
+    envelope: bytes
+    proof: bytes
+
+    @property
+    def digest(self) -> Digest:
+        """SHA-256 of the envelope."""
+        return Digest.of(self.envelope)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The entries of a lineage (`target` names one by envelope digest) and what proves them.
+
+    `keys` are offered, not trusted; `headers` are RLP block headers that statements name as *not before*; `blobs`
+    are manifests by their SHA-256, for naming the file that differs.
+    """
+
+    target: Digest
+    entries: tuple[EvidenceEntry, ...]
+    keys: tuple[PublicKey, ...] = ()
+    anchors: tuple[AnchorReceipt, ...] = ()
+    headers: tuple[bytes, ...] = ()
+    blobs: Mapping[Digest, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentFinding:
+    """What was found where an artefact's bytes are: a whole fingerprint, or only a digest somebody computed."""
+
+    digest: Digest
+    where: str
+    fingerprint: Fingerprint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFinding:
+    """What a chain, asked now, says of a height: the canonical block's hash and the finalised height."""
+
+    chain_id: int
+    number: int
+    hash: bytes | None
+    finalized: int
+    source: str
+
+
+def encode_bundle(evidence: Evidence) -> bytes:
+    """The offline bundle: canonical JSON and a newline."""
+    entries: list[JsonValue] = [
+        {"envelope": b64encode(entry.envelope), "proof": entry.proof.decode("utf-8")} for entry in evidence.entries
+    ]
+    value: dict[str, JsonValue] = {
+        "mediaType": MEDIA_TYPE,
+        "target": evidence.target.hex,
+        "entries": entries,
+        "keys": [key.pem for key in evidence.keys],
+        "anchors": [receipt.to_json() for receipt in evidence.anchors],
+        "headers": ["0x" + header.hex() for header in evidence.headers],
+        "blobs": {digest.hex: b64encode(data) for digest, data in evidence.blobs.items()},
+    }
+    return canonical_json(value) + b"\n"
+
+
+def parse_bundle(data: bytes) -> Evidence:
+    """The evidence in a bundle's bytes; `MalformedError` says what is wrong. Nothing is verified."""
+    fields = Fields(parse_json(data, what="bundle", max_bytes=MAX_BUNDLE_BYTES), "bundle")
+    fields.constant("mediaType", MEDIA_TYPE)
+    evidence = Evidence(
+        target=fields.digest("target"),
+        entries=tuple(_parse_entry(item) for item in fields.array("entries", max_items=MAX_LINEAGE_NODES)),
+        keys=tuple(_parse_key(item) for item in fields.array("keys", max_items=MAX_LINEAGE_NODES)),
+        anchors=tuple(parse_receipt(item) for item in fields.array("anchors", max_items=_MAX_ANCHORS)),
+        headers=tuple(_parse_header(item) for item in fields.array("headers", max_items=MAX_LINEAGE_NODES)),
+        blobs=_parse_blobs(fields.value("blobs")),
+    )
+    fields.end()
+    if evidence.target not in {entry.digest for entry in evidence.entries}:
+        raise MalformedError("bundle does not hold its target", expected=f"an envelope with SHA-256 {evidence.target}")
+    return evidence
+
+
+def _parse_entry(value: JsonValue) -> EvidenceEntry:
+    fields = Fields(value, "bundle.entries")
+    envelope = fields.base64("envelope", max_bytes=MAX_ENTRY_BYTES)
+    entry = EvidenceEntry(envelope, fields.string("proof", max_chars=MAX_NOTE_BYTES).encode("utf-8"))
+    fields.end()
+    return entry
+
+
+def _parse_key(value: JsonValue) -> PublicKey:
+    if not isinstance(value, str) or len(value) > MAX_KEY_BYTES:
+        raise MalformedError("key is not PEM text", where="bundle.keys")
+    return parse_public_key(value)
+
+
+def _parse_header(value: JsonValue) -> bytes:
+    if not isinstance(value, str) or not value.startswith("0x") or len(value) > 2 * _MAX_HEADER_BYTES:
+        raise MalformedError("header is not hex", expected="0x and hex digits", where="bundle.headers")
+    try:
+        raw = bytes.fromhex(value[2:])
+    except ValueError as error:
+        raise MalformedError("header is not hex", expected="0x and hex digits", where="bundle.headers") from error
+    if "0x" + raw.hex() != value:
+        raise MalformedError("header is not lower-case hex", where="bundle.headers")
+    return raw
+
+
+def _parse_blobs(value: JsonValue) -> dict[Digest, bytes]:
+    if not isinstance(value, dict):
+        raise MalformedError("blobs are not an object", where="bundle.blobs")
+    blobs = {}
+    for name, text in value.items():
+        digest = Digest.from_hex(name, what="bundle.blobs name")
+        blobs[digest] = b64decode(text, what=f"blob {name}", max_bytes=MAX_BUNDLE_BYTES)
+        if Digest.of(blobs[digest]) != digest:
+            raise MalformedError("blob is not what its name says", expected=name, got=Digest.of(blobs[digest]))
+    return blobs

@@ -1,0 +1,128 @@
+"""The verification report: what was checked, and what came of it.
+
+Invariants: a check passed, failed or was *not performed*, and the last is never a pass; a failed check says what was
+expected, what was found and where; a report is *verified* only if at least one check passed and none failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from provenance.encoding import JsonValue
+from provenance.policy import Level, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of one artefact. `id` is a name that policies use; `subject` says which artefact."""
+
+    id: str
+    subject: str
+    status: Status
+    note: str = ""
+    expected: str | None = None
+    found: str | None = None
+    where: str | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The check as a JSON value."""
+        value: dict[str, JsonValue] = {"check": self.id, "subject": self.subject, "status": str(self.status)}
+        extra = {"note": self.note or None, "expected": self.expected, "found": self.found, "where": self.where}
+        value.update({name: text for name, text in extra.items() if text is not None})
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBound:
+    """One side of when a statement was made: RFC 3339 time and whose clock that is."""
+
+    time: str
+    clock: str
+
+    def to_json(self) -> JsonValue:
+        """The bound as a JSON value."""
+        return {"time": self.time, "clock": self.clock}
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One statement of the lineage: the target at depth 0, its inputs at 1, and so on."""
+
+    name: str
+    kind: str
+    digest: str
+    index: int
+    depth: int
+    signer: str
+    status: Status
+    parents: tuple[str, ...]
+
+    def to_json(self) -> JsonValue:
+        """The artefact as a JSON value."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "digest": {"sha256": self.digest},
+            "index": self.index,
+            "depth": self.depth,
+            "signer": self.signer,
+            "status": str(self.status),
+            "parents": list(self.parents),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome for one artefact, its target, and everything it was made from."""
+
+    target: str
+    digest: str
+    checks: tuple[Check, ...]
+    level: Level | None
+    missing: tuple[str, ...]
+    required: Level | None
+    artefacts: tuple[Artefact, ...] = ()
+    created: TimeBound | None = None
+    not_before: TimeBound | None = None
+    not_after: TimeBound | None = None
+    affected: tuple[str, ...] = ()
+
+    @property
+    def verified(self) -> bool:
+        """Whether some check passed and none failed."""
+        statuses = {check.status for check in self.checks}
+        return Status.PASSED in statuses and Status.FAILED not in statuses
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The failed checks."""
+        return tuple(check for check in self.checks if check.status is Status.FAILED)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The report as a JSON value."""
+        return {
+            "verified": self.verified,
+            "target": self.target,
+            "digest": {"sha256": self.digest},
+            "level": self.level.name if self.level is not None else None,
+            "missing": list(self.missing),
+            "requiredLevel": self.required.name if self.required is not None else None,
+            "checks": [check.to_json() for check in self.checks],
+            "lineage": [artefact.to_json() for artefact in self.artefacts],
+            "time": {
+                "claimed": self.created.to_json() if self.created else None,
+                "notBefore": self.not_before.to_json() if self.not_before else None,
+                "notAfter": self.not_after.to_json() if self.not_after else None,
+            },
+            "affected": list(self.affected),
+        }
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """FAILED if any failed, else NOT_PERFORMED if any was not, else PASSED. NOT_PERFORMED for none."""
+    found = set(statuses)
+    for status in (Status.FAILED, Status.NOT_PERFORMED, Status.PASSED):
+        if status in found:
+            return status
+    return Status.NOT_PERFORMED

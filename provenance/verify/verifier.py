@@ -1,0 +1,221 @@
+"""The verdict on an artefact and everything it was made from.
+
+Invariants: only evidence and trust roots decide; the same function judges an offline bundle and a ledger's own
+records; the first checks in a report are the target's, its ancestors follow nearest first.
+
+Steps: 1 every entry of the ancestry (`entry_checks`); 2 every edge; 3 contents that are in hand; 4 the lineage as a
+whole; 5 the level; 6 both sides of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from provenance.anchor import parse_header
+from provenance.encoding import Digest
+from provenance.errors import ProvenanceError
+from provenance.fingerprint import diff_files, open_manifest
+from provenance.lineage import LineageGraph, Node
+from provenance.policy import REQUIRED_LEVEL, Status, TrustRoots, standing
+from provenance.verify.entry_checks import EntryVerdict, EntryVerifier
+from provenance.verify.evidence import BlockFinding, ContentFinding, Evidence, parse_bundle
+from provenance.verify.report import Artefact, Check, Report, TimeBound, worst
+
+_RECORD_CHECKS = ("statement", "signature", "trust", "log.checkpoint", "log.inclusion", "log.witnesses")
+_MAX_CHANGES = 1_000
+
+
+def verify_bundle(
+    data: bytes,
+    trust: TrustRoots,
+    *,
+    contents: Mapping[str, ContentFinding] | None = None,
+    blocks: Sequence[BlockFinding] = (),
+) -> Report:
+    """The report on an offline bundle. Needs no ledger, network or clock.
+
+    `contents` maps pinned names (`ns/name@version`) to what was found where their bytes are. Bad evidence becomes
+    failed checks; `MalformedError` if the bytes are no bundle, or `contents` names something that is not in it.
+    """
+    return verify_evidence(parse_bundle(data), trust, contents=contents, blocks=blocks)
+
+
+def verify_evidence(
+    evidence: Evidence,
+    trust: TrustRoots,
+    *,
+    contents: Mapping[str, ContentFinding] | None = None,
+    blocks: Sequence[BlockFinding] = (),
+) -> Report:
+    """As `verify_bundle`, for evidence that is already parsed."""
+    verifier = EntryVerifier(evidence, trust, blocks)
+    verdicts = {entry.digest: verifier.judge(entry) for entry in evidence.entries}
+    target = verdicts[evidence.target]
+    if target.node is None:
+        return _without_node(target)
+    graph = LineageGraph(verdict.node for verdict in verdicts.values() if verdict.node)
+    ancestry = graph.ancestry(target.node)
+    contents = dict(contents or {})
+    content_checks = {node.envelope: _content(node, contents.pop(_name(node), None), evidence) for node, _ in ancestry}
+    edges = {node.envelope: _edges(graph, node) for node, _ in ancestry}
+    checks: list[Check] = []
+    artefacts = []
+    for node, depth in ancestry:
+        own = (*verdicts[node.envelope].checks, *edges[node.envelope], *content_checks[node.envelope])
+        checks += [check for check in own if depth == 0 or check.id != "content" or check.status is not _SKIPPED]
+        artefacts.append(_artefact(graph, node, depth, verdicts[node.envelope], own))
+    for name, finding in contents.items():
+        note = "no artefact of this lineage has this name"
+        checks.append(Check("content", name, Status.FAILED, note, found=finding.digest.hex, where=finding.where))
+    lineage = _lineage(target, ancestry, verdicts, checks)
+    checks += [lineage, *_unbuilt(target.subject)]
+    statuses = {check.id: check.status for check in checks if check.subject == target.subject}
+    stood = standing(statuses)
+    return Report(
+        target=target.subject,
+        digest=target.node.statement.digest.hex,
+        checks=tuple(checks),
+        level=stood.level,
+        missing=stood.missing,
+        required=REQUIRED_LEVEL[target.node.statement.sensitivity],
+        artefacts=tuple(artefacts),
+        created=TimeBound(target.node.statement.created, "the signer"),
+        not_before=_not_before(target.node, evidence, trust, blocks),
+        not_after=_not_after(target),
+        affected=_affected(graph, ancestry, checks),
+    )
+
+
+_SKIPPED = Status.NOT_PERFORMED
+
+
+def _name(node: Node) -> str:
+    return str(node.statement.name)
+
+
+def _without_node(target: EntryVerdict) -> Report:
+    statuses = {check.id: check.status for check in target.checks}
+    stood = standing(statuses)
+    return Report(target.subject, "", target.checks, stood.level, stood.missing, None)
+
+
+def _content(node: Node, finding: ContentFinding | None, evidence: Evidence) -> tuple[Check, ...]:
+    name, expected = _name(node), node.statement.digest
+    if finding is None:
+        return (Check("content", name, Status.NOT_PERFORMED, "its bytes are not in hand"),)
+    if finding.digest == expected:
+        return (Check("content", name, Status.PASSED, f"sha256 {expected.hex[:16]}", where=finding.where),)
+    note = "the bytes are not what was registered"
+    checks = [Check("content", name, Status.FAILED, note, expected.hex, finding.digest.hex, finding.where)]
+    manifest = evidence.blobs.get(node.statement.manifest)
+    if manifest is None or finding.fingerprint is None:
+        return (*checks, Check("content.file", name, Status.NOT_PERFORMED, "no manifest to say which file"))
+    try:
+        stated = open_manifest(manifest, node.statement.fingerprint)
+    except ProvenanceError as error:
+        return (*checks, Check("content.file", name, Status.FAILED, error.what, error.expected, error.got))
+    for change in diff_files(stated.files, finding.fingerprint.files)[:_MAX_CHANGES]:
+        before = change.expected.digest.hex if change.expected else "no such file"
+        after = change.found.digest.hex if change.found else "no such file"
+        checks.append(Check("content.file", name, Status.FAILED, change.describe(), before, after, change.path))
+    return tuple(checks)
+
+
+def _edges(graph: LineageGraph, node: Node) -> tuple[Check, ...]:
+    checks = []
+    for edge in graph.edges(node):
+        problem = edge.problem()
+        if problem is None:
+            checks.append(Check("lineage.edge", _name(node), Status.PASSED, f"made from {edge.pin.name}"))
+        else:
+            what, expected, found = problem
+            where = str(edge.pin.name)
+            checks.append(Check("lineage.edge", _name(node), Status.FAILED, what, expected, found, where))
+    return tuple(checks)
+
+
+def _lineage(
+    target: EntryVerdict,
+    ancestry: Sequence[tuple[Node, int]],
+    verdicts: Mapping[Digest, EntryVerdict],
+    checks: Sequence[Check],
+) -> Check:
+    broken = [check for check in checks if check.status is Status.FAILED]
+    if broken:
+        first = broken[0]
+        return Check("lineage", target.subject, Status.FAILED, f"broken at {first.subject}: {first.note}")
+    for node, _ in ancestry:
+        verdict = verdicts[node.envelope]
+        missing = [check for check in _RECORD_CHECKS if verdict.status(check) is not Status.PASSED]
+        if missing:
+            note = f"{verdict.subject}: {missing[0]} was not performed"
+            return Check("lineage", target.subject, Status.NOT_PERFORMED, note)
+        if not node.statement.parents and node.statement.origin is None:
+            note = f"{verdict.subject} has no inputs and declares no origin"
+            return Check("lineage", target.subject, Status.NOT_PERFORMED, note)
+    origins = sum(1 for node, _ in ancestry if not node.statement.parents)
+    note = f"{len(ancestry)} statements back to {origins} declared origin{'s' if origins != 1 else ''}"
+    return Check("lineage", target.subject, Status.PASSED, note)
+
+
+def _unbuilt(subject: str) -> tuple[Check, ...]:
+    return (
+        Check("quality", subject, Status.NOT_PERFORMED, "no signed quality result is at hand"),
+        Check("agreement", subject, Status.NOT_PERFORMED, "no independent agreement or replay is at hand"),
+        Check("review", subject, Status.NOT_PERFORMED, "no reviewer's signature is at hand"),
+    )
+
+
+def _artefact(graph: LineageGraph, node: Node, depth: int, verdict: EntryVerdict, checks: Sequence[Check]) -> Artefact:
+    judged = [check.status for check in checks if check.id in _RECORD_CHECKS or check.status is Status.FAILED]
+    return Artefact(
+        name=_name(node),
+        kind=str(node.statement.kind),
+        digest=node.statement.digest.hex,
+        index=node.index,
+        depth=depth,
+        signer=verdict.signer,
+        status=worst(judged),
+        parents=tuple(str(edge.pin.name) for edge in graph.edges(node)),
+    )
+
+
+def _affected(graph: LineageGraph, ancestry: Sequence[tuple[Node, int]], checks: Sequence[Check]) -> tuple[str, ...]:
+    broken = {check.subject for check in checks if check.status is Status.FAILED}
+    within = {node.envelope for node, _ in ancestry}
+    found: dict[Digest, Node] = {}
+    for node, _ in ancestry:
+        if _name(node) in broken:
+            found.update({n.envelope: n for n in graph.descendants(node) if n.envelope in within})
+    return tuple(_name(node) for node in sorted(found.values(), key=lambda node: node.index))
+
+
+def _not_after(target: EntryVerdict) -> TimeBound | None:
+    receipt = target.anchor
+    if receipt is None:
+        return None
+    chain = f"chain {receipt.chain_id}, block {receipt.block_number}"
+    clock = f"{chain} (a development chain: its single operator's clock)" if receipt.development else chain
+    return TimeBound(_rfc3339(receipt.block_time_s), clock)
+
+
+def _not_before(
+    node: Node, evidence: Evidence, trust: TrustRoots, findings: Sequence[BlockFinding]
+) -> TimeBound | None:
+    block = node.statement.not_before
+    known = {(b.chain_id, b.number, b.hash) for b in (*trust.blocks, *findings)}
+    if block is None or (block.chain_id, block.number, block.hash) not in known:
+        return None
+    for raw in evidence.headers:
+        try:
+            header = parse_header(raw)
+        except ProvenanceError:
+            continue
+        if header.hash == block.hash and header.number == block.number:
+            return TimeBound(_rfc3339(header.time_s), f"chain {block.chain_id}, block {block.number}")
+    return None
+
+
+def _rfc3339(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
