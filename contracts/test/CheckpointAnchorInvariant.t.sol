@@ -45,10 +45,26 @@ contract CheckpointAnchorInvariantTest {
         forEachHead(this.checkHead);
     }
 
-    /// @dev Without accepted and refused calls the invariants would hold of nothing.
-    function afterInvariant() public view {
-        vm.assertLt(0, handler.accepted(), "no call was accepted");
-        vm.assertLt(0, handler.refused(), "no call was refused");
+    /// @dev A handler whose calls were all refused, or all accepted, would make the invariants hold of nothing.
+    function test_handlerMeetsBothOutcomes() public {
+        handler.anchorSmall(0, 0, 7, 0);
+        handler.anchorSmall(1, 0, 9, 1);
+        handler.anchorAnything(0, type(uint64).max - 1, keccak256("any root"));
+        handler.grow(0, 0, 2, 1);
+        handler.again(0, 0);
+        vm.assertEq(handler.accepted(), 5, "accepted");
+        vm.assertEq(handler.refused(), 0, "refused");
+        handler.contradict(0, 0, true, 1);
+        handler.contradict(0, 0, false, 0);
+        handler.again(2, 0);
+        vm.assertEq(handler.accepted(), 5, "accepted");
+        vm.assertEq(handler.refused(), 3, "refused");
+        (uint64 size, bytes32 root, uint64 changes, uint64 events) =
+            handler.observed(handler.publisherAt(0), handler.originAt(0));
+        vm.assertEq(size, 10, "size");
+        vm.assertEq(root, handler.acceptedRoot(handler.publisherAt(0), handler.originAt(0), 10), "root");
+        vm.assertEq(changes, 2, "changes");
+        vm.assertEq(events, 2, "events");
     }
 
     function checkRoot(address publisher, bytes32 origin) external view {
