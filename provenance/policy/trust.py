@@ -17,7 +17,7 @@ from typing import Final
 from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse_json
 from provenance.errors import MalformedError
 from provenance.limits import MAX_KEY_BYTES, MAX_NAMESPACE_CHARS, MAX_TEXT_CHARS, MAX_TRUST_BYTES
-from provenance.log import NoteVerifier
+from provenance.log import encode_vkey, parse_vkey
 from provenance.signature import PublicKey, parse_public_key
 
 FORMAT: Final = "urn:provenance-ledger:trust:1"
@@ -108,7 +108,7 @@ def parse_trust(data: bytes) -> TrustRoots:
     for text in fields.array("logs", max_items=_MAX_ITEMS):
         if not isinstance(text, str):
             raise MalformedError("log key is not text", expected="a verifier key", where="trust roots.logs")
-        logs.append(NoteVerifier.parse(text).vkey)
+        logs.append(encode_vkey(parse_vkey(text)))
     roots = TrustRoots(
         sources=tuple(_parse_source(item) for item in fields.array("sources", max_items=_MAX_ITEMS)),
         logs=tuple(logs),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from provenance.anchor import AnchorReceipt, verify_receipt
 from provenance.errors import MalformedError, ProvenanceError, printable
 from provenance.lineage import Node
-from provenance.log import Checkpoint, NoteVerifier, TlogProof, entry_leaf, open_checkpoint, parse_proof
+from provenance.log import Checkpoint, TlogProof, entry_leaf, open_checkpoint, parse_proof, parse_vkey
 from provenance.merkle import verify_inclusion
 from provenance.policy import Status, TrustedAnchor, TrustedBlock, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
@@ -131,7 +131,7 @@ class EntryVerifier:
         problem: ProvenanceError | None = None
         for vkey in self._trust.logs:
             try:
-                checkpoint = open_checkpoint(data, NoteVerifier.parse(vkey))
+                checkpoint = open_checkpoint(data, parse_vkey(vkey))
             except ProvenanceError as error:
                 problem = error
                 continue

@@ -1,0 +1,151 @@
+"""Where a ledger keeps what, and its settings.
+
+Invariants: everything lies under one folder, readable by its owner only; `config.toml` names the log's origin and the
+chain and holds no secret but what the owner put into a chain's URL.
+
+    .provenance/  config.toml  ledger.db  trust.json  blobs/  trees/  keys/  chain/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from provenance.errors import MalformedError, NotFoundError, StoreError
+from provenance.limits import MAX_CONFIG_BYTES, MAX_URI_CHARS, check_size
+
+FOLDER: Final = ".provenance"
+ENVIRONMENT: Final = "PROVENANCE_LEDGER"
+_ORIGIN = re.compile(r"[a-z0-9][a-z0-9.-]*(?::\d{1,5})?(?:/[A-Za-z0-9._~-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of the ledger in `directory`."""
+
+    directory: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings."""
+        return self.directory / "config.toml"
+
+    @property
+    def database(self) -> Path:
+        """Queue, entries, tiles, checkpoint, outbox, index."""
+        return self.directory / "ledger.db"
+
+    @property
+    def trust(self) -> Path:
+        """Trust roots of this ledger."""
+        return self.directory / "trust.json"
+
+    @property
+    def blobs(self) -> Path:
+        """Content-addressed blobs."""
+        return self.directory / "blobs"
+
+    @property
+    def keys(self) -> Path:
+        """Private keys, 0600."""
+        return self.directory / "keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """`origin` names the log (a schema-less URL); `chain` is where it is anchored; `contract` the deployed anchor."""
+
+    origin: str
+    chain: str = "embedded:"
+
+    def __post_init__(self) -> None:
+        check_size("origin", len(self.origin), 255, "characters")
+        check_size("chain", len(self.chain), MAX_URI_CHARS, "characters")
+        if not _ORIGIN.fullmatch(self.origin):
+            raise MalformedError("not a log origin", expected="a URL without scheme, as example.com/log", got=self.origin)
+        if not self.chain.isprintable():
+            raise MalformedError("chain URI holds control characters", expected="printable characters")
+
+
+def read_config(path: Path) -> Config:
+    """The settings in a file. `MalformedError` names what is wrong."""
+    try:
+        data = path.read_bytes()
+        check_size("configuration", len(data), MAX_CONFIG_BYTES)
+        table = tomllib.loads(data.decode("utf-8"))
+    except OSError as error:
+        raise StoreError("cannot read the configuration", got=error.strerror, where=path) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MalformedError("configuration is not TOML", got=error, where=path) from error
+    log, chain = table.get("log", {}), table.get("chain", {})
+    origin = log.get("origin") if isinstance(log, dict) else None
+    uri = chain.get("uri", "embedded:") if isinstance(chain, dict) else None
+    if not isinstance(origin, str) or not isinstance(uri, str):
+        raise MalformedError("configuration lacks a setting", expected="log.origin and chain.uri as text", where=path)
+    return Config(origin, uri)
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Write the settings, whole or not at all, readable by the owner only."""
+    text = (
+        "# Provenance ledger. The origin names this log for ever; do not change it.\n"
+        f"[log]\norigin = {json.dumps(config.origin)}\n\n"
+        "# embedded: (single-operator development chain) or the URL of an Ethereum JSON-RPC endpoint.\n"
+        f"[chain]\nuri = {json.dumps(config.chain)}\n"
+    )
+    write_private(path, text.encode("utf-8"))
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace a file atomically and durably, mode 0600."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError("cannot write", got=error.strerror, where=path) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def discover(start: Path | None = None) -> Path:
+    """The ledger's folder: `PROVENANCE_LEDGER`, else the nearest `.provenance/` upwards. `NotFoundError` if none."""
+    named = os.environ.get(ENVIRONMENT)
+    if named:
+        return ledger_folder(Path(named))
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / FOLDER / "config.toml").is_file():
+            return folder / FOLDER
+    raise NotFoundError(
+        "no ledger here",
+        expected=f"a {FOLDER} folder in this directory or above",
+        where=here,
+        hint=f"make one with `provenance init`, or name one with --ledger DIR or {ENVIRONMENT}",
+    )
+
+
+def ledger_folder(path: Path) -> Path:
+    """The folder of the ledger that `path` names: itself, or the `.provenance` in it."""
+    for folder in (path, path / FOLDER):
+        if (folder / "config.toml").is_file():
+            return folder.resolve()
+    raise NotFoundError("no ledger there", expected="a folder made by `provenance init`", where=path)
