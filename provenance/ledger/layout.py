@@ -67,7 +67,9 @@ class Config:
         check_size("origin", len(self.origin), 255, "characters")
         check_size("chain", len(self.chain), MAX_URI_CHARS, "characters")
         if not _ORIGIN.fullmatch(self.origin):
-            raise MalformedError("not a log origin", expected="a URL without scheme, as example.com/log", got=self.origin)
+            raise MalformedError(
+                "not a log origin", expected="a URL without scheme, as example.com/log", got=self.origin
+            )
         if not self.chain.isprintable():
             raise MalformedError("chain URI holds control characters", expected="printable characters")
 

@@ -1,0 +1,290 @@
+"""Anchoring: one transaction that covers everything logged since the last one.
+
+Invariants: a transaction is in the outbox, signed and durable, before it is broadcast; what is pending is settled
+before anything new is signed; one (chain, contract, origin, size) is anchored once; one process anchors at a time.
+
+States: signed -> broadcast -> mined (receipt proven) -> final; or failed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provenance.anchor import AnchorReceipt, build_receipt, decode_head, encode_anchor, encode_head, origin_id
+from provenance.chains import Chain, TransactionReceipt
+from provenance.encoding import canonical_json
+from provenance.errors import ChainError, StoreError, VerificationError
+from provenance.ledger.artifact import anchor_bytecode
+from provenance.ledger.gathering import receipt_of
+from provenance.ledger.receipts import AnchorOutcome
+from provenance.signers import TransactionSigner
+from provenance.stores import CheckpointRow, OutboxDraft, OutboxKind, OutboxRow, Store
+
+_WAIT_S = 120.0
+_LOCK_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployed CheckpointAnchor. `gas_used` is 0 if it had been there."""
+
+    chain_id: int
+    contract: str
+    publisher: str
+    gas_used: int
+
+
+class Anchorer:
+    """Anchors the log of one store on one chain, paid by one account."""
+
+    def __init__(self, store: Store, chain: Chain, account: TransactionSigner, origin: str) -> None:
+        self._store, self._chain, self._account, self._origin = store, chain, account, origin
+        self._info = chain.info()
+
+    def anchor(self) -> AnchorOutcome:
+        """Anchor the latest checkpoint, unless it is anchored already. Settles what is pending first."""
+        gas_used = self.settle()
+        checkpoint = self._store.checkpoint()
+        if checkpoint is None or checkpoint.size == 0:
+            return AnchorOutcome("nothing to anchor", 0, chain=self._info.label)
+        contract = self.contract()
+        before = self._latest(contract)
+        if before is None or before.size != checkpoint.size:
+            self._check_head(contract, checkpoint)
+            gas_used = self._send(contract, checkpoint)
+            status = "anchored"
+        else:
+            status = "anchored" if gas_used else "already anchored"
+        row = self._latest(contract)
+        receipt = receipt_of(row) if row is not None else None
+        if row is None or receipt is None:
+            raise ChainError("anchor is not mined yet", hint="run `provenance anchor` again")
+        covered = checkpoint.size - self._covered_before(row)
+        return AnchorOutcome(
+            "anchored" if status == "anchored" else "already anchored",
+            checkpoint.size,
+            covered if status == "anchored" else 0,
+            gas_used,
+            receipt,
+            self._info.label,
+        )
+
+    def deploy(self) -> Deployment:
+        """Deploy CheckpointAnchor, unless this account has done so on this chain."""
+        self.settle()
+        gas_used = 0
+        row = self._deployment()
+        if row is None:
+            gas_used = self._transact("deploy", None, anchor_bytecode(), None)
+            row = self._deployment()
+        if row is None or row.contract is None:
+            raise ChainError("deployment is not mined yet", hint="run `provenance chain deploy` again")
+        return Deployment(self._info.chain_id, row.contract, self._account.address, gas_used)
+
+    def contract(self) -> str:
+        """The anchor contract's address. On a development chain it is deployed when it is missing."""
+        row = self._deployment()
+        if row is None and self._info.development:
+            self.deploy()
+            row = self._deployment()
+        if row is None or row.contract is None:
+            hint = "run `provenance chain deploy` (it costs gas)"
+            raise ChainError("no anchor contract on this chain", where=self._info.label, hint=hint)
+        if not self._chain.code(row.contract):
+            hint = "the chain was reset or is another one: check `provenance chain status`"
+            raise ChainError("anchor contract is gone from the chain", where=row.contract, hint=hint)
+        return row.contract
+
+    def settle(self) -> int:
+        """Bring every pending transaction as far as it goes. The gas of anchors that this mined."""
+        gas_used = 0
+        while rows := self._store.outbox_pending(chain_id=self._info.chain_id, limit=1):
+            row = rows[0]
+            used = self._advance(row)
+            gas_used += used if row.kind == "anchor" else 0
+            again = self._store.outbox_row(row.id)
+            if again is not None and again.state == "mined":
+                break  # waits for finality; everything behind it is mined too
+        return gas_used
+
+    def _send(self, contract: str, checkpoint: CheckpointRow) -> int:
+        data = encode_anchor(origin_id(self._origin), checkpoint.size, checkpoint.root)
+        return self._transact("anchor", contract, data, checkpoint)
+
+    def _transact(self, kind: OutboxKind, to: str | None, data: bytes, checkpoint: CheckpointRow | None) -> int:
+        sender, fees = self._account.address, self._chain.fees()
+        gas = self._chain.estimate_gas(sender=sender, to=to, data=data)
+        nonce = self._chain.nonce(sender)
+        balance, cost = self._chain.balance(sender), gas * 6 // 5 * fees.max_fee_per_gas
+        if balance < cost:
+            hint = f"send funds to {sender}"
+            raise ChainError("account cannot pay", expected=f"{cost} wei", got=f"{balance} wei", hint=hint)
+        raw = self._account.sign_transaction(
+            {
+                "chainId": self._info.chain_id,
+                "nonce": nonce,
+                "gas": gas * 6 // 5,
+                "maxFeePerGas": fees.max_fee_per_gas,
+                "maxPriorityFeePerGas": fees.max_priority_fee_per_gas,
+                "value": 0,
+                "to": to,
+                "data": data,
+            }
+        )
+        draft = OutboxDraft(
+            chain_id=self._info.chain_id,
+            kind=kind,
+            publisher=sender,
+            nonce=nonce,
+            raw=raw,
+            transaction=transaction_hash(raw),
+            created_s=int(time.time()),
+            contract=to,
+            origin=self._origin if checkpoint is not None else None,
+            size=checkpoint.size if checkpoint is not None else None,
+            root=checkpoint.root if checkpoint is not None else None,
+        )
+        with self._store.transaction() as tx:
+            row_id = tx.outbox_add(draft)
+            if checkpoint is not None:
+                tx.keep_checkpoint(checkpoint)
+        row = self._store.outbox_row(row_id)
+        if row is None:
+            raise StoreError("outbox row is missing", where=f"row {row_id}")
+        return self._advance(row)
+
+    def _advance(self, row: OutboxRow) -> int:
+        """Broadcast (again), wait for the receipt, keep it. The gas used if it was mined now."""
+        gas_used = 0
+        if row.state in ("signed", "broadcast"):
+            self._move(row, "broadcast", attempted=True)
+            self._chain.send_raw(row.raw)
+            mined = self._chain.receipt(row.transaction, timeout_s=_WAIT_S)
+            if mined is None:
+                hint = "it stays in the outbox: run `provenance anchor` again"
+                raise ChainError("transaction is not mined yet", got=f"0x{row.transaction.hex()}", hint=hint)
+            row, gas_used = self._mined(row, mined), mined.gas_used
+        if row.state == "mined":
+            self._finalise(row)
+        return gas_used
+
+    def _mined(self, row: OutboxRow, mined: TransactionReceipt) -> OutboxRow:
+        if mined.status != 1:
+            self._move(row, "failed", error="the transaction was reverted")
+            raise ChainError("transaction was reverted", got=f"0x{row.transaction.hex()}", where=self._info.label)
+        if row.kind == "deploy":
+            return self._move(row, "mined", contract=mined.contract_address)
+        return self._move(row, "mined", receipt=canonical_json(self._receipt(row, mined).to_json()))
+
+    def _receipt(self, row: OutboxRow, mined: TransactionReceipt) -> AnchorReceipt:
+        if row.contract is None or row.size is None or row.root is None or row.origin is None:
+            raise StoreError("outbox row names no checkpoint", where=f"row {row.id}")
+        return build_receipt(
+            header=self._chain.header(mined.block_hash),
+            receipts=self._chain.block_receipts(mined.block_hash),
+            transaction_index=mined.transaction_index,
+            transaction=row.transaction,
+            chain_id=self._info.chain_id,
+            client=self._info.client,
+            contract=row.contract,
+            publisher=row.publisher,
+            origin=row.origin,
+            size=row.size,
+            root=row.root,
+            finality=self._info.finality,
+            development=self._info.development,
+        )
+
+    def _finalise(self, row: OutboxRow) -> None:
+        receipt = receipt_of(row)
+        if receipt is None:
+            self._move(row, "final")  # a deployment: its contract's code is looked up before every use
+        elif receipt.block_number <= self._chain.finalized():
+            if self._chain.block_hash(receipt.block_number) == receipt.block_hash:
+                self._move(row, "final")
+            else:
+                self._move(row, "signed", error="its block was replaced")
+
+    def _move(
+        self,
+        row: OutboxRow,
+        state: str,
+        *,
+        attempted: bool = False,
+        contract: str | None = None,
+        receipt: bytes | None = None,
+        error: str | None = None,
+    ) -> OutboxRow:
+        with self._store.transaction() as tx:
+            tx.outbox_update(
+                row.id,
+                from_state=row.state,
+                to_state=state,  # type: ignore[arg-type]  # one of the states this module names
+                attempted=attempted,
+                contract=contract,
+                receipt=receipt,
+                error=error,
+            )
+            moved = tx.outbox_row(row.id)
+        if moved is None:
+            raise StoreError("outbox row is missing", where=f"row {row.id}")
+        return moved
+
+    def _latest(self, contract: str) -> OutboxRow | None:
+        return self._store.outbox_latest_anchor(chain_id=self._info.chain_id, contract=contract, origin=self._origin)
+
+    def _deployment(self) -> OutboxRow | None:
+        return self._store.outbox_latest_deployment(chain_id=self._info.chain_id, publisher=self._account.address)
+
+    def _covered_before(self, row: OutboxRow) -> int:
+        earlier = [
+            other.size
+            for other in self._store.anchors(limit=1_000)
+            if other.id < row.id and other.chain_id == row.chain_id and other.size is not None
+        ]
+        return max(earlier, default=0)
+
+    def _check_head(self, contract: str, checkpoint: CheckpointRow) -> None:
+        publisher = self._account.address
+        head = decode_head(self._chain.call(contract, encode_head(publisher, origin_id(self._origin))))
+        if head.size > checkpoint.size or (head.size == checkpoint.size and head.root != checkpoint.root):
+            raise VerificationError(
+                "the chain holds a checkpoint that this log does not have: the log went back or forked",
+                expected=f"size at least {head.size}, root {head.root.hex()}",
+                got=f"size {checkpoint.size}, root {checkpoint.root.hex()}",
+                where=f"{self._info.label}, contract {contract}",
+                hint="restore the ledger from a backup that holds the anchored entries",
+            )
+
+
+def transaction_hash(raw: bytes) -> bytes:
+    """The hash under which a chain knows a signed transaction: Keccak-256 of its bytes."""
+    from provenance.anchor import keccak256
+
+    return keccak256(raw)
+
+
+@contextmanager
+def anchoring_lock(path: Path) -> Iterator[None]:
+    """Hold the right to anchor; `ChainError` if another process holds it for a minute."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    hint = "wait for it, or stop it"
+                    raise ChainError("another process is anchoring", where=path, hint=hint) from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
