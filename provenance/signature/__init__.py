@@ -1,0 +1,51 @@
+"""Signatures: source keys, DSSE envelopes and OMS bundles."""
+
+from provenance.signature.dsse import (
+    IN_TOTO_PAYLOAD_TYPE,
+    Envelope,
+    Signature,
+    encode_envelope,
+    pae,
+    parse_envelope,
+    sign_envelope,
+    verify_envelope,
+)
+from provenance.signature.keys import (
+    ALGORITHMS,
+    ECDSA_P256,
+    ED25519,
+    SEED_BYTES,
+    Algorithm,
+    PrivateKey,
+    PublicKey,
+    Signer,
+    derive_private_key,
+    encode_private_key,
+    key_id,
+    parse_private_key,
+    parse_public_key,
+)
+
+__all__ = [
+    "ALGORITHMS",
+    "ECDSA_P256",
+    "ED25519",
+    "IN_TOTO_PAYLOAD_TYPE",
+    "SEED_BYTES",
+    "Algorithm",
+    "Envelope",
+    "PrivateKey",
+    "PublicKey",
+    "Signature",
+    "Signer",
+    "derive_private_key",
+    "encode_envelope",
+    "encode_private_key",
+    "key_id",
+    "pae",
+    "parse_envelope",
+    "parse_private_key",
+    "parse_public_key",
+    "sign_envelope",
+    "verify_envelope",
+]
