@@ -1,0 +1,1 @@
+"""Examples: deterministic scripts over the data in `examples/data`. Standard library only."""
