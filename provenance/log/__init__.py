@@ -1,0 +1,73 @@
+"""The transparency log's formats: entries, signed notes, checkpoints, cosignatures, tiles and proofs."""
+
+from provenance.log.checkpoint import Checkpoint, encode_checkpoint, open_checkpoint, parse_checkpoint, sign_checkpoint
+from provenance.log.cosignature import Cosignature, CosignedCheckpoint, Cosigner, open_cosigned, verify_cosignature
+from provenance.log.entry import check_entry, entry_leaf
+from provenance.log.note import (
+    Note,
+    NoteSignature,
+    NoteSigner,
+    NoteVerifier,
+    add_signatures,
+    encode_vkey,
+    open_note,
+    parse_note,
+    parse_vkey,
+    sign_note,
+)
+from provenance.log.proof import TlogProof, encode_proof, parse_proof, verify_proof
+from provenance.log.tile import (
+    EntriesPath,
+    Integration,
+    ReadTile,
+    TilePath,
+    TileReader,
+    encode_entries,
+    encode_tile_path,
+    integrate,
+    parse_entries,
+    parse_tile_path,
+    tile_paths,
+    tile_width,
+)
+
+__all__ = [
+    "Checkpoint",
+    "Cosignature",
+    "CosignedCheckpoint",
+    "Cosigner",
+    "EntriesPath",
+    "Integration",
+    "Note",
+    "NoteSignature",
+    "NoteSigner",
+    "NoteVerifier",
+    "ReadTile",
+    "TilePath",
+    "TileReader",
+    "TlogProof",
+    "add_signatures",
+    "check_entry",
+    "encode_checkpoint",
+    "encode_entries",
+    "encode_proof",
+    "encode_tile_path",
+    "encode_vkey",
+    "entry_leaf",
+    "integrate",
+    "open_checkpoint",
+    "open_cosigned",
+    "open_note",
+    "parse_checkpoint",
+    "parse_entries",
+    "parse_note",
+    "parse_proof",
+    "parse_tile_path",
+    "parse_vkey",
+    "sign_checkpoint",
+    "sign_note",
+    "tile_paths",
+    "tile_width",
+    "verify_cosignature",
+    "verify_proof",
+]
