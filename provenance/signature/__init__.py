@@ -25,6 +25,18 @@ from provenance.signature.keys import (
     parse_private_key,
     parse_public_key,
 )
+from provenance.signature.oms import (
+    OmsBundle,
+    OmsKey,
+    OmsResource,
+    OmsSigner,
+    OmsStatement,
+    oms_payload,
+    parse_oms,
+    parse_oms_key,
+    sign_oms,
+    verify_oms,
+)
 
 __all__ = [
     "ALGORITHMS",
@@ -34,6 +46,11 @@ __all__ = [
     "SEED_BYTES",
     "Algorithm",
     "Envelope",
+    "OmsBundle",
+    "OmsKey",
+    "OmsResource",
+    "OmsSigner",
+    "OmsStatement",
     "PrivateKey",
     "PublicKey",
     "Signature",
@@ -42,10 +59,15 @@ __all__ = [
     "encode_envelope",
     "encode_private_key",
     "key_id",
+    "oms_payload",
     "pae",
     "parse_envelope",
+    "parse_oms",
+    "parse_oms_key",
     "parse_private_key",
     "parse_public_key",
     "sign_envelope",
+    "sign_oms",
     "verify_envelope",
+    "verify_oms",
 ]
