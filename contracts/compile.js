@@ -123,9 +123,8 @@ function check(built) {
     differing.push("  the committed file is not JSON");
   }
   if (differing.length === 0) differing.push("  white space or the order of keys");
-  throw new BuildError(
-    [`${name} is not what the sources compile to; it differs in:`, ...differing, "run contracts/build and commit"].join("\n"),
-  );
+  const verdict = `${name} is not what the sources compile to; it differs in:`;
+  throw new BuildError([verdict, ...differing, "run contracts/build and commit it"].join("\n"));
 }
 
 /** The text itself if it is short, else its digest, its size and how it begins. */
