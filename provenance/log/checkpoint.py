@@ -5,9 +5,9 @@ opened is of the origin it was asked for and signed by that log's key. This proj
 
     ledger.example/main
     70000
-    GlRhLo5ERcPY/sJ/cfxGOCPHDyWoLZDb2kcMzeO4Q5A=
+    o5IPun8jmgcam9EHIfE0Gt3vuu3ttBx+JEN6nRa98Ao=
 
-    — ledger.example/main <base64(key id || Ed25519 signature over the three lines)>
+    — ledger.example/main IgRPDyGdtLKaVTCbw+zoToNCdmpZ1Yr9ll9YR1VTuOSmPiPsMW3Dw5rV4HDDcm6B0Fhq5H3/vwg20FukohdgmqtkGwY=
 """
 
 from __future__ import annotations

@@ -4,11 +4,14 @@ Invariants: `encode_proof(parse_proof(x)) == x`; the checkpoint is kept byte for
 entry is at `index` of the tree the log signed. `extra` is authenticated by nothing and trusted for nothing.
 
     c2sp.org/tlog-proof@v1
-    extra aGVsbG8=                                      (only if there is extra data)
-    index 3
-    6qdp5WI+b9FYHvLvpi2LIxpgPoQDG/VLlAeQrUzEPVE=        (sibling hashes, lowest first; none in a tree of one)
+    index 2
+    YcoROfaBWEHVuvLQ0tm9nf7pfImN1ve6DAqpQe5sAes=
+    WkdmL9ijF9lgSaP59HxV3GfKZgUbqjaD27GbL+CaB7A=
+    SFM123z+yWXxX/dF/GJcQdXqJkaTaTAWWCj3PdS2iFQ=
 
-    <checkpoint>
+    <checkpoint of a tree of five>
+
+A line "extra <base64>" may stand before the index; a tree of one has no hashes.
 """
 
 from __future__ import annotations
