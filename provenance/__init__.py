@@ -1,1 +1,94 @@
-"""Provenance: a data-provenance ledger for AI datasets."""
+"""Provenance: a data-provenance ledger for AI datasets.
+
+    from provenance import Ledger, verify_bundle, parse_trust
+
+Names are loaded when they are first used: importing the package alone costs next to nothing and loads neither web3
+nor FastAPI.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from provenance.errors import (
+        ChainError,
+        ConflictError,
+        LimitError,
+        MalformedError,
+        NotFoundError,
+        PolicyError,
+        ProvenanceError,
+        SignerError,
+        SourceError,
+        StoreError,
+        VerificationError,
+    )
+    from provenance.fingerprint import Fingerprint
+    from provenance.ledger import AnchorOutcome, FsckReport, Ledger, Lineage, Receipt, fingerprint
+    from provenance.policy import TrustRoots, encode_trust, parse_trust
+    from provenance.verify import Check, ContentFinding, Report, verify_bundle
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "provenance.errors": (
+        "ChainError",
+        "ConflictError",
+        "LimitError",
+        "MalformedError",
+        "NotFoundError",
+        "PolicyError",
+        "ProvenanceError",
+        "SignerError",
+        "SourceError",
+        "StoreError",
+        "VerificationError",
+    ),
+    "provenance.fingerprint.document": ("Fingerprint",),
+    "provenance.ledger": ("AnchorOutcome", "FsckReport", "Ledger", "Lineage", "Receipt"),
+    "provenance.ledger.ledger": ("fingerprint",),
+    "provenance.policy": ("TrustRoots", "encode_trust", "parse_trust"),
+    "provenance.verify": ("Check", "ContentFinding", "Report", "verify_bundle"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AnchorOutcome",
+    "ChainError",
+    "Check",
+    "ConflictError",
+    "ContentFinding",
+    "Fingerprint",
+    "FsckReport",
+    "Ledger",
+    "LimitError",
+    "Lineage",
+    "MalformedError",
+    "NotFoundError",
+    "PolicyError",
+    "ProvenanceError",
+    "Receipt",
+    "Report",
+    "SignerError",
+    "SourceError",
+    "StoreError",
+    "TrustRoots",
+    "VerificationError",
+    "encode_trust",
+    "fingerprint",
+    "parse_trust",
+    "verify_bundle",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provenance.anchor import AnchorReceipt, build_receipt, decode_head, encode_anchor, encode_head, origin_id
-from provenance.chains import Chain, TransactionReceipt
+from provenance.chains import Chain, RejectedError, TransactionReceipt
 from provenance.encoding import canonical_json
 from provenance.errors import ChainError, StoreError, VerificationError
 from provenance.ledger.artifact import anchor_bytecode
@@ -104,13 +104,9 @@ class Anchorer:
     def settle(self) -> int:
         """Bring every pending transaction as far as it goes. The gas of anchors that this mined."""
         gas_used = 0
-        while rows := self._store.outbox_pending(chain_id=self._info.chain_id, limit=1):
-            row = rows[0]
+        for row in self._store.outbox_pending(chain_id=self._info.chain_id):
             used = self._advance(row)
             gas_used += used if row.kind == "anchor" else 0
-            again = self._store.outbox_row(row.id)
-            if again is not None and again.state == "mined":
-                break  # waits for finality; everything behind it is mined too
         return gas_used
 
     def _send(self, contract: str, checkpoint: CheckpointRow) -> int:
@@ -163,8 +159,8 @@ class Anchorer:
         """Broadcast (again), wait for the receipt, keep it. The gas used if it was mined now."""
         gas_used = 0
         if row.state in ("signed", "broadcast"):
-            self._move(row, "broadcast", attempted=True)
-            self._chain.send_raw(row.raw)
+            row = self._move(row, "broadcast", attempted=True)
+            self._broadcast(row)
             mined = self._chain.receipt(row.transaction, timeout_s=_WAIT_S)
             if mined is None:
                 hint = "it stays in the outbox: run `provenance anchor` again"
@@ -173,6 +169,14 @@ class Anchorer:
         if row.state == "mined":
             self._finalise(row)
         return gas_used
+
+    def _broadcast(self, row: OutboxRow) -> None:
+        try:
+            self._chain.send_raw(row.raw)
+        except RejectedError as error:
+            if self._chain.receipt(row.transaction, timeout_s=0) is None:
+                self._move(row, "failed", error=error.message)
+                raise
 
     def _mined(self, row: OutboxRow, mined: TransactionReceipt) -> OutboxRow:
         if mined.status != 1:
@@ -265,7 +269,7 @@ class Anchorer:
 
 def transaction_hash(raw: bytes) -> bytes:
     """The hash under which a chain knows a signed transaction: Keccak-256 of its bytes."""
-    from provenance.anchor import keccak256
+    from provenance.anchor.keccak import keccak256
 
     return keccak256(raw)
 

@@ -12,7 +12,7 @@ from provenance.anchor import AnchorReceipt, parse_receipt_bytes
 from provenance.encoding import Digest
 from provenance.errors import NotFoundError, StoreError
 from provenance.ledger.publication import prove_entry
-from provenance.limits import MAX_PAGE_ITEMS
+from provenance.limits import MAX_BUNDLE_BYTES, MAX_PAGE_ITEMS
 from provenance.policy import TrustRoots
 from provenance.signature import PublicKey, parse_envelope
 from provenance.statement import parse_statement
@@ -46,7 +46,9 @@ def gather(
         keys=tuple(keys.values()),
         anchors=anchors,
         headers=tuple(receipt.header for receipt in all_receipts(store) if receipt.block_hash in blocks),
-        blobs={d: blobs.get(d) for d in dict.fromkeys(manifests) if blobs.has(d)} if with_manifests else {},
+        blobs={d: blobs.get(d, max_bytes=MAX_BUNDLE_BYTES) for d in dict.fromkeys(manifests) if blobs.has(d)}
+        if with_manifests
+        else {},
     )
 
 

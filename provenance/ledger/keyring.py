@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from provenance.errors import NotFoundError, SignerError, StoreError
 from provenance.ledger.layout import Layout, write_private
@@ -70,7 +69,7 @@ class Keyring:
         """Make a source key; trusted in this ledger unless `trust` is False."""
         if algorithm not in ALGORITHMS:
             raise SignerError("unknown key algorithm", expected=" | ".join(ALGORITHMS), got=algorithm)
-        key = self._store.new(name, cast("Algorithm", algorithm), passphrase)
+        key = self._store.new(name, algorithm, passphrase)
         if trust:
             self.trust_key(name, key, namespaces=namespaces)
         return key

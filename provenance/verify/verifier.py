@@ -204,7 +204,8 @@ def _not_before(
     node: Node, evidence: Evidence, trust: TrustRoots, findings: Sequence[BlockFinding]
 ) -> TimeBound | None:
     block = node.statement.not_before
-    known = {(b.chain_id, b.number, b.hash) for b in (*trust.blocks, *findings)}
+    known: set[tuple[int, int, bytes | None]] = {(b.chain_id, b.number, b.hash) for b in trust.blocks}
+    known |= {(f.chain_id, f.number, f.hash) for f in findings}
     if block is None or (block.chain_id, block.number, block.hash) not in known:
         return None
     for raw in evidence.headers:

@@ -1,0 +1,474 @@
+"""The ledger: what users of the library, the command line and the server call.
+
+Invariants: it joins stages to plug-ins and owns the order of steps; every method is safe to repeat; a receipt that was
+returned stays true; nothing here formats for people.
+
+    from provenance import Ledger
+    with Ledger.init("demo") as ledger:
+        ledger.keyring.new("museum")
+        receipt = ledger.register("data/titanic", "titanic/passengers", "1", license="CC0-1.0")
+        report = ledger.verify("data/titanic")
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provenance.anchor import AnchorReceipt
+from provenance.chains import Chain, open_chain
+from provenance.encoding import Digest, JsonValue
+from provenance.errors import (
+    ChainError,
+    ConflictError,
+    MalformedError,
+    NotFoundError,
+    PolicyError,
+    ProvenanceError,
+    SourceError,
+)
+from provenance.fingerprint import Fingerprint
+from provenance.ledger.anchoring import Anchorer, Deployment, anchoring_lock
+from provenance.ledger.audit import Auditor, FsckProgress, FsckReport
+from provenance.ledger.gathering import all_receipts, receipt_of
+from provenance.ledger.keyring import Keyring
+from provenance.ledger.layout import FOLDER, Config, Layout, discover, ledger_folder, read_config, write_config
+from provenance.ledger.log_view import LogView
+from provenance.ledger.publication import Publication, Published, catch_up_index, prove_entry, publish
+from provenance.ledger.receipts import AnchorOutcome, Receipt
+from provenance.ledger.reference import pinned_name, resolve
+from provenance.ledger.registration import Clock, Description, sign_dataset
+from provenance.ledger.verification import Verification, content_of, file_report
+from provenance.policy import TrustedAnchor, TrustedBlock, TrustRoots
+from provenance.signature import parse_envelope, verify_envelope
+from provenance.sources import ProgressCallback, open_source
+from provenance.statement import (
+    PAYLOAD_TYPE,
+    BlockReference,
+    DatasetName,
+    PinnedName,
+    parse_kind,
+    parse_sensitivity,
+    parse_statement,
+)
+from provenance.stores import BlobStore, DatasetRow, LocationRow, OutboxRow, Store, open_store
+from provenance.verify import BlockFinding, ContentFinding, Report, encode_bundle, verify_bundle
+
+if TYPE_CHECKING:
+    from provenance.signers.ethereum import EthereumKey
+
+Location = str | PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A dataset's ancestors, judged, and its descendants with their distance."""
+
+    report: Report
+    descendants: tuple[str, ...]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The lineage as a JSON value."""
+        edges: list[JsonValue] = [
+            {"child": artefact.name, "parent": parent}
+            for artefact in self.report.artefacts
+            for parent in artefact.parents
+        ]
+        return {
+            "target": self.report.target,
+            "verified": self.report.verified,
+            "level": self.report.level.name if self.report.level is not None else None,
+            "missing": list(self.report.missing),
+            "nodes": [artefact.to_json() for artefact in self.report.artefacts],
+            "edges": edges,
+            "descendants": list(self.descendants),
+        }
+
+
+class Ledger:
+    """One ledger on this machine. Threads may share it; close it, or use it as a context manager."""
+
+    def __init__(self, layout: Layout, config: Config, store: Store) -> None:
+        self.layout, self.config, self._store = layout, config, store
+        self.keyring = Keyring(layout)
+        self.blobs = BlobStore(layout.blobs, create=True)
+        self.log = LogView(store)
+        self._known_blocks: dict[tuple[int, int], BlockFinding] = {}
+        self._chain_guard = threading.RLock()
+
+    @classmethod
+    def init(cls, path: Location = ".", *, origin: str | None = None, chain: str = "embedded:") -> Ledger:
+        """Make `path/.provenance` and open it. `ConflictError` if there is a ledger already."""
+        folder = Path(path)
+        layout = Layout((folder if folder.name == FOLDER else folder / FOLDER).absolute())
+        if layout.config.exists():
+            raise ConflictError("there is a ledger already", where=layout.directory, hint="use it, or choose a folder")
+        config = Config(origin or f"provenance.local/{secrets.token_hex(8)}", chain)
+        try:
+            layout.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (layout.directory / "trees").mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise SourceError("cannot make the ledger's folder", got=error.strerror, where=layout.directory) from error
+        store = open_store(layout.database, create=True)
+        keyring = Keyring(layout)
+        if not keyring.log_key_path.exists():
+            keyring.create_own(config.origin)
+        elif keyring.note_signer().name != config.origin:  # a run of init that was cut off chose the origin
+            config = replace(config, origin=keyring.note_signer().name)
+        keyring.write_trust(keyring.trust())
+        write_config(layout.config, config)  # last: a ledger without settings is not one yet
+        return cls(layout, config, store)
+
+    @classmethod
+    def open(cls, path: Location | None = None) -> Ledger:
+        """Open the ledger at `path`, or the one that `PROVENANCE_LEDGER` or the current directory leads to."""
+        folder = ledger_folder(Path(path)) if path is not None else discover()
+        layout = Layout(folder)
+        config = read_config(layout.config)
+        ledger = cls(layout, config, open_store(layout.database))
+        with ledger._store.snapshot() as snapshot:
+            lags = snapshot.index_size() != snapshot.size()
+        if lags:
+            with ledger._store.transaction() as tx:
+                catch_up_index(tx)
+        return ledger
+
+    def close(self) -> None:
+        """Release the database."""
+        self._store.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- registering -------------------------------------------------------------------------------------------
+
+    def register(
+        self,
+        path: Location,
+        name: str,
+        version: str,
+        *,
+        parents: Sequence[str] = (),
+        license: str | None = None,
+        origin: str | None = None,
+        sensitivity: str = "internal",
+        kind: str = "dataset",
+        key: str | None = None,
+        passphrase: bytes | None = None,
+        anchor: bool = True,
+        progress: ProgressCallback | None = None,
+    ) -> Receipt:
+        """Fingerprint, sign, log and (unless `anchor` is False) anchor a dataset; a receipt.
+
+        Once it is in the log a failing chain does not fail the registration: `anchor_problem` says what happened.
+        """
+        description = Description(
+            name=PinnedName(DatasetName.parse(name), version),
+            parents=parents,
+            license=license,
+            origin=origin,
+            sensitivity=parse_sensitivity(sensitivity),
+            kind=parse_kind(kind),
+        )
+        signer = self.keyring.signer(key, passphrase)
+        source = open_source(path)
+        fingerprint = source.fingerprint(progress)
+        clock = Clock(_now(), self._newest_block())
+        item, notes = sign_dataset(self._store, self.blobs, fingerprint, description, signer, clock)
+        item = replace(item, location=LocationRow(0, source.location, int(time.time())))
+        receipt = self._receipt(publish(self._store, self.keyring.note_signer(), item), notes)
+        return self._anchored(receipt) if anchor else receipt
+
+    def submit(self, envelope: bytes) -> Receipt:
+        """Log an envelope that a trusted source signed elsewhere; its receipt.
+
+        `PolicyError` if the key is not trusted here (for that namespace), `VerificationError` if the signature fails,
+        `MalformedError` if it is no dataset statement, `ConflictError` if its name and version are taken.
+        """
+        parsed = parse_envelope(envelope)
+        if parsed.payload_type != PAYLOAD_TYPE:
+            raise MalformedError("envelope holds something else", expected=PAYLOAD_TYPE, got=parsed.payload_type)
+        statement = parse_statement(parsed.payload, strict=True)
+        keyid = parsed.signatures[0].keyid
+        source = self.keyring.trust().source(keyid)
+        namespace = statement.name.dataset.namespace
+        if source is None or source.revoked or (source.namespaces and namespace not in source.namespaces):
+            what = "key is revoked here" if source and source.revoked else "key is not trusted here"
+            hint = "its owner's public key goes in with `provenance keys trust NAME FILE`"
+            raise PolicyError(what, expected=f"a trusted key for {namespace}", got=keyid, hint=hint)
+        verify_envelope(parsed, source.key)
+        published = publish(self._store, self.keyring.note_signer(), Publication(envelope, statement, keyid))
+        return self._receipt(published, ())
+
+    def receipt(self, reference: str) -> Receipt:
+        """The receipt of something registered earlier, with a proof against the log as it is now."""
+        return self._receipt(Published(resolve(self._store, reference), created=False), ())
+
+    def _receipt(self, published: Published, notes: tuple[str, ...]) -> Receipt:
+        row = published.row
+        with self._store.snapshot() as snapshot:
+            entry, checkpoint = snapshot.entry(row.entry_index), snapshot.checkpoint()
+            if entry is None or checkpoint is None:
+                raise NotFoundError("log entry is missing", where=f"entry {row.entry_index}")
+            proof = prove_entry(snapshot, row.entry_index, checkpoint)
+        document = parse_statement(parse_envelope(entry.envelope).payload).fingerprint
+        return Receipt(
+            name=pinned_name(row),
+            digest=row.digest.hex,
+            index=row.entry_index,
+            envelope=Digest.of(entry.envelope).hex,
+            signer=row.keyid,
+            created=published.created,
+            proof=proof,
+            files=document.file_count,
+            total_bytes=document.total_bytes,
+            notes=notes,
+        )
+
+    def _anchored(self, receipt: Receipt) -> Receipt:
+        try:
+            return replace(receipt, anchor=self.anchor())
+        except ProvenanceError as error:
+            return replace(receipt, anchor_problem=str(error))
+
+    # ---- anchoring ---------------------------------------------------------------------------------------------
+
+    def anchor(self) -> AnchorOutcome:
+        """Anchor everything logged so far in one transaction; nothing is sent if that is done already."""
+        with self._anchorer() as anchorer:
+            return anchorer.anchor()
+
+    def deploy(self) -> Deployment:
+        """Deploy the anchor contract on this ledger's chain, unless this account has done so."""
+        with self._anchorer() as anchorer:
+            return anchorer.deploy()
+
+    @contextmanager
+    def chain(self) -> Iterator[Chain]:
+        """This ledger's chain, open; one user at a time in this process."""
+        with self._chain_guard:
+            chain = open_chain(self.config.chain, ledger_dir=self.layout.directory, funded=(self.account().address,))
+            try:
+                yield chain
+            finally:
+                chain.close()
+
+    def account(self) -> EthereumKey:
+        """The account that pays for anchors."""
+        from provenance.signers.ethereum import EthereumKey
+
+        return EthereumKey.load(self.keyring.chain_key_path)
+
+    @contextmanager
+    def _anchorer(self) -> Iterator[Anchorer]:
+        with self._chain_guard, anchoring_lock(self.layout.directory / "anchor.lock"), self.chain() as chain:
+            yield Anchorer(self._store, chain, self.account(), self.config.origin)
+
+    def contract(self) -> TrustedAnchor | None:
+        """The contract, chain and publisher this ledger anchors with; None before the first deployment."""
+        rows = self._store.anchors(limit=1)
+        row = self._store.outbox_latest_anchor() or (rows[0] if rows else None)
+        if row is None or row.contract is None:
+            return None
+        return TrustedAnchor(row.chain_id, row.contract.lower(), row.publisher.lower())
+
+    def anchors(self, *, after_id: int = 0, limit: int = 100) -> list[OutboxRow]:
+        """Mined anchors by growing id."""
+        return self._store.anchors(after_id=after_id, limit=limit)
+
+    def pending(self) -> list[OutboxRow]:
+        """Transactions that are signed but not final."""
+        return self._store.outbox_pending()
+
+    def _newest_block(self) -> BlockReference | None:
+        row = self._store.outbox_latest_anchor()
+        receipt = receipt_of(row) if row is not None else None
+        if receipt is None:
+            return None
+        return BlockReference(receipt.chain_id, receipt.block_number, receipt.block_hash)
+
+    # ---- verifying ---------------------------------------------------------------------------------------------
+
+    def trust_roots(self, *, with_blocks: bool = False) -> TrustRoots:
+        """What this ledger trusts: `trust.json`, its own log and its own anchor.
+
+        `with_blocks` adds the blocks of its anchors, for an auditor who has no chain to ask.
+        """
+        trust = self.keyring.trust()
+        contract = self.contract()
+        anchors = (*trust.anchors, *((contract,) if contract and contract not in trust.anchors else ()))
+        logs = tuple(dict.fromkeys((*trust.logs, self.keyring.vkey)))
+        blocks = trust.blocks
+        if with_blocks:
+            own = (TrustedBlock(r.chain_id, r.block_number, r.block_hash) for r in all_receipts(self._store))
+            blocks = tuple(dict.fromkeys((*blocks, *own)))
+        return replace(trust, logs=logs, anchors=anchors, blocks=blocks)
+
+    def verify(
+        self,
+        target: Location,
+        *,
+        expected: str | None = None,
+        data: Mapping[str, Location] | None = None,
+        deep: bool = False,
+        ask_chain: bool = True,
+        progress: ProgressCallback | None = None,
+    ) -> Report:
+        """The report on a path or a reference.
+
+        A path is fingerprinted and matched to what was registered (`expected` names it, if that is not what its bytes
+        or its place say). A reference's bytes are checked where `data` says they are, or where they were registered
+        from if they are still there. `data` maps references to places, for ancestors too. `deep` checks the bytes of
+        every ancestor that is still where it was registered from.
+        """
+        contents: dict[str, ContentFinding] = {}
+        for reference, place in (data or {}).items():
+            found = open_source(place)
+            contents[self._pinned(reference)] = content_of(found.fingerprint(progress), found.location)
+        if isinstance(target, str) and self._is_reference(target):
+            row = resolve(self._store, target)
+            if pinned_name(row) not in contents:
+                self._find_content(row, contents, progress)
+        else:
+            source = open_source(target)
+            fingerprint = source.fingerprint(progress)
+            verification = self._verification()
+            row = resolve(self._store, expected) if expected else verification.match(fingerprint, source.location)
+            contents[pinned_name(row)] = content_of(fingerprint, source.location)
+        if deep:
+            for index in self._store.ancestors(row.entry_index):
+                ancestor = self._store.dataset_at(index)
+                if ancestor is not None and pinned_name(ancestor) not in contents:
+                    self._find_content(ancestor, contents, progress)
+        return self._report(row, contents, ask_chain=ask_chain)
+
+    def verify_digest(self, digest: Digest, *, ask_chain: bool = True) -> Report:
+        """The report on a dataset whose digest somebody computed, or on the dataset that holds a file with it."""
+        rows = self._store.datasets_by_digest(digest) or self._store.datasets_by_root(digest.raw)
+        if rows:
+            row = rows[-1]
+            contents = {pinned_name(row): ContentFinding(row.digest, "the caller, who computed the digest")}
+            return self._report(row, contents, ask_chain=ask_chain)
+        matches = self._store.datasets_by_file(digest)
+        if not matches:
+            raise NotFoundError("nothing registered here has this digest", got=digest)
+        row = matches[-1].dataset
+        report = self._report(row, {}, ask_chain=ask_chain)
+        return file_report(report, digest, [m.path for m in matches if m.dataset == row])
+
+    def verify_bundle(self, data: bytes, *, trust: TrustRoots | None = None) -> Report:
+        """The report on an offline bundle, under this ledger's trust roots unless others are given."""
+        return verify_bundle(data, trust if trust is not None else self.trust_roots(with_blocks=True))
+
+    def bundle(self, reference: str, *, with_manifests: bool = True) -> bytes:
+        """The offline bundle of a dataset and all its ancestors."""
+        row = resolve(self._store, reference)
+        return encode_bundle(self._verification().evidence(row, with_manifests=with_manifests))
+
+    def oms_bundle(self, reference: str) -> bytes:
+        """The OMS bundle made with a dataset, for other people's tools. `NotFoundError` if there is none."""
+        row = resolve(self._store, reference)
+        if row.oms is None or not self.blobs.has(row.oms):
+            raise NotFoundError("there is no OMS bundle", got=pinned_name(row), hint="register it with a P-256 key")
+        return self.blobs.get(row.oms, max_bytes=1 << 30)
+
+    def lineage(self, reference: str, *, ask_chain: bool = False) -> Lineage:
+        """Ancestors, judged, and descendants."""
+        row = resolve(self._store, reference)
+        report = self._report(row, {}, ask_chain=ask_chain)
+        rows = (self._store.dataset_at(index) for index in sorted(self._store.descendants(row.entry_index)))
+        return Lineage(report, tuple(pinned_name(found) for found in rows if found is not None))
+
+    def _pinned(self, reference: str) -> str:
+        return pinned_name(resolve(self._store, reference))
+
+    def _is_reference(self, text: str) -> bool:
+        if Path(text).exists() or text.startswith((".", "/", "file:")):
+            return False
+        try:
+            resolve(self._store, text)
+        except NotFoundError:
+            return True  # well formed: the error about the reference is the better one
+        except MalformedError:
+            return False
+        return True
+
+    def _find_content(
+        self, row: DatasetRow, contents: dict[str, ContentFinding], progress: ProgressCallback | None
+    ) -> None:
+        for location in self._store.locations(row.entry_index):
+            if Path(location.path).exists():
+                found = open_source(location.path)
+                contents[pinned_name(row)] = content_of(found.fingerprint(progress), found.location)
+                return
+
+    def _verification(self) -> Verification:
+        return Verification(self._store, self.blobs, self.trust_roots())
+
+    def _report(self, row: DatasetRow, contents: Mapping[str, ContentFinding], *, ask_chain: bool) -> Report:
+        verification = self._verification()
+        evidence = verification.evidence(row)
+        blocks = self._ask_chain(evidence.anchors) if ask_chain else []
+        return verification.report(row, contents, blocks, evidence)
+
+    def _ask_chain(self, receipts: Sequence[AnchorReceipt]) -> list[BlockFinding]:
+        wanted = [(receipt.chain_id, receipt.block_number) for receipt in receipts]
+        unknown = [key for key in wanted if key not in self._known_blocks]
+        found: dict[tuple[int, int], BlockFinding] = {}
+        if unknown:
+            try:
+                with self.chain() as chain:
+                    info, finalized = chain.info(), chain.finalized()
+                    for chain_id, number in unknown:
+                        if chain_id == info.chain_id:
+                            block = chain.block_hash(number)
+                            found[chain_id, number] = BlockFinding(chain_id, number, block, finalized, info.label)
+            except ChainError:
+                pass  # the block stays unasked, and the report says so: not performed is no pass
+        self._known_blocks.update(
+            {key: f for key, f in found.items() if f.hash is not None and f.number <= f.finalized}
+        )
+        known = {**found, **self._known_blocks}
+        return [known[key] for key in wanted if key in known]
+
+    # ---- looking -----------------------------------------------------------------------------------------------
+
+    def dataset(self, reference: str) -> DatasetRow:
+        """The row a reference names."""
+        return resolve(self._store, reference)
+
+    def datasets(self, *, after: int | None = None, limit: int = 100, namespace: str | None = None) -> list[DatasetRow]:
+        """Datasets in log order, those above entry `after`."""
+        return self._store.datasets_page(after=after, limit=limit, namespace=namespace)
+
+    def versions(self, name: str, *, after: int | None = None, limit: int = 100) -> list[DatasetRow]:
+        """All versions of `ns/name`, oldest first."""
+        parsed = DatasetName.parse(name)
+        return self._store.versions(parsed.namespace, parsed.name, after=after, limit=limit)
+
+    def fsck(self, *, independent: bool = False, progress: FsckProgress | None = None) -> FsckReport:
+        """Derive everything again from the entries and compare."""
+        verifier = self.keyring.note_signer().verifier
+        return Auditor(self._store, self.blobs, verifier, self.trust_roots()).run(
+            independent=independent, progress=progress
+        )
+
+
+def fingerprint(path: Location, progress: ProgressCallback | None = None) -> Fingerprint:
+    """The fingerprint of a file or folder. Needs no ledger."""
+    return open_source(path).fingerprint(progress)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,99 @@
+"""Verification against this ledger: evidence from its own store, judged as a stranger would judge a bundle.
+
+Invariants: nothing is taken for granted because it is in the database: signatures, proofs and receipts are verified
+again; a chain is asked about a block once and its answer is kept only for final blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from provenance.encoding import Digest
+from provenance.errors import NotFoundError
+from provenance.fingerprint import Fingerprint
+from provenance.ledger.gathering import gather
+from provenance.ledger.reference import pinned_name
+from provenance.policy import Status, TrustRoots
+from provenance.stores import BlobStore, DatasetRow, Store
+from provenance.verify import BlockFinding, Check, ContentFinding, Evidence, Report, verify_evidence
+
+
+class Verification:
+    """Verifies rows of one store under one set of trust roots."""
+
+    def __init__(self, store: Store, blobs: BlobStore, trust: TrustRoots) -> None:
+        self._store, self._blobs, self._trust = store, blobs, trust
+
+    def evidence(self, row: DatasetRow, *, with_manifests: bool = True) -> Evidence:
+        """The evidence for a row and its ancestors."""
+        with self._store.snapshot() as snapshot:
+            return gather(snapshot, self._blobs, row, self._trust, with_manifests=with_manifests)
+
+    def report(
+        self,
+        row: DatasetRow,
+        contents: Mapping[str, ContentFinding],
+        blocks: Sequence[BlockFinding],
+        evidence: Evidence | None = None,
+    ) -> Report:
+        """The report on a row; `affected` names everything in the ledger that was made from what failed."""
+        evidence = evidence or self.evidence(row)
+        report = verify_evidence(evidence, self._trust, contents=contents, blocks=blocks)
+        return replace(report, affected=self._affected(report))
+
+    def match(self, fingerprint: Fingerprint, location: str) -> DatasetRow:
+        """The registered dataset that bytes at `location` are, or were meant to be.
+
+        First by digest (the one registered from there, if several have it), then by where it was registered from,
+        then by the files it shares most of. `NotFoundError` if nothing fits.
+        """
+        rows = self._store.datasets_by_digest(fingerprint.digest)
+        here = {location_row.entry_index for location_row in self._store.locations_at(location)}
+        if rows:
+            return max(rows, key=lambda row: (row.entry_index in here, row.entry_index))
+        if here:
+            row = self._store.dataset_at(max(here))
+            if row is not None:
+                return row
+        shared = self._most_shared(fingerprint)
+        if shared is not None:
+            return shared
+        raise NotFoundError(
+            "these bytes are not registered in this ledger",
+            got=f"digest {fingerprint.digest}",
+            where=location,
+            hint="register them with `provenance register`, or name what they should be with --as REF",
+        )
+
+    def _most_shared(self, fingerprint: Fingerprint) -> DatasetRow | None:
+        counts: dict[int, tuple[int, DatasetRow]] = {}
+        for entry in fingerprint.files[:1_000]:
+            for match in self._store.datasets_by_file(entry.digest, limit=20):
+                count = counts.get(match.dataset.entry_index, (0, match.dataset))[0]
+                counts[match.dataset.entry_index] = (count + 1, match.dataset)
+        return max(counts.values(), key=lambda item: (item[0], item[1].entry_index))[1] if counts else None
+
+    def _affected(self, report: Report) -> tuple[str, ...]:
+        broken = {check.subject for check in report.checks if check.status is Status.FAILED and check.id != "lineage"}
+        indexes = [artefact.index for artefact in report.artefacts if artefact.name in broken]
+        found: dict[int, str] = {}
+        for index in indexes:
+            for descendant in self._store.descendants(index):
+                row = self._store.dataset_at(descendant)
+                if row is not None:
+                    found[descendant] = pinned_name(row)
+        return tuple(found[index] for index in sorted(found))
+
+
+def file_report(report: Report, digest: Digest, paths: Sequence[str]) -> Report:
+    """`report` with the check that one file, known by its SHA-256, is part of the dataset."""
+    where = ", ".join(paths[:10])
+    check = Check("content.file", report.target, Status.PASSED, "the file is part of this dataset", digest.hex, where)
+    return replace(report, checks=(*report.checks, check))
+
+
+def content_of(fingerprint: Fingerprint, location: str | Path) -> ContentFinding:
+    """What was found at a place, for a verifier."""
+    return ContentFinding(fingerprint.digest, str(location), fingerprint)
