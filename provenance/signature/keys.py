@@ -18,7 +18,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final, Literal, NoReturn, Protocol, TypeAlias
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -41,6 +41,8 @@ ED25519: Final = "ed25519"
 ALGORITHMS: Final[tuple[Algorithm, ...]] = (ECDSA_P256, ED25519)
 SEED_BYTES: Final[dict[Algorithm, int]] = {ECDSA_P256: 48, ED25519: 32}
 """Random bytes that `derive_private_key` takes; P-256 takes 128 bits more than its order has (FIPS 186-5, A.2.1)."""
+UNREADABLE: Final = (ValueError, UnsupportedAlgorithm, InternalError)
+"""What the cryptography package raises for damaged keys; OpenSSL rejects some key sizes only deep inside."""
 
 _EcOrEd: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 _EcOrEdPrivate: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -159,7 +161,7 @@ def parse_private_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey
         key = load_pem_private_key(pem, passphrase)
     except TypeError:
         raise _passphrase_error(given=passphrase is not None) from None
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         if passphrase is not None:
             hint = "check the passphrase; it is never stored, so a lost one cannot be recovered"
             raise SignerError("passphrase is wrong, or the private key is damaged", hint=hint) from None
@@ -189,7 +191,7 @@ def _load_public(pem: str | bytes) -> object:
     check_size("public key", len(data), MAX_KEY_BYTES)
     try:
         return load_pem_public_key(data)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise MalformedError("public key cannot be read", expected=_EXPECTED_PUBLIC, hint=_HINT_PUBLIC) from None
 
 

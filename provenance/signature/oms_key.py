@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from provenance.errors import MalformedError, VerificationError
 from provenance.limits import MAX_KEY_BYTES, check_size
 from provenance.signature.ecdsa import P256_ORDER, P384_ORDER, P521_ORDER, parse_der_signature
-from provenance.signature.keys import key_id
+from provenance.signature.keys import UNREADABLE, key_id
 
 _Hash: TypeAlias = SHA256 | SHA384 | SHA512
 
@@ -55,7 +55,7 @@ def parse_oms_key(pem: str | bytes) -> OmsKey:
     check_size("public key", len(data), MAX_KEY_BYTES)
     try:
         return _oms_key(load_pem_public_key(data))
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise MalformedError("public key cannot be read", expected="a PEM SubjectPublicKeyInfo") from None
 
 
@@ -65,7 +65,7 @@ def certificate_key(der: bytes) -> OmsKey:
 
     try:
         return _oms_key(x509.load_der_x509_certificate(der).public_key())
-    except (ValueError, UnsupportedAlgorithm):
+    except (*UNREADABLE, x509.InvalidVersion, Warning):  # a serial number of zero is a warning: an error where asked
         raise MalformedError("OMS certificate cannot be read", expected="a DER X.509 certificate") from None
 
 

@@ -7,6 +7,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,20 @@ def test_a_changed_payload_or_signature_fails(name: str) -> None:
         with pytest.raises((VerificationError, MalformedError)):
             verify_oms(parse_oms(json.dumps(value).encode()), key)
         signature[index] ^= 1
+
+
+@pytest.mark.parametrize("name", ["certificate", "sigstore"])
+def test_a_damaged_certificate_never_passes_for_its_key(name: str) -> None:
+    bundle = parse_oms(read(f"valid/{name}"))
+    signer = verify_oms(bundle)
+    leaf = bundle.certificates[0]
+    for index in range(len(leaf)):
+        for damaged in (leaf[:index], leaf[:index] + bytes([leaf[index] ^ 1]) + leaf[index + 1 :]):
+            try:
+                found = verify_oms(replace(bundle, certificates=(damaged, *bundle.certificates[1:])))
+            except (MalformedError, VerificationError):
+                continue
+            assert found.keyid == signer.keyid
 
 
 # --- recovery of a P-384 key from its signature (SEC 1, 4.1.6), in plain affine arithmetic ---

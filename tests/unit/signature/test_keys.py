@@ -342,6 +342,22 @@ def test_damaged_private_keys_give_signer_errors_without_content(passphrase: byt
                 _assert_no_secret(error)
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_byte_of_the_der_changed_is_a_signer_error_or_another_text(algorithm: str) -> None:
+    """Base64 hides most of the DER from a test that changes characters: here the DER itself is changed."""
+    key = key_of(algorithm)
+    lines = encode_private_key(key).splitlines(keepends=True)
+    der = base64.b64decode(b"".join(lines[1:-1]))
+    for index in range(len(der)):
+        for mask in (1, 2, 16, 128, 255):
+            damaged = der[:index] + bytes([der[index] ^ mask]) + der[index + 1 :]
+            pem = lines[0] + base64.encodebytes(damaged) + lines[-1]
+            try:
+                parse_private_key(pem)
+            except SignerError as error:
+                _assert_no_secret(error)
+
+
 def _assert_no_secret(error: ProvenanceError) -> None:
     text = "".join(map(repr, (error, str(error), error.args, error.hint, error.got, error.where)))
     body = encode_private_key(p256()).splitlines()[1].decode()
