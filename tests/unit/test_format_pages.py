@@ -1,0 +1,46 @@
+"""The examples in the format pages are what the code makes."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from provenance.encoding import Digest, canonical_json
+from provenance.fingerprint import FileEntry, Fingerprint, encode_manifest, fingerprint_files
+from provenance.statement import DatasetStatement, PinnedName, encode_statement
+from tests.paths import PROJECT
+
+PAGES = PROJECT / "docs" / "formats"
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```json\n(.*?)```", (PAGES / page).read_text("utf-8"), re.DOTALL)
+
+
+def example() -> Fingerprint:
+    return fingerprint_files([FileEntry("data/é.csv", 0, Digest.of(b"")), FileEntry("data/a.csv", 3, Digest.of(b"a,b"))])
+
+
+def test_fingerprint_page() -> None:
+    manifest, document = blocks("fingerprint.md")
+    assert manifest.encode() == encode_manifest(example())
+    assert document.rstrip("\n").encode() == canonical_json(example().document.to_json())
+    assert f"`{example().digest}`" in (PAGES / "fingerprint.md").read_text("utf-8")
+
+
+def test_statement_page() -> None:
+    statement = DatasetStatement(
+        name=PinnedName.parse("titanic/passengers@1"),
+        fingerprint=example().document,
+        manifest=Digest.of(encode_manifest(example())),
+        created="2026-11-20T12:00:00Z",
+        license="Apache-2.0",
+        origin="https://example.org/titanic",
+    )
+    (shown,) = blocks("statement.md")
+    assert json.loads(shown) == json.loads(encode_statement(statement))
+
+
+def test_every_format_has_a_page_that_the_index_names() -> None:
+    named = set(re.findall(r"\]\(([a-z-]+\.md)\)", (PAGES / "README.md").read_text("utf-8")))
+    assert named == {page.name for page in PAGES.glob("*.md")} - {"README.md"}
