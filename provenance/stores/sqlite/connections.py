@@ -117,6 +117,8 @@ class Writer:
             transaction = make(connection, self._path)
             try:
                 yield transaction
+                if not connection.in_transaction:
+                    raise StoreError("nothing was stored: a write had failed", where=self._path, hint="try again")
                 with guarded(self._path, "committing"):
                     connection.execute("COMMIT")
             except BaseException:

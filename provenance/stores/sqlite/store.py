@@ -24,6 +24,8 @@ from provenance.stores.sqlite.outbox_table import OutboxQueries, OutboxStatement
 from provenance.stores.sqlite.queries import BoundQueries, Row, Value
 from provenance.stores.sqlite.schema import MIN_SQLITE, identify, prepare
 
+_MIN_PAGE_BYTES = 512
+
 
 class SqliteSnapshot(LogQueries, OutboxQueries, LineageQueries, BoundQueries):
     """Reads of one committed state."""
@@ -112,10 +114,13 @@ class SqliteStore(LogQueries, OutboxQueries, LineageQueries):
         return connect(self.path, "rw", self._timeout_s)
 
     def _require_file(self, create: bool) -> None:
-        if not create:
-            if not self.path.exists():
-                raise StoreError("there is no ledger here", where=self.path, hint="make one with `provenance init`")
+        if self.path.exists():
+            if 0 < self.path.stat().st_size < _MIN_PAGE_BYTES:
+                # SQLite takes some of these for blank, and would fill them.
+                raise StoreError("the file is not a ledger database", where=self.path, hint="check the path")
             return
+        if not create:
+            raise StoreError("there is no ledger here", where=self.path, hint="make one with `provenance init`")
         try:
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         except FileExistsError:

@@ -1,0 +1,230 @@
+"""Entries, tiles and checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from provenance.errors import ConflictError, LimitError, MalformedError
+from provenance.limits import MAX_ENTRY_BYTES, MAX_UINT64
+from provenance.merkle import leaf_hash
+from provenance.stores import CheckpointRow, EntryRow, Store, open_store
+from tests.conformance.stores.samples import append, assert_whole, envelope
+
+ROOT = hashlib.sha256(b"root").digest()
+
+
+def test_an_empty_store_has_nothing(store: Store) -> None:
+    assert store.size() == 0
+    assert store.entry(0) is None
+    assert list(store.entries(0, 10)) == []
+    assert list(store.leaf_hashes(0, 10)) == []
+    assert store.index_of_leaf(bytes(32)) is None
+    assert store.tile(0, 0) is None
+    assert store.checkpoint() is None
+    assert store.checkpoint_at(0) is None
+    assert store.checkpoint_covering(0) is None
+    assert store.checkpoints() == []
+
+
+def test_what_was_appended_comes_back_after_reopening(store: Store, location: str) -> None:
+    sizes = [1, 255, 1, 300, 17]
+    for count in sizes:
+        with store.transaction() as tx:
+            start = tx.size()
+            row = append(tx, [envelope(i) for i in range(start, start + count)])
+        assert store.checkpoint() == row
+    total = sum(sizes)
+    store.close()
+    with open_store(location) as reader:
+        assert assert_whole(reader) == total
+        for index in range(0, total, 13):
+            data = envelope(index)
+            assert reader.entry(index) == EntryRow(index, leaf_hash(data), data)
+            assert reader.index_of_leaf(leaf_hash(data)) == index
+
+
+@pytest.mark.parametrize(
+    ("start", "count"), [(0, 0), (0, 1), (5, 3), (255, 2), (299, 1), (299, 5), (300, 5), (0, 10**30)]
+)
+def test_ranges_are_cut_at_the_end(store: Store, start: int, count: int) -> None:
+    with store.transaction() as tx:
+        append(tx, [envelope(i) for i in range(300)])
+    expected = [envelope(i) for i in range(start, min(300, start + count))]
+    assert [row.envelope for row in store.entries(start, count)] == expected
+    assert list(store.leaf_hashes(start, count)) == [leaf_hash(data) for data in expected]
+
+
+def test_an_entry_of_the_largest_size_is_kept_and_one_byte_more_is_refused(store: Store) -> None:
+    largest = bytes(MAX_ENTRY_BYTES)
+    with store.transaction() as tx:
+        append(tx, [largest])
+    row = store.entry(0)
+    assert row is not None and row.envelope == largest
+    with pytest.raises(LimitError), store.transaction() as tx:
+        tx.append_entries(1, [(bytes(32), largest + b"x")])
+    assert store.size() == 1
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [(bytes(31), b"x"), (bytes(33), b"x"), (b"", b"x"), (bytes(32), b""), ("a" * 32, b"x"), (bytes(32), "text")],
+)
+def test_entries_of_another_form_are_refused(store: Store, entry: tuple[bytes, bytes]) -> None:
+    with store.transaction() as tx:
+        with pytest.raises(MalformedError):
+            tx.append_entries(0, [(leaf_hash(b"good"), b"good"), entry])
+        assert tx.size() == 0
+
+
+@pytest.mark.parametrize("first_index", [0, 2, 4, -1, 2**70])
+def test_entries_must_continue_the_log(store: Store, first_index: int) -> None:
+    with store.transaction() as tx:
+        append(tx, [envelope(i) for i in range(3)])
+    with pytest.raises(ConflictError), store.transaction() as tx:
+        tx.append_entries(first_index, [(leaf_hash(b"x"), b"x")])
+    assert store.size() == 3
+
+
+def test_the_same_leaf_twice_is_found_at_its_first_index(store: Store) -> None:
+    with store.transaction() as tx:
+        append(tx, [b"a", b"twice", b"b", b"twice"])
+    assert store.index_of_leaf(leaf_hash(b"twice")) == 1
+
+
+def test_leaves_that_share_a_prefix_are_told_apart(store: Store) -> None:
+    leaves = [b"\x07" * 31 + bytes([last]) for last in range(5)]
+    with store.transaction() as tx:
+        tx.append_entries(0, [(leaf, b"x") for leaf in leaves])
+    assert [store.index_of_leaf(leaf) for leaf in leaves] == [0, 1, 2, 3, 4]
+    assert store.index_of_leaf(b"\x07" * 32) is None
+
+
+@pytest.mark.parametrize("bad", [-1, True, 1.0, "1", None])
+def test_indexes_that_are_no_index_are_refused(store: Store, bad: int) -> None:
+    for call in (
+        lambda: store.entry(bad),
+        lambda: store.entries(bad, 1),
+        lambda: store.entries(0, bad),
+        lambda: store.leaf_hashes(bad, 1),
+        lambda: store.tile(bad, 0),
+        lambda: store.tile(0, bad),
+        lambda: store.checkpoint_at(bad),
+        lambda: store.checkpoint_covering(bad),
+    ):
+        with pytest.raises(MalformedError):
+            call()
+
+
+def test_indexes_beyond_any_row_find_nothing(store: Store) -> None:
+    with store.transaction() as tx:
+        append(tx, [b"x"])
+    for index in (1, 2**63 - 1, 2**63, MAX_UINT64, 2**200):
+        assert store.entry(index) is None
+        assert store.tile(0, index) is None
+        assert store.tile(index, 0) is None
+        assert store.checkpoint_at(index) is None
+        assert list(store.entries(index, 5)) == []
+
+
+@pytest.mark.parametrize("leaf", [b"", bytes(31), bytes(33), "x" * 32, None])
+def test_a_leaf_hash_of_another_form_is_refused(store: Store, leaf: bytes) -> None:
+    with pytest.raises(MalformedError):
+        store.index_of_leaf(leaf)
+
+
+def test_a_tile_grows_and_never_changes(store: Store) -> None:
+    hashes = [bytes([n]) * 32 for n in range(256)]
+    with store.transaction() as tx:
+        tx.put_tiles({(0, 0): hashes[0], (63, 5): b"".join(hashes)})
+    with store.transaction() as tx:
+        tx.put_tiles({(0, 0): b"".join(hashes[:3])})
+        tx.put_tiles({(0, 0): b"".join(hashes[:3])})
+    assert store.tile(0, 0) == b"".join(hashes[:3])
+    assert store.tile(63, 5) == b"".join(hashes)
+    for data in (b"".join(hashes[:2]), b"".join([hashes[0], hashes[9], hashes[2], hashes[3]]), hashes[1] * 3):
+        with store.transaction() as tx:
+            with pytest.raises(ConflictError):
+                tx.put_tiles({(1, 0): hashes[7], (0, 0): data})
+            assert tx.tile(1, 0) is None, "a refused call leaves nothing"
+    assert store.tile(0, 0) == b"".join(hashes[:3])
+
+
+@pytest.mark.parametrize(
+    ("key", "data"),
+    [
+        *[((0, 0), b""), ((0, 0), bytes(31)), ((0, 0), bytes(33)), ((0, 0), bytes(257 * 32)), ((0, 0), "x" * 32)],
+        *[((64, 0), bytes(32)), ((-1, 0), bytes(32)), ((0, -1), bytes(32)), ((True, 0), bytes(32))],
+    ],
+)
+def test_tiles_of_another_form_are_refused(store: Store, key: tuple[int, int], data: bytes) -> None:
+    with store.transaction() as tx, pytest.raises(MalformedError):
+        tx.put_tiles({key: data})
+
+
+def test_the_checkpoint_moves_by_compare_and_swap(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.set_checkpoint(CheckpointRow(0, ROOT, b"empty"), expected_size=None)
+    with store.transaction() as tx:
+        tx.append_entries(0, [(leaf_hash(envelope(i)), envelope(i)) for i in range(5)])
+        tx.set_checkpoint(CheckpointRow(3, ROOT, b"three"), expected_size=0)
+    current = store.checkpoint()
+    for expected_size in (None, 0, 2, 4, 5):
+        with pytest.raises(ConflictError), store.transaction() as tx:
+            tx.set_checkpoint(CheckpointRow(5, ROOT, b"five"), expected_size=expected_size)
+    assert store.checkpoint() == current == CheckpointRow(3, ROOT, b"three")
+
+
+@pytest.mark.parametrize(
+    "row", [CheckpointRow(2, ROOT, b"back"), CheckpointRow(3, bytes(32), b"fork"), CheckpointRow(6, ROOT, b"beyond")]
+)
+def test_the_checkpoint_never_goes_back_forks_or_runs_ahead(store: Store, row: CheckpointRow) -> None:
+    with store.transaction() as tx:
+        tx.append_entries(0, [(leaf_hash(envelope(i)), envelope(i)) for i in range(5)])
+        tx.set_checkpoint(CheckpointRow(3, ROOT, b"three"), expected_size=None)
+    with pytest.raises(ConflictError), store.transaction() as tx:
+        tx.set_checkpoint(row, expected_size=3)
+    assert store.checkpoint() == CheckpointRow(3, ROOT, b"three")
+
+
+def test_a_checkpoint_may_gain_signatures(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.append_entries(0, [(leaf_hash(b"x"), b"x")])
+        tx.set_checkpoint(CheckpointRow(1, ROOT, b"one"), expected_size=None)
+        tx.set_checkpoint(CheckpointRow(1, ROOT, b"one, cosigned"), expected_size=1)
+    assert store.checkpoint() == CheckpointRow(1, ROOT, b"one, cosigned")
+
+
+def test_kept_checkpoints_stay(store: Store) -> None:
+    rows = [CheckpointRow(size, hashlib.sha256(b"%d" % size).digest(), b"note %d" % size) for size in (3, 10, 256)]
+    with store.transaction() as tx:
+        for row in rows:
+            tx.keep_checkpoint(row)
+    assert store.checkpoints() == rows
+    assert store.checkpoints(after_size=3, limit=1) == rows[1:2]
+    assert [store.checkpoint_at(size) for size in (3, 4, 256)] == [rows[0], None, rows[2]]
+    assert [store.checkpoint_covering(index) for index in (0, 2, 3, 9, 255, 256)] == [
+        *rows[:1] * 2,
+        *rows[1:2] * 2,
+        rows[2],
+        None,
+    ]
+    cosigned = CheckpointRow(10, rows[1].root, b"note 10, cosigned")
+    with store.transaction() as tx:
+        tx.keep_checkpoint(cosigned)
+        with pytest.raises(ConflictError):
+            tx.keep_checkpoint(CheckpointRow(10, bytes(32), b"fork"))
+    assert store.checkpoint_at(10) == cosigned
+    assert store.checkpoint() is None
+
+
+@pytest.mark.parametrize(
+    "row", [CheckpointRow(1, bytes(31), b""), CheckpointRow(-1, ROOT, b""), CheckpointRow(2**63, ROOT, b"")]
+)
+def test_checkpoints_of_another_form_are_refused(store: Store, row: CheckpointRow) -> None:
+    with store.transaction() as tx:
+        with pytest.raises(MalformedError):
+            tx.set_checkpoint(row, expected_size=None)
+        with pytest.raises(MalformedError):
+            tx.keep_checkpoint(row)

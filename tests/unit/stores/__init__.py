@@ -1,0 +1,1 @@
+"""SQLite files, blobs and opening: what is particular to each."""
