@@ -113,7 +113,7 @@ class EntryVerifier:
             verify_inclusion(leaf, proof.index, checkpoint.size, proof.hashes, checkpoint.root)
         except ProvenanceError as error:
             checks.append(_failed("log.inclusion", subject, error))
-            return None, None, checks
+            return proof.index, None, checks
         note = f"entry {proof.index} of {checkpoint.size}"
         checks.append(Check("log.inclusion", subject, Status.PASSED, note))
         checks.append(Check("log.witnesses", subject, Status.PASSED, "none required by the policy, none counted"))

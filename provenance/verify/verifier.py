@@ -59,7 +59,7 @@ def verify_evidence(
     contents = dict(contents or {})
     content_checks = {node.envelope: _content(node, contents.pop(_name(node), None), evidence) for node, _ in ancestry}
     edges = {node.envelope: _edges(graph, node) for node, _ in ancestry}
-    checks: list[Check] = []
+    checks: list[Check] = [check for verdict in verdicts.values() if verdict.node is None for check in verdict.checks]
     artefacts = []
     for node, depth in ancestry:
         own = (*verdicts[node.envelope].checks, *edges[node.envelope], *content_checks[node.envelope])
@@ -68,10 +68,12 @@ def verify_evidence(
     for name, finding in contents.items():
         note = "no artefact of this lineage has this name"
         checks.append(Check("content", name, Status.FAILED, note, found=finding.digest.hex, where=finding.where))
+    checks += _names(ancestry)
     lineage = _lineage(target, ancestry, verdicts, checks)
     checks += [lineage, *_unbuilt(target.subject)]
-    statuses = {check.id: check.status for check in checks if check.subject == target.subject}
-    stood = standing(statuses)
+    # The target's own checks only: an ancestor may bear the same name.
+    decisive = (*target.checks, *content_checks[target.node.envelope], lineage)
+    stood = standing({check.id: check.status for check in decisive})
     return Report(
         target=target.subject,
         digest=target.node.statement.digest.hex,
@@ -133,6 +135,19 @@ def _edges(graph: LineageGraph, node: Node) -> tuple[Check, ...]:
             where = str(edge.pin.name)
             checks.append(Check("lineage.edge", _name(node), Status.FAILED, what, expected, found, where))
     return tuple(checks)
+
+
+def _names(ancestry: Sequence[tuple[Node, int]]) -> list[Check]:
+    """A failed check for each name and version that two statements of one lineage claim."""
+    seen: dict[str, Node] = {}
+    checks = []
+    for node, _ in ancestry:
+        other = seen.setdefault(_name(node), node)
+        if other is not node:
+            note = "two statements of this lineage claim this name and version"
+            found = f"envelopes {other.envelope} and {node.envelope}"
+            checks.append(Check("lineage.name", _name(node), Status.FAILED, note, "one statement", found))
+    return checks
 
 
 def _lineage(
