@@ -189,6 +189,7 @@ def test_a_ledger_inside_the_folder_is_passed_over_if_the_bundle_says_so(tmp_pat
     assert command_verifies(dataset, named, key_file)
     unnamed = write_bundle(tmp_path / "unnamed.json", oms_payload("dataset", resources(FILES)))
     assert not command_verifies(dataset, unnamed, key_file)
+    assert command_verifies(dataset, unnamed, key_file, "--ignore-paths", str(dataset / ".provenance"))
 
 
 def test_a_single_file_is_verified_by_its_folder(tmp_path: Path, key_file: Path) -> None:
