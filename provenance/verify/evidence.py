@@ -111,7 +111,10 @@ def parse_bundle(data: bytes) -> Evidence:
         blobs=_parse_blobs(fields.value("blobs")),
     )
     fields.end()
-    if evidence.target not in {entry.digest for entry in evidence.entries}:
+    digests = {entry.digest for entry in evidence.entries}
+    if len(digests) != len(evidence.entries):
+        raise MalformedError("bundle holds an entry twice", expected="every envelope once")
+    if evidence.target not in digests:
         raise MalformedError("bundle does not hold its target", expected=f"an envelope with SHA-256 {evidence.target}")
     return evidence
 
