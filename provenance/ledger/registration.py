@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from provenance.encoding import Digest
-from provenance.errors import LimitError, StoreError
+from provenance.errors import LimitError, SignerError, StoreError
 from provenance.fingerprint import Fingerprint, encode_manifest
 from provenance.ledger.publication import Publication
 from provenance.ledger.reference import resolve
@@ -84,12 +84,7 @@ def sign_dataset(
     clock: Clock,
 ) -> tuple[Publication, tuple[str, ...]]:
     """A signed statement, its blobs stored, and notes for the registrant."""
-    notes: tuple[str, ...] = ()
-    oms = None
-    if signer.public.algorithm == ECDSA_P256:
-        oms = _sign_oms(blobs, fingerprint, description.name, signer)
-    else:
-        notes = (NO_OMS,)
+    oms, notes = _sign_oms(blobs, fingerprint, description.name, signer)
     statement = DatasetStatement(
         name=description.name,
         fingerprint=fingerprint.document,
@@ -117,7 +112,14 @@ def sign_dataset(
     return Publication(envelope, statement, signer.public.keyid, files), notes
 
 
-def _sign_oms(blobs: BlobStore, fingerprint: Fingerprint, name: PinnedName, signer: Signer) -> OmsReference:
+def _sign_oms(
+    blobs: BlobStore, fingerprint: Fingerprint, name: PinnedName, signer: Signer
+) -> tuple[OmsReference | None, tuple[str, ...]]:
+    if signer.public.algorithm != ECDSA_P256:
+        return None, (NO_OMS,)
     resources = [OmsResource(entry.path, entry.digest) for entry in fingerprint.files]
-    payload = oms_payload(str(name), resources)
-    return OmsReference(payload=Digest.of(payload), bundle=blobs.put(sign_oms(payload, signer)))
+    try:
+        payload = oms_payload(str(name), resources, ignore_paths=(".provenance",))
+    except SignerError as error:  # for example a dataset of git's own files only, which that format leaves out
+        return None, (f"no OMS bundle: {error.what}",)
+    return OmsReference(payload=Digest.of(payload), bundle=blobs.put(sign_oms(payload, signer))), ()
