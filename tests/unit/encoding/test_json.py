@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -52,6 +54,24 @@ def test_refused(data: bytes) -> None:
 def test_too_large_is_a_limit_error() -> None:
     with pytest.raises(LimitError):
         parse_json(b"[1,2,3]", what="test", max_bytes=6)
+
+
+def test_deep_nesting_is_refused_where_the_recursion_limit_was_raised() -> None:
+    code = (
+        "import sys; sys.setrecursionlimit(10**6)\n"
+        "from provenance.encoding import parse_json; from provenance.errors import LimitError\n"
+        "for data in (b'[' * 10**6, b'{\"a\":' * 10**6, b'\"' + b'\\\\\"' * 10**6 + b'[' * 40):\n"
+        "    try: parse_json(data, what='x', max_bytes=10**8)\n"
+        "    except Exception as error: print(type(error).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.split()) == (0, ["LimitError", "LimitError", "MalformedError"])
+
+
+def test_brackets_in_strings_are_no_depth() -> None:
+    assert parse(b'["' + b"[" * 100 + b'","\\\\",{"a\\"[[[[":"' + b"{" * 100 + b'"}]')
+    with pytest.raises(LimitError):
+        parse(b'["\\\\",' + b"[" * 32 + b"]" * 33)
 
 
 def test_depth_at_the_limit_is_accepted() -> None:
