@@ -203,6 +203,31 @@ def test_paths_that_end_early_or_go_on_are_refused() -> None:
         trie.verify_inclusion(b"v", 0, (outer, inner), keccak(outer))
 
 
+LEAF = [b"\x30", b"v"]  # the rest of index 0's path is one nibble, 0
+WIDE_LEAF = [b"\x30", b"v" * 40]
+
+
+def branch(leaf: object, value: bytes = b"") -> list[object]:
+    return [*[b""] * 8, leaf, *[HASH] * 7, value]
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad", "item"),
+    [
+        ("a value in a branch on the way", branch(LEAF), branch(LEAF, b"w"), b"v"),
+        ("an extension of another nibble", [b"\x18", LEAF], [b"\x19", LEAF], b"v"),
+        ("an extension of no nibble", [b"\x18", LEAF], [b"\x00", [b"\x20\x80", b"v"]], b"v"),
+        ("a held node that is too long", branch(LEAF), branch(WIDE_LEAF), WIDE_LEAF[1]),
+    ],
+)
+def test_hostile_nodes_on_a_way_that_leads_to_the_item(name: str, good: object, bad: object, item: bytes) -> None:
+    data = canonical.encode(good)
+    trie.verify_inclusion(b"v", 0, (data,), keccak(data))
+    data = canonical.encode(bad)
+    with pytest.raises(ProvenanceError):
+        trie.verify_inclusion(item, 0, (data,), keccak(data))
+
+
 def test_limits() -> None:
     root = trie.root_of([b"v"])
     proof = trie.prove_inclusion([b"v"], 0)
