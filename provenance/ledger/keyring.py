@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from provenance.errors import NotFoundError, SignerError, StoreError
+from provenance.errors import MalformedError, NotFoundError, SignerError, StoreError
 from provenance.ledger.layout import Layout, write_private
 from provenance.limits import MAX_TRUST_BYTES, check_size
 from provenance.log import NoteSigner, encode_vkey
@@ -17,6 +17,7 @@ from provenance.policy import TrustedSource, TrustRoots, encode_trust, parse_tru
 from provenance.signature import ALGORITHMS, Algorithm, PublicKey, Signer, parse_public_key
 from provenance.signers import KeyStore, StoredKey, open_key_store
 from provenance.signers.note import load_note_key, new_note_key
+from provenance.statement import DatasetName
 
 DEFAULT_ALGORITHM: Algorithm = "ecdsa-p256"
 
@@ -69,18 +70,26 @@ class Keyring:
         """Make a source key; trusted in this ledger unless `trust` is False."""
         if algorithm not in ALGORITHMS:
             raise SignerError("unknown key algorithm", expected=" | ".join(ALGORITHMS), got=algorithm)
+        check_namespaces(namespaces)  # first: no key is left behind by a call that fails
         key = self._store.new(name, algorithm, passphrase)
         if trust:
             self.trust_key(name, key, namespaces=namespaces)
         return key
 
     def import_private(
-        self, name: str, pem: bytes, passphrase: bytes | None = None, *, trust: bool = True
+        self,
+        name: str,
+        pem: bytes,
+        passphrase: bytes | None = None,
+        *,
+        trust: bool = True,
+        namespaces: tuple[str, ...] = (),
     ) -> PublicKey:
-        """Take over a private key from PKCS#8 PEM."""
+        """Take over a private key from PKCS#8 PEM; trusted in this ledger unless `trust` is False."""
+        check_namespaces(namespaces)
         key = self._store.import_pem(name, pem, passphrase)
         if trust:
-            self.trust_key(name, key)
+            self.trust_key(name, key, namespaces=namespaces)
         return key
 
     def list(self) -> tuple[StoredKey, ...]:
@@ -117,19 +126,29 @@ class Keyring:
     def trust_key(
         self, name: str, key: PublicKey, *, namespaces: tuple[str, ...] = (), revoked: bool = False
     ) -> TrustedSource:
-        """Trust a source's key, or list it as revoked."""
+        """Trust a source's key, or list it as revoked. `MalformedError` for a name or namespace that can be none."""
+        if not name or not name.isprintable():
+            raise MalformedError("not a name for a key", expected="printable text", got=name)
+        check_namespaces(namespaces)
         source = TrustedSource(name, key, revoked=revoked, namespaces=namespaces)
         self.write_trust(self.trust().with_source(source))
         return source
 
     def revoke(self, name: str) -> TrustedSource:
-        """List the key called `name` (or with that key id) as revoked."""
-        for source in self.trust().sources:
-            if name in (source.name, source.key.keyid):
-                revoked = replace(source, revoked=True)
-                self.write_trust(self.trust().with_source(revoked))
-                return revoked
-        raise NotFoundError("no such trusted key", got=name, hint="`provenance keys list` shows them")
+        """List the key called `name` (or with that key id) as revoked; what is revoked already stays so.
+
+        `MalformedError` if several keys in force have that name.
+        """
+        named = [source for source in self.trust().sources if name in (source.name, source.key.keyid)]
+        if not named:
+            raise NotFoundError("no such trusted key", got=name, hint="`provenance keys list` shows them")
+        in_force = [source for source in named if not source.revoked]
+        if len(in_force) > 1:
+            got = ", ".join(source.key.keyid for source in in_force)
+            raise MalformedError("several keys have this name", expected="a key id", got=got)
+        revoked = replace((in_force or named)[0], revoked=True)
+        self.write_trust(self.trust().with_source(revoked))
+        return revoked
 
     def trust_pem(
         self, name: str, pem: bytes, *, namespaces: tuple[str, ...] = (), revoked: bool = False
@@ -138,5 +157,13 @@ class Keyring:
         return self.trust_key(name, parse_public_key(pem), namespaces=namespaces, revoked=revoked)
 
     def write_trust(self, trust: TrustRoots) -> None:
-        """Replace `trust.json`."""
-        write_private(self._layout.trust, encode_trust(trust))
+        """Replace `trust.json`. What could not be read back is never written."""
+        data = encode_trust(trust)
+        parse_trust(data)
+        write_private(self._layout.trust, data)
+
+
+def check_namespaces(namespaces: tuple[str, ...]) -> None:
+    """`MalformedError` for a namespace that no dataset can have."""
+    for namespace in namespaces:
+        DatasetName(namespace, "any")

@@ -22,6 +22,7 @@ from provenance.limits import MAX_CONFIG_BYTES, MAX_URI_CHARS, check_size
 FOLDER: Final = ".provenance"
 ENVIRONMENT: Final = "PROVENANCE_LEDGER"
 _ORIGIN = re.compile(r"[a-z0-9][a-z0-9.-]*(?::\d{1,5})?(?:/[A-Za-z0-9._~-]+)*")
+_CHAIN = re.compile(r"embedded:\Z|https?://[^/]|(?!embedded:|https?:)[a-z][a-z0-9+.-]+:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ class Config:
             raise MalformedError(
                 "not a log origin", expected="a URL without scheme, as example.com/log", got=self.origin
             )
-        if not self.chain.isprintable():
-            raise MalformedError("chain URI holds control characters", expected="printable characters")
+        if not self.chain.isprintable() or not _CHAIN.match(self.chain):  # never shown: it may hold a key
+            raise MalformedError("not a chain URI", expected="embedded:, http://... or https://...")
 
 
 def read_config(path: Path) -> Config:
