@@ -18,11 +18,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import rlp as pyrlp
-from eth.abc import AtomicWriteBatchAPI, BlockAPI, BlockHeaderAPI, ComputationAPI, ReceiptAPI, SignedTransactionAPI
+from eth.abc import BlockAPI, BlockHeaderAPI, ComputationAPI, ReceiptAPI, SignedTransactionAPI
 from eth.chains.base import Chain as PyEvmChain
 from eth.constants import CREATE_CONTRACT_ADDRESS, POST_MERGE_DIFFICULTY, ZERO_HASH32
-from eth.db.atomic import AtomicDBWriteBatch
-from eth.db.backends.base import BaseAtomicDB
 from eth.estimators.gas import binary_gas_search_1000_tolerance
 from eth.exceptions import PyEVMError, Revert, VMError
 from eth.vm.chain_context import ChainContext
@@ -39,6 +37,7 @@ from provenance.anchor.keccak import keccak256
 from provenance.chains.base import RejectedError, RevertedError
 from provenance.chains.database import BlockRow, ChainDatabase, TransactionRow
 from provenance.chains.genesis import Genesis
+from provenance.chains.state import StateDatabase
 from provenance.errors import ChainError
 
 EXTRA_DATA: Final = b"provenance development chain"
@@ -61,35 +60,6 @@ _ENGINE_ERRORS = (
     RecursionError,
 )
 """py-evm has no one base of what it raises."""
-
-
-class StateDatabase(BaseAtomicDB):
-    """py-evm's atomic database over the table `state`."""
-
-    def __init__(self, database: ChainDatabase) -> None:
-        self._database = database
-
-    def __getitem__(self, key: bytes) -> bytes:
-        value = self._database.read_state(key)
-        if value is None:
-            raise KeyError(key)
-        return value
-
-    def __setitem__(self, key: bytes, value: bytes) -> None:
-        self._database.write_state(key, value)
-
-    def __delitem__(self, key: bytes) -> None:
-        if not self._database.delete_state(key):
-            raise KeyError(key)
-
-    def _exists(self, key: bytes) -> bool:
-        return self._database.read_state(key) is not None
-
-    @contextmanager
-    def atomic_batch(self) -> Iterator[AtomicWriteBatchAPI]:
-        """Writes that become visible together or not at all, within the SQL transaction that is open."""
-        with AtomicDBWriteBatch._commit_unless_raises(self) as batch:
-            yield batch
 
 
 class Engine:
@@ -148,11 +118,11 @@ class Engine:
 
     def estimate_gas(self, sender: bytes, to: bytes, data: bytes, value_wei: int) -> int:
         """Gas with which the transaction succeeds at the head, to within 1,000; `to` empty deploys."""
-        zeros = data.count(0)
-        floor = _FLOOR_BASE + _FLOOR_ZERO_BYTE * zeros + _FLOOR_BYTE * (len(data) - zeros)
         with _engine_errors("estimate gas"):
             head = self._chain.get_canonical_head()
-            return max(floor, int(self._chain.estimate_gas(self._message(sender, to, data, value_wei), head)))
+            return max(
+                _floor_gas(data), int(self._chain.estimate_gas(self._message(sender, to, data, value_wei), head))
+            )
 
     def balance(self, address: bytes) -> int:
         """Wei at the head."""
@@ -238,10 +208,16 @@ class Engine:
             raise RejectedError(
                 "transaction wants too much gas", expected=f"at most {header.gas_limit}", got=transaction.gas
             )
-        base_fee = _base_fee(header)
-        if transaction.max_fee_per_gas < base_fee:
-            expected, got = f"at least {base_fee} wei per gas", f"{transaction.max_fee_per_gas} wei per gas"
-            raise RejectedError("transaction pays less than the base fee", expected=expected, got=got)
+        # What follows is in the rules and not in py-evm.
+        base_fee, floor_gas = _base_fee(header), _floor_gas(transaction.data)
+        if transaction.max_fee_per_gas < max(base_fee, transaction.max_priority_fee_per_gas):
+            expected = f"at least {base_fee} wei per gas and its own priority fee"
+            got = f"{transaction.max_fee_per_gas} wei per gas"
+            raise RejectedError("transaction's maximum fee is too low", expected=expected, got=got)
+        if transaction.gas < floor_gas:
+            raise RejectedError(
+                "transaction wants too little gas", expected=f"at least {floor_gas}", got=transaction.gas
+            )
 
     def _build(
         self, transaction: SignedTransactionAPI, header: BlockHeaderAPI
@@ -250,7 +226,7 @@ class Engine:
         vm = self._chain.get_vm(header)
         try:
             filled_header, receipts, computations = vm.apply_all_transactions([transaction], header)
-        except ValidationError as error:
+        except (ValidationError, VMError) as error:
             raise RejectedError("the embedded chain refuses the transaction", got=error) from error
         filled = vm.set_block_transactions_and_withdrawals(vm.get_block(), filled_header, [transaction], receipts)
         return vm.mine_block(filled).block, receipts[0], computations[0]
@@ -271,6 +247,11 @@ def _encode_anew(transaction: Any) -> bytes:
     inner = transaction if is_legacy else transaction._inner
     payload = bytes(pyrlp.encode(type(inner).serialize(inner)))
     return payload if is_legacy else bytes((transaction.type_id,)) + payload
+
+
+def _floor_gas(data: bytes) -> int:
+    zeros = data.count(0)
+    return _FLOOR_BASE + _FLOOR_ZERO_BYTE * zeros + _FLOOR_BYTE * (len(data) - zeros)
 
 
 def _base_fee(header: BlockHeaderAPI) -> int:

@@ -7,6 +7,7 @@ either is returned; what is said of finality is the endpoint's word. No key is e
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from provenance.chains.base import (
     TransactionReceipt,
 )
 from provenance.chains.blocks import check_hash, check_header, check_receipts
-from provenance.chains.rpc import AnswerError, RpcClient
+from provenance.chains.rpc import METHOD_NOT_FOUND, AnswerError, RpcClient
 from provenance.chains.rpc_blocks import header_rlp, receipt_bytes, transaction_chain_id, transaction_receipt
 from provenance.chains.transport import Transport, parse_address
 from provenance.errors import ChainError, MalformedError
@@ -36,6 +37,12 @@ DEFAULT_PRIORITY_FEE_WEI: Final = 1_000_000_000
 _DEVELOPMENT_CHAIN_IDS: Final = frozenset({1337, 31337, DEVELOPMENT_CHAIN_ID})
 _DEVELOPMENT_CLIENTS: Final = ("anvil", "hardhat", "ganache", "ethereumjs", "eth-tester", "eth_tester", "py-evm")
 _REVERTED_CODE: Final = 3
+_BUSY_CODES: Final = frozenset({METHOD_NOT_FOUND, -32005, 429})
+_BUSY: Final = re.compile(
+    "rate limit|request limit|too many requests|time[d ]*out|internal error|unavailable|syncing|try again",
+    re.IGNORECASE,
+)
+"""What an endpoint says when it did not look at the transaction: clients agree on no code for it."""
 _MAX_CLIENT_CHARS: Final = 100
 _POLL_S: Final = (0.1, 2.0)
 """First and longest pause between two looks for a receipt, in seconds."""
@@ -113,6 +120,8 @@ class JsonRpcChain:
         except AnswerError as error:
             if self._is_known(transaction):
                 return transaction
+            if error.code in _BUSY_CODES or _BUSY.search(error.text):
+                raise
             what, hint = "the chain refuses the transaction", "check the sender's balance and nonce, then sign again"
             raise RejectedError(what, got=error.text, where=self._rpc.label, hint=hint) from error
         if self._rpc.data(answer, "transaction hash", size=32) != transaction:
