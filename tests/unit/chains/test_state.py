@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,11 +48,12 @@ def test_writing_needs_a_transaction(database: ChainDatabase) -> None:
     state = StateDatabase(database)
     assert state[b"first"] == b"1"
     assert b"first" in state
-    for write in (
+    writes: list[Callable[[], object]] = [
         lambda: operator.setitem(state, b"k", b"v"),
         lambda: operator.delitem(state, b"first"),
         lambda: database.append_block(BlockRow(0, bytes(32), b"")),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(ChainError, match="outside a transaction"):
             write()
     with pytest.raises(ChainError, match="outside a transaction"), state.atomic_batch() as batch:
