@@ -10,9 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from provenance.errors import printable
 from provenance.fingerprint.files import FileEntry
+
+_Identity: TypeAlias = tuple[bytes, int]
+"""What a file holds, whatever its name: digest and size."""
 
 
 class ChangeKind(StrEnum):
@@ -28,7 +32,7 @@ class ChangeKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Change:
     """One difference. `path` is the expected path (for an added file the found one); `other` the second path of a
-    rename (its new name) or swap."""
+    rename (its new name) or swap; for a changed file the path that held what it holds now, if there was one."""
 
     kind: ChangeKind
     path: str
@@ -58,31 +62,44 @@ def diff_files(expected: Iterable[FileEntry], found: Iterable[FileEntry]) -> tup
     changed = [path for path in before.keys() & after.keys() if before[path] != after[path]]
     removed = sorted(before.keys() - after.keys())
     added = sorted(after.keys() - before.keys())
-    changes = [*_content_changes(changed, before, after), *_moves(removed, added, before, after)]
+    changes = [*_content_changes(changed, removed, before, after), *_moves(removed, added, before, after)]
     return tuple(sorted(changes, key=lambda change: change.path.encode("utf-8")))
 
 
-def _content_changes(paths: list[str], before: dict[str, FileEntry], after: dict[str, FileEntry]) -> list[Change]:
-    held_by = {_identity(before[path]): path for path in sorted(paths, reverse=True)}
-    changes, done = [], set()
-    for path in sorted(paths):
-        if path in done:
-            continue
-        source = held_by.get(_identity(after[path]))
-        mutual = source is not None and _identity(after[source]) == _identity(before[path])
-        if source is not None and mutual and source not in done:
-            changes.append(Change(ChangeKind.SWAPPED, path, source, before[path], after[path]))
-            done.add(source)
-        else:
-            changes.append(Change(ChangeKind.CHANGED, path, source, before[path], after[path]))
-        done.add(path)
+def _content_changes(
+    paths: list[str], removed: list[str], before: dict[str, FileEntry], after: dict[str, FileEntry]
+) -> list[Change]:
+    swapped = _swaps(paths, before, after)
+    held_by = {_identity(before[path]): path for path in sorted([*paths, *removed], reverse=True)}
+    changes = []
+    for path in paths:
+        old, new = before[path], after[path]
+        partner = swapped.get(path)
+        if partner is None:
+            # Every empty file holds what another one held: that says nothing.
+            source = held_by.get(_identity(new)) if new.size else None
+            changes.append(Change(ChangeKind.CHANGED, path, source, old, new))
+        elif path < partner:
+            changes.append(Change(ChangeKind.SWAPPED, path, partner, old, new))
     return changes
+
+
+def _swaps(paths: list[str], before: dict[str, FileEntry], after: dict[str, FileEntry]) -> dict[str, str]:
+    """Each path of a swap and its partner: what went from X to Y, paired in order with what went from Y to X."""
+    moved: defaultdict[tuple[_Identity, _Identity], list[str]] = defaultdict(list)
+    for path in sorted(paths):
+        moved[_identity(before[path]), _identity(after[path])].append(path)
+    return {
+        path: partner
+        for (old, new), group in moved.items()
+        for path, partner in zip(group, moved.get((new, old), ()), strict=False)
+    }
 
 
 def _moves(
     removed: list[str], added: list[str], before: dict[str, FileEntry], after: dict[str, FileEntry]
 ) -> list[Change]:
-    candidates: defaultdict[tuple[bytes, int], list[str]] = defaultdict(list)
+    candidates: defaultdict[_Identity, list[str]] = defaultdict(list)
     for path in reversed(added):
         candidates[_identity(after[path])].append(path)
     changes, renamed = [], set()
@@ -98,7 +115,7 @@ def _moves(
     return changes
 
 
-def _identity(entry: FileEntry) -> tuple[bytes, int]:
+def _identity(entry: FileEntry) -> _Identity:
     return entry.digest.raw, entry.size
 
 

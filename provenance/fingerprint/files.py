@@ -17,7 +17,7 @@ from itertools import pairwise
 
 from provenance.encoding import Digest, Fields, parse_json
 from provenance.errors import MalformedError
-from provenance.limits import MAX_FILES, MAX_PATH_BYTES, MAX_UINT64, check_size
+from provenance.limits import MAX_FILES, MAX_PATH_BYTES, MAX_SAFE_INTEGER, check_size
 from provenance.merkle import CompactRange, leaf_hash
 
 _MAX_LEAF_BYTES = 8 * MAX_PATH_BYTES
@@ -33,8 +33,8 @@ class FileEntry:
 
     def __post_init__(self) -> None:
         check_path(self.path)
-        if not 0 <= self.size <= MAX_UINT64:
-            raise MalformedError("file size is out of range", expected=f"0 to {MAX_UINT64}", got=self.size)
+        if not 0 <= self.size <= MAX_SAFE_INTEGER:
+            raise MalformedError("file size is out of range", expected=f"0 to {MAX_SAFE_INTEGER}", got=self.size)
 
     @property
     def sort_key(self) -> bytes:

@@ -84,13 +84,13 @@ class LineageGraph:
                     queue.append((edge.parent, depth + 1))
         return tuple(found)
 
-    def descendants(self, target: Node) -> tuple[Node, ...]:
-        """Everything made from the target, directly or not, in log order."""
-        seen, queue = {target.envelope: target}, deque([target])
+    def descendants(self, *targets: Node) -> tuple[Node, ...]:
+        """Everything made from any of the targets, directly or not, each once, in log order."""
+        found: dict[Digest, Node] = {}
+        queue = deque(targets)
         while queue:
             for child in self._children.get(queue.popleft().envelope, []):
-                if child.envelope not in seen:
-                    seen[child.envelope] = child
+                if child.envelope not in found:
+                    found[child.envelope] = child
                     queue.append(child)
-        del seen[target.envelope]
-        return tuple(sorted(seen.values(), key=lambda node: node.index))
+        return tuple(sorted(found.values(), key=lambda node: node.index))

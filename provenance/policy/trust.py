@@ -63,9 +63,19 @@ class TrustRoots:
     blocks: tuple[TrustedBlock, ...] = ()
 
     def source(self, keyid: str) -> TrustedSource | None:
-        """The source with this key id; a revoked listing wins over a trusted one."""
+        """The source with this key id.
+
+        Of several listings a revoked one wins; otherwise the key is trusted for the namespaces of all of them.
+        """
         found = [source for source in self.sources if source.key.keyid == keyid]
-        return max(found, key=lambda source: source.revoked, default=None)
+        if not found:
+            return None
+        for source in found:
+            if source.revoked:
+                return source
+        confined = all(source.namespaces for source in found)
+        namespaces = dict.fromkeys(name for source in found for name in source.namespaces) if confined else ()
+        return replace(found[0], namespaces=tuple(namespaces))
 
     def with_source(self, source: TrustedSource) -> TrustRoots:
         """These roots with `source` in place of any earlier word on its key."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -23,15 +24,23 @@ from provenance.limits import (
     MAX_LICENSE_CHARS,
     MAX_SAFE_INTEGER,
     MAX_URI_CHARS,
+    check_size,
 )
 from provenance.statement.names import PinnedName
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 DATASET_PREDICATE: Final = "urn:provenance-ledger:dataset:1"
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
-_TIME = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _LICENSE = re.compile(r"[A-Za-z0-9 .()+:-]+")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
+_USER = re.compile(r"//[^/?#]*@|^[^:]*:/*[^/?#]*@")
+_SECRET_PARAMETER = re.compile(
+    r"[?&;#](?:[^=&;#]*[^a-z=&;#])?(?:passw(?:or)?d|pwd|secret|(?:access|auth|id)?token|sig(?:nature)?|credentials?"
+    r"|api[_-]?key|access[_-]?key|awsaccesskeyid)(?:[^a-z=&;#][^=&;#]*)?=",
+    re.IGNORECASE,
+)
+"""Names under which URLs carry what opens them: signed links of S3, Azure and Google, access tokens, API keys."""
 
 
 class Sensitivity(StrEnum):
@@ -93,18 +102,23 @@ class DatasetStatement:
     not_before: BlockReference | None = None
 
     def __post_init__(self) -> None:
-        if not _TIME.fullmatch(self.created):
+        if not _is_time(self.created):
             raise MalformedError("not a time", expected="RFC 3339 in UTC to the second", got=self.created)
-        if self.license is not None and not _LICENSE.fullmatch(self.license):
-            raise MalformedError("not a licence", expected="an SPDX licence expression", got=self.license)
-        if self.origin is not None and (not _URI.fullmatch(self.origin) or _has_credentials(self.origin)):
-            shown = "a URI with a user or password" if _URI.fullmatch(self.origin) else self.origin
-            raise MalformedError("not an origin", expected="an absolute URI without credentials", got=shown)
+        if self.license is not None:
+            check_size("licence", len(self.license), MAX_LICENSE_CHARS, "characters")
+            if not _LICENSE.fullmatch(self.license):
+                raise MalformedError("not a licence", expected="an SPDX licence expression", got=self.license)
+        if self.origin is not None:
+            check_size("origin", len(self.origin), MAX_URI_CHARS, "characters")
+            if not _URI.fullmatch(self.origin) or _USER.search(self.origin):
+                # What was given is not shown: it may hold a password.
+                raise MalformedError("not an origin", expected="an absolute URI without user or password")
+        check_size("parents", len(self.parents), MAX_INPUTS, "datasets")
         names = [parent.name for parent in self.parents]
         if self.name in names:
             raise MalformedError("dataset is its own parent", got=self.name)
         if len(set(names)) != len(names):
-            raise MalformedError("parent is named twice", got=next(n for n in names if names.count(n) > 1))
+            raise MalformedError("parent is named twice", got=max(names, key=names.count))
 
     @property
     def digest(self) -> Digest:
@@ -145,7 +159,11 @@ def encode_statement(statement: DatasetStatement) -> bytes:
 
 
 def parse_statement(payload: bytes, *, strict: bool = False) -> DatasetStatement:
-    """The dataset statement in a DSSE payload. With `strict`, unknown fields of the predicate are refused."""
+    """The dataset statement in a DSSE payload.
+
+    With `strict`, as for whatever is yet to be signed or logged, unknown fields of the predicate are refused, and so is
+    an origin that looks like a signed link.
+    """
     fields = Fields(parse_json(payload, what="statement", max_bytes=MAX_ENTRY_BYTES), "statement")
     fields.constant("_type", STATEMENT_TYPE)
     fields.constant("predicateType", DATASET_PREDICATE)
@@ -160,6 +178,8 @@ def parse_statement(payload: bytes, *, strict: bool = False) -> DatasetStatement
     statement = _parse_predicate(predicate, name)
     if strict:
         predicate.end()
+        if statement.origin is not None and _SECRET_PARAMETER.search(statement.origin):
+            raise MalformedError("origin holds a secret", expected="a URI without tokens, signatures or keys")
     if statement.digest != digest:
         raise MalformedError(
             "subject is not the fingerprint's digest", expected=statement.digest, got=digest, where="statement.subject"
@@ -242,6 +262,11 @@ def _parse_block(predicate: Fields) -> BlockReference | None:
     return block
 
 
-def _has_credentials(uri: str) -> bool:
-    authority = uri.partition("://")[2].partition("/")[0]
-    return "@" in authority
+def _is_time(text: str) -> bool:
+    if not _TIME.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

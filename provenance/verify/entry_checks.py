@@ -16,7 +16,7 @@ from provenance.errors import MalformedError, ProvenanceError, printable
 from provenance.lineage import Node
 from provenance.log import Checkpoint, TlogProof, entry_leaf, open_checkpoint, parse_proof, parse_vkey
 from provenance.merkle import verify_inclusion
-from provenance.policy import Status, TrustedAnchor, TrustedBlock, TrustRoots
+from provenance.policy import Status, TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
 from provenance.statement import PAYLOAD_TYPE, DatasetStatement, parse_statement
 from provenance.verify.evidence import BlockFinding, Evidence, EvidenceEntry
@@ -25,12 +25,16 @@ from provenance.verify.report import Check
 
 @dataclass(frozen=True, slots=True)
 class EntryVerdict:
-    """The checks of one entry; `node`, `signer` and `anchor` as far as they could be read."""
+    """The checks of one entry; `node`, `signer` and the rest as far as they could be read.
+
+    `checkpoint` is the one that the entry is proven to be in, `anchor` the receipt of it whose block is known.
+    """
 
     subject: str
     checks: tuple[Check, ...]
     node: Node | None = None
     signer: str = ""
+    checkpoint: Checkpoint | None = None
     anchor: AnchorReceipt | None = None
 
     def status(self, check_id: str) -> Status:
@@ -48,6 +52,7 @@ class EntryVerifier:
         self._anchors: dict[tuple[str, int, bytes], list[AnchorReceipt]] = {}
         for receipt in evidence.anchors:
             self._anchors.setdefault((receipt.origin, receipt.size, receipt.root), []).append(receipt)
+        self._sources: dict[str, TrustedSource | None] = {}
         self._checkpoints: dict[bytes, tuple[Checkpoint | None, Check]] = {}
         self._receipts: dict[tuple[str, int, bytes], tuple[AnchorReceipt | None, tuple[Check, ...]]] = {}
 
@@ -68,19 +73,19 @@ class EntryVerifier:
         anchor, anchor_checks = self._anchor(checkpoint, subject)
         checks += anchor_checks
         node = Node(entry.digest, index, statement) if index is not None else None
-        return EntryVerdict(subject, tuple(checks), node, signer, anchor)
+        return EntryVerdict(subject, tuple(checks), node, signer, checkpoint, anchor)
 
     def _signature(
         self, envelope: Envelope, statement: DatasetStatement, subject: str
     ) -> tuple[str, tuple[Check, Check]]:
         keyid = envelope.signatures[0].keyid
-        source = self._trust.source(keyid)
+        source = self._source(keyid)
         key: PublicKey | None = source.key if source else self._keys.get(keyid)
         if key is None:
             no_key = "no public key with this id is at hand"
             unknown = Check("signature", subject, Status.NOT_PERFORMED, no_key, found=keyid)
             return keyid, (unknown, Check("trust", subject, Status.FAILED, "signed but not trusted", found=keyid))
-        signer = f"{source.name if source else 'unknown'} ({keyid[:16]})"
+        signer = f"{printable(source.name) if source else 'unknown'} ({keyid[:16]})"
         try:
             verify_envelope(envelope, key)
         except ProvenanceError as error:
@@ -90,13 +95,20 @@ class EntryVerifier:
         if source is None:
             trust = Check("trust", subject, Status.FAILED, "signed but not trusted", "a key in the trust roots", keyid)
         elif source.revoked:
-            trust = Check("trust", subject, Status.FAILED, "signed by a revoked key", "a key in force", source.name)
+            trust = Check(
+                "trust", subject, Status.FAILED, "signed by a revoked key", "a key in force", printable(source.name)
+            )
         elif source.namespaces and statement.name.dataset.namespace not in source.namespaces:
             expected, found = " | ".join(source.namespaces), statement.name.dataset.namespace
             trust = Check("trust", subject, Status.FAILED, "key is not trusted for this namespace", expected, found)
         else:
             trust = Check("trust", subject, Status.PASSED, f"source {printable(source.name)}")
         return signer, (valid, trust)
+
+    def _source(self, keyid: str) -> TrustedSource | None:
+        if keyid not in self._sources:
+            self._sources[keyid] = self._trust.source(keyid)
+        return self._sources[keyid]
 
     def _log(self, entry: EvidenceEntry, subject: str) -> tuple[int | None, Checkpoint | None, list[Check]]:
         try:
@@ -165,7 +177,8 @@ class EntryVerifier:
             verify_receipt(receipt)
         except ProvenanceError as error:
             return None, (_failed("anchor.receipt", "", error), blocked)
-        note = f"transaction 0x{receipt.transaction.hex()[:16]} in block {receipt.block_number}"
+        # Its place in the block is proven; its hash is only what the receipt's writer says (anchor.CLAIMED_FIELDS).
+        note = f"transaction {receipt.transaction_index} of block {receipt.block_number}"
         proven = Check("anchor.receipt", "", Status.PASSED, note, where=where)
         block = self._judge_block(receipt)
         return (receipt if block.status is Status.PASSED else None), (proven, block)

@@ -1,7 +1,8 @@
 """Evidence: everything a verification needs, and the offline bundle that carries it.
 
 Invariants: evidence is only bytes from outside, nothing in it is believed; the bundle is one strict JSON text; every
-entry carries a tlog-proof of its own, so that other people's tools can check each one alone.
+entry carries a tlog-proof of its own, so that other people's tools can check each one alone; `parse_bundle` accepts
+exactly the bytes that `encode_bundle` gives, and no entry, key, anchor or header twice.
 
 Bytes (canonical JSON): `{"anchors":[..],"blobs":{"<sha256>":"<base64>"},"entries":[{"envelope":"<base64>",
 "proof":"c2sp.org/tlog-proof@v1\\n.."}],"headers":["0x.."],"keys":["-----BEGIN PUBLIC KEY-----.."],
@@ -10,7 +11,7 @@ Bytes (canonical JSON): `{"anchors":[..],"blobs":{"<sha256>":"<base64>"},"entrie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -111,12 +112,20 @@ def parse_bundle(data: bytes) -> Evidence:
         blobs=_parse_blobs(fields.value("blobs")),
     )
     fields.end()
-    digests = {entry.digest for entry in evidence.entries}
-    if len(digests) != len(evidence.entries):
-        raise MalformedError("bundle holds an entry twice", expected="every envelope once")
-    if evidence.target not in digests:
+    _check_once("an entry", [entry.digest for entry in evidence.entries])
+    _check_once("a key", [key.keyid for key in evidence.keys])
+    _check_once("an anchor", evidence.anchors)
+    _check_once("a header", evidence.headers)
+    if evidence.target not in {entry.digest for entry in evidence.entries}:
         raise MalformedError("bundle does not hold its target", expected=f"an envelope with SHA-256 {evidence.target}")
+    if encode_bundle(evidence) != data:
+        raise MalformedError("bundle is not canonical JSON", expected="RFC 8785 and a newline", got="another encoding")
     return evidence
+
+
+def _check_once(what: str, items: Sequence[Hashable]) -> None:
+    if len(set(items)) != len(items):
+        raise MalformedError(f"bundle holds {what} twice", expected="each once")
 
 
 def _parse_entry(value: JsonValue) -> EvidenceEntry:

@@ -1,15 +1,16 @@
 """The verdict on an artefact and everything it was made from.
 
 Invariants: only evidence and trust roots decide; the same function judges an offline bundle and a ledger's own
-records; the first checks in a report are the target's, its ancestors follow nearest first.
+records; the first checks in a report are the target's, its ancestors follow nearest first; a statement is known by its
+envelope's digest, never by the name it gives itself; the time taken grows with the evidence, not with its square.
 
-Steps: 1 every entry of the ancestry (`entry_checks`); 2 every edge; 3 contents that are in hand; 4 the lineage as a
-whole; 5 the level; 6 both sides of the time.
+Steps: 1 every entry of the ancestry (`entry_checks`); 2 every edge; 3 contents that are in hand; 4 that names and
+checkpoints agree; 5 the lineage as a whole; 6 the level; 7 both sides of the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from provenance.anchor import parse_header
@@ -24,6 +25,8 @@ from provenance.verify.report import Artefact, Check, Report, TimeBound, worst
 
 _RECORD_CHECKS = ("statement", "signature", "trust", "log.checkpoint", "log.inclusion", "log.witnesses")
 _MAX_CHANGES = 1_000
+_LAST_SECOND = 253_402_300_799
+"""The end of the year 9999: the last that RFC 3339 can write."""
 
 
 def verify_bundle(
@@ -36,7 +39,8 @@ def verify_bundle(
     """The report on an offline bundle. Needs no ledger, network or clock.
 
     `contents` maps pinned names (`ns/name@version`) to what was found where their bytes are. Bad evidence becomes
-    failed checks; `MalformedError` if the bytes are no bundle, or `contents` names something that is not in it.
+    failed checks, and so do contents of something that is not in the lineage; `MalformedError` if the bytes are no
+    bundle.
     """
     return verify_evidence(parse_bundle(data), trust, contents=contents, blocks=blocks)
 
@@ -56,28 +60,26 @@ def verify_evidence(
         return _without_node(target)
     graph = LineageGraph(verdict.node for verdict in verdicts.values() if verdict.node)
     ancestry = graph.ancestry(target.node)
-    contents = dict(contents or {})
-    content_checks = {node.envelope: _content(node, contents.pop(_name(node), None), evidence) for node, _ in ancestry}
-    edges = {node.envelope: _edges(graph, node) for node, _ in ancestry}
-    checks: list[Check] = [check for verdict in verdicts.values() if verdict.node is None for check in verdict.checks]
-    artefacts = []
+    unclaimed = dict(contents or {})
+    checks: list[Check] = []
+    artefacts, broken, own_checks = [], list[Node](), dict[Digest, tuple[Check, ...]]()
     for node, depth in ancestry:
-        own = (*verdicts[node.envelope].checks, *edges[node.envelope], *content_checks[node.envelope])
+        content = _content(node, unclaimed.pop(_name(node), None), evidence)
+        own = (*verdicts[node.envelope].checks, *_edges(graph, node, verdicts), *content)
+        own_checks[node.envelope] = own
         checks += [check for check in own if depth == 0 or check.id != "content" or check.status is not _SKIPPED]
         artefacts.append(_artefact(graph, node, depth, verdicts[node.envelope], own))
-    for name, finding in contents.items():
-        note = "no artefact of this lineage has this name"
-        checks.append(Check("content", name, Status.FAILED, note, found=finding.digest.hex, where=finding.where))
-    checks += _names(ancestry)
-    lineage = _lineage(target, ancestry, verdicts, checks)
-    checks += [lineage, *_unbuilt(target.subject)]
-    # The target's own checks only: an ancestor may bear the same name.
-    decisive = (*target.checks, *content_checks[target.node.envelope], lineage)
-    stood = standing({check.id: check.status for check in decisive})
+        if any(check.status is Status.FAILED for check in own):
+            broken.append(node)
+    checks += [check for verdict in verdicts.values() if verdict.node is None for check in verdict.checks]
+    checks += [*_unclaimed(unclaimed), *_names(ancestry), *_one_log(target, ancestry, verdicts)]
+    summary = (_lineage(target, ancestry, verdicts, checks), *_unbuilt(target.subject))
+    stood = standing(_statuses([*own_checks[evidence.target], *summary]))
+    within = {node.envelope for node, _ in ancestry}
     return Report(
         target=target.subject,
         digest=target.node.statement.digest.hex,
-        checks=tuple(checks),
+        checks=(*checks, *summary),
         level=stood.level,
         missing=stood.missing,
         required=REQUIRED_LEVEL[target.node.statement.sensitivity],
@@ -85,7 +87,7 @@ def verify_evidence(
         created=TimeBound(target.node.statement.created, "the signer"),
         not_before=_not_before(target.node, evidence, trust, blocks),
         not_after=_not_after(target),
-        affected=_affected(graph, ancestry, checks),
+        affected=tuple(_name(node) for node in graph.descendants(*broken) if node.envelope in within),
     )
 
 
@@ -96,9 +98,16 @@ def _name(node: Node) -> str:
     return str(node.statement.name)
 
 
+def _statuses(checks: Iterable[Check]) -> dict[str, Status]:
+    """The worst status of each check."""
+    found: dict[str, list[Status]] = {}
+    for check in checks:
+        found.setdefault(check.id, []).append(check.status)
+    return {check_id: worst(statuses) for check_id, statuses in found.items()}
+
+
 def _without_node(target: EntryVerdict) -> Report:
-    statuses = {check.id: check.status for check in target.checks}
-    stood = standing(statuses)
+    stood = standing(_statuses(target.checks))
     return Report(target.subject, "", target.checks, stood.level, stood.missing, None)
 
 
@@ -117,17 +126,23 @@ def _content(node: Node, finding: ContentFinding | None, evidence: Evidence) -> 
         stated = open_manifest(manifest, node.statement.fingerprint)
     except ProvenanceError as error:
         return (*checks, Check("content.file", name, Status.FAILED, error.what, error.expected, error.got))
-    for change in diff_files(stated.files, finding.fingerprint.files)[:_MAX_CHANGES]:
+    changes = diff_files(stated.files, finding.fingerprint.files)
+    for change in changes[:_MAX_CHANGES]:
         before = change.expected.digest.hex if change.expected else "no such file"
         after = change.found.digest.hex if change.found else "no such file"
         checks.append(Check("content.file", name, Status.FAILED, change.describe(), before, after, change.path))
+    if len(changes) > _MAX_CHANGES:
+        note = f"{len(changes) - _MAX_CHANGES} more files differ and are not listed"
+        checks.append(Check("content.file", name, Status.FAILED, note))
     return tuple(checks)
 
 
-def _edges(graph: LineageGraph, node: Node) -> tuple[Check, ...]:
+def _edges(graph: LineageGraph, node: Node, verdicts: Mapping[Digest, EntryVerdict]) -> tuple[Check, ...]:
     checks = []
     for edge in graph.edges(node):
         problem = edge.problem()
+        if edge.parent is None and edge.pin.envelope in verdicts:
+            problem = "parent's log entry cannot be read", f"a statement of {edge.pin.name} and its proof", "see there"
         if problem is None:
             checks.append(Check("lineage.edge", _name(node), Status.PASSED, f"made from {edge.pin.name}"))
         else:
@@ -150,6 +165,35 @@ def _names(ancestry: Sequence[tuple[Node, int]]) -> list[Check]:
     return checks
 
 
+def _unclaimed(contents: Mapping[str, ContentFinding]) -> list[Check]:
+    note = "no artefact of this lineage has this name"
+    return [
+        Check("content", name, Status.FAILED, note, found=finding.digest.hex, where=finding.where)
+        for name, finding in contents.items()
+    ]
+
+
+def _one_log(
+    target: EntryVerdict, ancestry: Sequence[tuple[Node, int]], verdicts: Mapping[Digest, EntryVerdict]
+) -> list[Check]:
+    """Whether the proofs lead to one state of each log: nothing to say if so, else a fork or an open question."""
+    roots: dict[tuple[str, int], bytes] = {}
+    for node, _ in ancestry:
+        checkpoint = verdicts[node.envelope].checkpoint
+        if checkpoint is None:
+            continue
+        known = roots.setdefault((checkpoint.origin, checkpoint.size), checkpoint.root)
+        if known != checkpoint.root:
+            note, where = "the log signed two roots for one size", f"{checkpoint.origin}, size {checkpoint.size}"
+            found = checkpoint.root.hex()
+            return [Check("log.consistency", target.subject, Status.FAILED, note, known.hex(), found, where)]
+    if len(roots) == len({origin for origin, _ in roots}):
+        return []
+    sizes = ", ".join(f"{origin} {size}" for origin, size in sorted(roots)[:10])
+    note = f"nothing at hand shows that these checkpoints are of one log each: {sizes}"
+    return [Check("log.consistency", target.subject, Status.NOT_PERFORMED, note)]
+
+
 def _lineage(
     target: EntryVerdict,
     ancestry: Sequence[tuple[Node, int]],
@@ -169,6 +213,8 @@ def _lineage(
         if not node.statement.parents and node.statement.origin is None:
             note = f"{verdict.subject} has no inputs and declares no origin"
             return Check("lineage", target.subject, Status.NOT_PERFORMED, note)
+    if any(check.id == "log.consistency" for check in checks):
+        return Check("lineage", target.subject, Status.NOT_PERFORMED, "its proofs lead to several checkpoints")
     origins = sum(1 for node, _ in ancestry if not node.statement.parents)
     note = f"{len(ancestry)} statements back to {origins} declared origin{'s' if origins != 1 else ''}"
     return Check("lineage", target.subject, Status.PASSED, note)
@@ -196,16 +242,6 @@ def _artefact(graph: LineageGraph, node: Node, depth: int, verdict: EntryVerdict
     )
 
 
-def _affected(graph: LineageGraph, ancestry: Sequence[tuple[Node, int]], checks: Sequence[Check]) -> tuple[str, ...]:
-    broken = {check.subject for check in checks if check.status is Status.FAILED}
-    within = {node.envelope for node, _ in ancestry}
-    found: dict[Digest, Node] = {}
-    for node, _ in ancestry:
-        if _name(node) in broken:
-            found.update({n.envelope: n for n in graph.descendants(node) if n.envelope in within})
-    return tuple(_name(node) for node in sorted(found.values(), key=lambda node: node.index))
-
-
 def _not_after(target: EntryVerdict) -> TimeBound | None:
     receipt = target.anchor
     if receipt is None:
@@ -220,7 +256,7 @@ def _not_before(
 ) -> TimeBound | None:
     block = node.statement.not_before
     known: set[tuple[int, int, bytes | None]] = {(b.chain_id, b.number, b.hash) for b in trust.blocks}
-    known |= {(f.chain_id, f.number, f.hash) for f in findings}
+    known |= {(f.chain_id, f.number, f.hash) for f in findings if f.number <= f.finalized}
     if block is None or (block.chain_id, block.number, block.hash) not in known:
         return None
     for raw in evidence.headers:
@@ -234,4 +270,6 @@ def _not_before(
 
 
 def _rfc3339(seconds: int) -> str:
+    if seconds > _LAST_SECOND:
+        return f"{seconds} seconds after 1970"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
