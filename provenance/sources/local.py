@@ -6,7 +6,8 @@ The written rule for each odd thing:
 - a symbolic link below the dataset's path is refused: what it points to is not bound by its name (the path itself may
   be a link; it is resolved first);
 - a device, socket or pipe is refused; so is a name that is not UTF-8;
-- a file that changes while it is read is refused: size, both times and the inode must be the same before and after;
+- a dataset that changes while it is read is refused: every name, inode, size and both times must be the same in a
+  listing before, at each file's reading, and in a listing after;
 - two hard links to one file are two files;
 - a ledger (a `.provenance` folder that holds `ledger.db`) is left out; nothing else is.
 """
@@ -17,11 +18,13 @@ import errno
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, TypeAlias
 
 from provenance.encoding import Digest
 from provenance.errors import MalformedError, SourceError, printable
@@ -31,7 +34,25 @@ from provenance.sources.base import Progress, ProgressCallback
 
 LEDGER_FOLDER: Final = ".provenance"
 _CHUNK_BYTES = 1 << 20
-_BATCH_FILES = 64
+_MAX_BATCH_FILES = 64
+_TICK_NS = 20_000_000
+"""Longer than a file system's clock stands still: a write after that leaves another time."""
+
+_Identity: TypeAlias = tuple[int, int, int, int, int]
+"""Device, inode, size in bytes, times of modification and change in nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that was listed: its name in the dataset, its place, and what it was then."""
+
+    name: str
+    path: Path
+    identity: _Identity
+
+    @property
+    def size(self) -> int:
+        return self.identity[2]
 
 
 class LocalSource:
@@ -51,17 +72,23 @@ class LocalSource:
 
     def fingerprint(self, progress: ProgressCallback | None = None) -> Fingerprint:
         """The fingerprint of the file or folder as it is now."""
-        if stat.S_ISDIR(self._stat.st_mode):
-            found = list(self._walk())
-        elif stat.S_ISREG(self._stat.st_mode):
-            found = [(_relative_name(self._root.name, self._root), self._root, self._stat.st_size)]
-        else:
-            raise SourceError("not a file or folder", got=_kind(self._stat.st_mode), where=self._root)
+        found = self._list()
         if not found:
             raise SourceError("folder holds no files", expected="at least one file", where=self._root)
-        return fingerprint_files(self._hash(found, progress))
+        _let_clock_tick(found)
+        entries = _hash(found, progress)
+        _check_same(found, self._list())
+        return fingerprint_files(entries)
 
-    def _walk(self) -> Iterator[tuple[str, Path, int]]:
+    def _list(self) -> list[_File]:
+        if stat.S_ISDIR(self._stat.st_mode):
+            return list(self._walk())
+        status = _lstat(self._root)
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError("not a file or folder", got=_kind(status.st_mode), where=self._root)
+        return [_File(_checked_name(self._root.name, self._root), self._root, _identity(status))]
+
+    def _walk(self) -> Iterator[_File]:
         pending, count = [(self._root, "")], 0
         while pending:
             folder, prefix = pending.pop()
@@ -72,28 +99,19 @@ class LocalSource:
                 raise _unreadable(str(folder), error) from error
             for entry in entries:
                 path = Path(entry.path)
-                mode = _lstat(path).st_mode
-                if stat.S_ISDIR(mode):
-                    if entry.name != LEDGER_FOLDER or not (path / "ledger.db").exists():
+                status = _lstat(path)
+                if stat.S_ISDIR(status.st_mode):
+                    if not _is_ledger(path):
                         pending.append((path, f"{prefix}{entry.name}/"))
-                elif stat.S_ISREG(mode):
+                elif stat.S_ISREG(status.st_mode):
                     count += 1
                     if count > MAX_FILES:
                         raise SourceError("folder holds too many files", expected=f"at most {MAX_FILES}", where=folder)
-                    yield _relative_name(prefix + entry.name, path), path, _lstat(path).st_size
+                    yield _File(_checked_name(prefix + entry.name, path), path, _identity(status))
                 else:
+                    mode = status.st_mode
                     hint = "copy what it points to into the dataset" if stat.S_ISLNK(mode) else "move it elsewhere"
                     raise SourceError("not a file or folder", got=_kind(mode), where=path, hint=hint)
-
-    def _hash(self, found: list[tuple[str, Path, int]], progress: ProgressCallback | None) -> list[FileEntry]:
-        meter = _Meter(sum(size for _, _, size in found), len(found), progress)
-
-        def hash_batch(batch: list[tuple[str, Path, int]]) -> list[FileEntry]:
-            return [_hash_file(name, path, meter) for name, path, _ in batch]
-
-        batches = [found[i : i + _BATCH_FILES] for i in range(0, len(found), _BATCH_FILES)]
-        with ThreadPoolExecutor(min(len(batches), os.cpu_count() or 1)) as pool:
-            return [entry for batch in pool.map(hash_batch, batches) for entry in batch]
 
 
 class _Meter:
@@ -112,34 +130,85 @@ class _Meter:
             self._callback(Progress(self._bytes, self._totals[0], self._files, self._totals[1]))
 
 
-def _hash_file(name: str, path: Path, meter: _Meter) -> FileEntry:
+def _hash(found: list[_File], progress: ProgressCallback | None) -> list[FileEntry]:
+    """The entries of all files, read by as many threads as there are processors. The first failure ends it."""
+    meter = _Meter(sum(file.size for file in found), len(found), progress)
+    threads = os.cpu_count() or 1
+    if len(found) == 1 or threads == 1:
+        return [_hash_file(file, meter) for file in found]
+    width = max(1, min(_MAX_BATCH_FILES, len(found) // (4 * threads)))
+    batches = [found[start : start + width] for start in range(0, len(found), width)]
+    with ThreadPoolExecutor(min(len(batches), threads)) as pool:
+        try:
+            hashed = pool.map(lambda batch: [_hash_file(file, meter) for file in batch], batches)
+            return [entry for entries in hashed for entry in entries]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _hash_file(file: _File, meter: _Meter) -> FileEntry:
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, flags)
-        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
+        descriptor = os.open(file.path, flags)
+        with open(descriptor, "rb", buffering=0) as opened:  # noqa: PTH123 - a descriptor, not a path
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
-                raise SourceError("not a file", got=_kind(before.st_mode), where=path)
-            hasher, buffer, size = hashlib.sha256(), bytearray(_CHUNK_BYTES), 0
+                raise SourceError("not a file", got=_kind(before.st_mode), where=file.path)
+            hasher, size = hashlib.sha256(), 0
+            # One byte more than there should be, so that the end is seen in one read.
+            buffer = bytearray(min(file.size + 1, _CHUNK_BYTES))
             view = memoryview(buffer)
-            while count := file.readinto(buffer):
+            # A file that grows as fast as it is read has changed and need not be read to its end.
+            while size <= file.size and (count := opened.readinto(buffer)):
                 hasher.update(view[:count])
                 size += count
                 meter.advance(count, 0)
-            after, named = os.fstat(descriptor), path.lstat()
+            after = os.fstat(descriptor)
     except OSError as error:
-        raise _unreadable(str(path), error) from error
-    if size != before.st_size or not _identity(before) == _identity(after) == _identity(named):
-        raise SourceError("file changed while it was read", where=path, hint="stop what writes to it, then try again")
+        raise _unreadable(str(file.path), error) from error
+    if size != file.size or not file.identity == _identity(before) == _identity(after):
+        raise _changed(file.path)
     meter.advance(0, 1)
-    return FileEntry(name, size, Digest(hasher.digest()))
+    return FileEntry(file.name, size, Digest(hasher.digest()))
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int, int, int]:
+def _let_clock_tick(found: list[_File]) -> None:
+    """Wait, if a file was written just now, until a further write would leave another time on it."""
+    newest_ns = max(max(file.identity[3:]) for file in found)
+    age_ns = time.time_ns() - newest_ns
+    if 0 <= age_ns < _TICK_NS:
+        time.sleep((_TICK_NS - age_ns) / 1e9)
+
+
+def _check_same(before: list[_File], after: list[_File]) -> None:
+    """Raise unless both listings are of the same files in the same state."""
+    left = {file.path: file.identity for file in before}
+    for file in after:
+        if left.pop(file.path, None) != file.identity:
+            raise _changed(file.path)
+    for path in left:
+        raise _changed(path)
+
+
+def _changed(path: Path) -> SourceError:
+    return SourceError("file changed while it was read", where=path, hint="stop what writes to it, then try again")
+
+
+def _identity(status: os.stat_result) -> _Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _relative_name(name: str, path: Path) -> str:
+def _is_ledger(folder: Path) -> bool:
+    if folder.name != LEDGER_FOLDER:
+        return False
+    try:
+        return (folder / "ledger.db").exists()
+    except OSError as error:
+        raise _unreadable(str(folder), error) from error
+
+
+def _checked_name(name: str, path: Path) -> str:
     try:
         check_path(name)
     except MalformedError as error:
