@@ -1,7 +1,8 @@
 """Publishing: one envelope becomes one log entry, its tiles, a checkpoint and index rows, in one transaction.
 
 Invariants: what `publish` returns is durable; a name and version is published once, and the same statement of the
-same signer again returns the first entry; parents are in the log before their child, exactly as they are pinned.
+same signer again (whenever it was made) returns the first entry; parents are in the log before their child, exactly as
+they are pinned; no checkpoint is signed over tiles that do not give the root that was signed last.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from provenance.encoding import Digest
-from provenance.errors import ConflictError, NotFoundError, PolicyError, StoreError
+from provenance.errors import ConflictError, NotFoundError, PolicyError, ProvenanceError, StoreError
+from provenance.fingerprint import open_manifest
+from provenance.limits import MAX_MANIFEST_BYTES
 from provenance.log import (
     Checkpoint,
     NoteSigner,
@@ -21,10 +24,11 @@ from provenance.log import (
     integrate,
     sign_checkpoint,
 )
-from provenance.merkle import prove_inclusion
+from provenance.merkle import EMPTY_ROOT, prove_inclusion
 from provenance.signature import parse_envelope
 from provenance.statement import DatasetStatement, PinnedName, parse_statement
 from provenance.stores import (
+    BlobStore,
     CheckpointRow,
     DatasetRow,
     FileRow,
@@ -61,6 +65,7 @@ def publish(store: Store, signer: NoteSigner, item: Publication) -> Published:
         catch_up_index(tx)
         existing = find_published(tx, item.statement, item.keyid)
         if existing is not None:
+            _remember(tx, item.location, existing.entry_index)
             return Published(existing, created=False)
         check_parents(tx, item.statement)
         index = tx.size()
@@ -69,41 +74,81 @@ def publish(store: Store, signer: NoteSigner, item: Publication) -> Published:
         if row is None:
             raise StoreError("statement cannot be indexed", where=f"entry {index}")
         tx.set_index_size(index + 1, expected_size=index)
-        if item.location is not None:
-            tx.add_location(LocationRow(index, item.location.path, item.location.registered_s))
+        _remember(tx, item.location, index)
         return Published(row, created=True)
 
 
+def _remember(tx: StoreTransaction, location: LocationRow | None, index: int) -> None:
+    if location is not None:
+        tx.add_location(LocationRow(index, location.path, location.registered_s))
+
+
 def append(tx: StoreTransaction, signer: NoteSigner, envelopes: list[bytes]) -> None:
-    """Append envelopes to the log and move its checkpoint, inside a transaction."""
-    size = tx.size()
+    """Append envelopes to the log and move its checkpoint, inside a transaction.
+
+    `StoreError` if the tiles or the checkpoint are damaged: what this log signs next extends what it signed last.
+    """
+    size, previous = tx.size(), tx.checkpoint()
+    tiles: dict[tuple[int, int], bytes] = {}
+
+    def read_tile(level: int, index: int) -> bytes:
+        if (level, index) not in tiles:
+            tiles[level, index] = tx.tile(level, index) or b""
+        return tiles[level, index]
+
+    signed = (previous.size, previous.root) if previous is not None else (0, EMPTY_ROOT)
+    stored = (size, TileReader(read_tile, size).root_at(size))
+    if signed != stored:
+        raise StoreError(
+            "the log's tiles are not those of its last checkpoint",
+            expected=f"size {signed[0]}, root {signed[1].hex()}",
+            got=f"size {stored[0]}, root {stored[1].hex()}",
+            hint="run `provenance log fsck`, and restore the ledger from a backup or a mirror",
+        )
     leaves = [entry_leaf(envelope) for envelope in envelopes]
-    grown = integrate(lambda level, index: tx.tile(level, index) or b"", size, leaves)
+    grown = integrate(read_tile, size, leaves)
     tx.append_entries(size, list(zip(leaves, envelopes, strict=True)))
     tx.put_tiles(grown.tiles)
     note = sign_checkpoint(Checkpoint(signer.name, grown.size, grown.root), signer)
-    previous = tx.checkpoint()
     tx.set_checkpoint(
         CheckpointRow(grown.size, grown.root, note), expected_size=previous.size if previous is not None else None
     )
 
 
 def find_published(store: StoreReader, statement: DatasetStatement, keyid: str) -> DatasetRow | None:
-    """The row of this name, version, digest and signer; None if the name is free; `ConflictError` if it is taken."""
+    """The row of this name and version if it says the same; None if the name is free.
+
+    `ConflictError` if the name is taken by another signer or says anything else, but for the time and block of its
+    making and the OMS bundle made with it.
+    """
     name = statement.name
     row = store.dataset(name.dataset.namespace, name.dataset.name, name.version)
     if row is None:
         return None
-    if row.digest == statement.digest and row.keyid == keyid:
-        return row
-    differs = "digest" if row.digest != statement.digest else "signer"
-    raise ConflictError(
-        f"{name} is registered already with another {differs}",
-        expected=row.digest if differs == "digest" else row.keyid,
-        got=statement.digest if differs == "digest" else keyid,
-        where=f"entry {row.entry_index}",
-        hint="versions never change: register it under a new --version",
-    )
+    entry = store.entry(row.entry_index)
+    if entry is None:
+        raise StoreError("log entry is missing", where=f"entry {row.entry_index}", hint="run `provenance log fsck`")
+    published = parse_statement(parse_envelope(entry.envelope).payload)
+    for what, before, now in (*_claims(published, statement), ("signer", row.keyid, keyid)):
+        if before != now:
+            raise ConflictError(
+                f"{name} is registered already with another {what}",
+                expected=before or "none",
+                got=now or "none",
+                where=f"entry {row.entry_index}",
+                hint="versions never change: register it under a new --version",
+            )
+    return row
+
+
+def _claims(*statements: DatasetStatement) -> Iterable[tuple[str, ...]]:
+    """What each of the statements says, as text, by the name of the claim."""
+    yield "digest", *(s.digest.hex for s in statements)
+    yield "kind", *(str(s.kind) for s in statements)
+    yield "sensitivity", *(str(s.sensitivity) for s in statements)
+    yield "license", *(s.license or "" for s in statements)
+    yield "origin", *(s.origin or "" for s in statements)
+    yield "list of parents", *(", ".join(f"{p.name} {p.envelope}" for p in s.parents) for s in statements)
 
 
 def check_parents(store: StoreReader, statement: DatasetStatement) -> None:
@@ -143,14 +188,24 @@ def index_entry(tx: StoreTransaction, index: int, envelope: bytes, files: Iterab
     return row
 
 
-def catch_up_index(tx: StoreTransaction) -> None:
-    """Index the entries that the index lacks (after a rebuild, or of a newer writer)."""
+def catch_up_index(tx: StoreTransaction, blobs: BlobStore | None = None) -> None:
+    """Index the entries that the index lacks (after a rebuild, or of a newer writer), their files out of manifests."""
     start, size = tx.index_size(), tx.size()
     if start == size:
         return
     for entry in tx.entries(start, size - start):
-        index_entry(tx, entry.index, entry.envelope)
+        index_entry(tx, entry.index, entry.envelope, _listed_files(blobs, entry.envelope) if blobs is not None else ())
     tx.set_index_size(size, expected_size=start)
+
+
+def _listed_files(blobs: BlobStore, envelope: bytes) -> tuple[FileRow, ...]:
+    """The files of a statement's manifest; none if it is not kept here, or damaged (fsck says so)."""
+    statement = parse_statement(parse_envelope(envelope).payload)
+    try:
+        manifest = open_manifest(blobs.get(statement.manifest, max_bytes=MAX_MANIFEST_BYTES), statement.fingerprint)
+    except ProvenanceError:
+        return ()
+    return tuple(FileRow(entry.digest, entry.path) for entry in manifest.files)
 
 
 def dataset_row(index: int, statement: DatasetStatement, keyid: str) -> DatasetRow:

@@ -1,7 +1,8 @@
 """Registration: from bytes on disk to a signed statement, ready to publish.
 
-Steps: 1 fingerprint the source; 2 pin the parents; 3 make the OMS bundle if the key can; 4 sign the statement; 5 store
-the blobs. Invariant: blobs are durable before the statement that names them is published.
+Steps: 1 check the description; 2 fingerprint the source; 3 pin the parents; 4 make the OMS bundle if the key can;
+5 sign the statement; 6 store the blobs. Invariants: nothing is written before everything is known to be well formed and
+its name to be free; blobs are durable before the statement that names them is published.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 
 from provenance.encoding import Digest
 from provenance.errors import LimitError, SignerError, StoreError
-from provenance.fingerprint import Fingerprint, encode_manifest
-from provenance.ledger.publication import Publication
+from provenance.fingerprint import Fingerprint, FingerprintDocument, encode_manifest
+from provenance.ledger.publication import Publication, find_published
 from provenance.ledger.reference import resolve
 from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, check_size
 from provenance.signature import (
@@ -37,6 +38,9 @@ from provenance.statement import (
     parse_statement,
 )
 from provenance.stores import BlobStore, FileRow, StoreReader
+
+_ENVELOPE_BYTES = 400
+"""A DSSE envelope less its payload, at most: names, a key id and a P-256 signature in base64."""
 
 NO_OMS = "no OMS bundle: that format needs a P-256 key, and this key is Ed25519"
 
@@ -75,6 +79,14 @@ def pin_parents(store: StoreReader, references: Sequence[str]) -> tuple[Parent, 
     return tuple(pins.values())
 
 
+def check_description(store: StoreReader, description: Description, now: str) -> None:
+    """Raise what `sign_dataset` would raise for the description, before a byte of the dataset is read."""
+    anything = Digest.of(b"")
+    document = FingerprintDocument(1, anything, 0)
+    statement = _statement(document, anything, None, description, pin_parents(store, description.parents), Clock(now))
+    _encode(statement)
+
+
 def sign_dataset(
     store: StoreReader,
     blobs: BlobStore,
@@ -83,43 +95,78 @@ def sign_dataset(
     signer: Signer,
     clock: Clock,
 ) -> tuple[Publication, tuple[str, ...]]:
-    """A signed statement, its blobs stored, and notes for the registrant."""
-    oms, notes = _sign_oms(blobs, fingerprint, description.name, signer)
-    statement = DatasetStatement(
+    """A signed statement, its blobs stored, and notes for the registrant. `ConflictError` if its name is taken."""
+    manifest = encode_manifest(fingerprint)
+    oms, oms_bundle, notes = _sign_oms(fingerprint, description.name, signer)
+    parents = pin_parents(store, description.parents)
+    statement = _statement(fingerprint.document, Digest.of(manifest), oms, description, parents, clock)
+    envelope = _sign(statement, signer)
+    find_published(store, statement, signer.public.keyid)
+    for data in (manifest, oms_bundle):
+        if data is not None:
+            blobs.put(data)
+    files = tuple(FileRow(entry.digest, entry.path) for entry in fingerprint.files)
+    return Publication(envelope, statement, signer.public.keyid, files), notes
+
+
+def _statement(
+    document: FingerprintDocument,
+    manifest: Digest,
+    oms: OmsReference | None,
+    description: Description,
+    parents: tuple[Parent, ...],
+    clock: Clock,
+) -> DatasetStatement:
+    return DatasetStatement(
         name=description.name,
-        fingerprint=fingerprint.document,
-        manifest=blobs.put(encode_manifest(fingerprint)),
+        fingerprint=document,
+        manifest=manifest,
         created=clock.now,
         kind=description.kind,
         sensitivity=description.sensitivity,
         license=description.license,
         origin=description.origin,
-        parents=pin_parents(store, description.parents),
+        parents=parents,
         oms=oms,
         not_before=clock.block,
     )
+
+
+def _sign(statement: DatasetStatement, signer: Signer) -> bytes:
+    payload = _encode(statement)
+    try:
+        return encode_envelope(sign_envelope(payload, PAYLOAD_TYPE, signer))
+    except LimitError as error:
+        raise _too_large(payload, statement) from error
+
+
+def _encode(statement: DatasetStatement) -> bytes:
     payload = encode_statement(statement)
+    # In base64, with as much around it as the longest signature needs.
+    if len(payload) * 4 // 3 + _ENVELOPE_BYTES > MAX_ENTRY_BYTES:
+        raise _too_large(payload, statement)
     parse_statement(payload, strict=True)  # what others could not read back is never signed
-    envelope = encode_envelope(sign_envelope(payload, PAYLOAD_TYPE, signer))
-    if len(envelope) > MAX_ENTRY_BYTES:
-        raise LimitError(
-            "statement is too large for a log entry",
-            expected=f"at most {MAX_ENTRY_BYTES} bytes",
-            got=f"{len(envelope)} bytes with {len(statement.parents)} parents",
-            hint="name fewer parents: register an intermediate dataset made from some of them",
-        )
-    files = tuple(FileRow(entry.digest, entry.path) for entry in fingerprint.files)
-    return Publication(envelope, statement, signer.public.keyid, files), notes
+    return payload
+
+
+def _too_large(payload: bytes, statement: DatasetStatement) -> LimitError:
+    return LimitError(
+        "statement is too large for a log entry",
+        expected=f"at most {MAX_ENTRY_BYTES} bytes when signed",
+        got=f"{len(payload)} bytes unsigned, with {len(statement.parents)} parents",
+        hint="name fewer parents: register an intermediate dataset made from some of them",
+    )
 
 
 def _sign_oms(
-    blobs: BlobStore, fingerprint: Fingerprint, name: PinnedName, signer: Signer
-) -> tuple[OmsReference | None, tuple[str, ...]]:
+    fingerprint: Fingerprint, name: PinnedName, signer: Signer
+) -> tuple[OmsReference | None, bytes | None, tuple[str, ...]]:
     if signer.public.algorithm != ECDSA_P256:
-        return None, (NO_OMS,)
+        return None, None, (NO_OMS,)
     resources = [OmsResource(entry.path, entry.digest) for entry in fingerprint.files]
     try:
         payload = oms_payload(str(name), resources, ignore_paths=(".provenance",))
     except SignerError as error:  # for example a dataset of git's own files only, which that format leaves out
-        return None, (f"no OMS bundle: {error.what}",)
-    return OmsReference(payload=Digest.of(payload), bundle=blobs.put(sign_oms(payload, signer))), ()
+        return None, None, (f"no OMS bundle: {error.what}",)
+    bundle = sign_oms(payload, signer)
+    return OmsReference(payload=Digest.of(payload), bundle=Digest.of(bundle)), bundle, ()
