@@ -169,7 +169,8 @@ class EntryVerifier:
     def _judge_receipt(self, receipt: AnchorReceipt) -> tuple[AnchorReceipt | None, tuple[Check, ...]]:
         blocked = Check("anchor.block", "", Status.NOT_PERFORMED, "the receipt does not hold")
         named = TrustedAnchor(receipt.chain_id, receipt.contract.lower(), receipt.publisher.lower())
-        where = f"chain {receipt.chain_id}, contract {receipt.contract}"
+        kind = "development chain" if receipt.development else "chain"
+        where = f"{kind} {receipt.chain_id}, contract {receipt.contract}"
         if named not in self._trust.anchors:
             note = "anchored where the trust roots name no anchor"
             return None, (Check("anchor.receipt", "", Status.NOT_PERFORMED, note, where=where), blocked)
