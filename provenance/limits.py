@@ -40,6 +40,21 @@ MAX_LINEAGE_NODES: Final = 100_000
 MAX_REQUEST_BYTES: Final = 64 * 2**20
 """An HTTP request body, decompressed."""
 MAX_UPLOAD_BYTES: Final = 1 * 2**30
+MAX_JSON_NODES: Final = 1_000_000
+"""Values in the JSON of an HTTP request, about: brackets and commas."""
+MAX_HELD_BYTES: Final = 256 * 2**20
+"""HTTP request bodies in a server's memory, all together."""
+MAX_HEAD_BYTES: Final = 32 * 2**10
+"""An HTTP request line and its header fields."""
+MAX_URL_BYTES: Final = 4_096
+"""An HTTP request's path and query, as sent."""
+MAX_CONNECTIONS: Final = 512
+MAX_REQUESTS: Final = 64
+"""HTTP requests that a server answers at a time; more are told to come back."""
+MAX_HEAVY_REQUESTS: Final = 16
+"""Of those, such as verify a lineage or write a bundle."""
+MAX_UPLOADS: Final = 8
+"""Of those, file uploads."""
 MAX_PAGE_ITEMS: Final = 1_000
 MAX_HTTP_RESPONSE_BYTES: Final = 64 * 2**20
 MAX_CONFIG_BYTES: Final = 1 * 2**20

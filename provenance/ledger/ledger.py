@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from provenance.anchor import AnchorReceipt
 from provenance.chains import Chain, open_chain
@@ -35,12 +35,13 @@ from provenance.errors import (
     ProvenanceError,
     SourceError,
 )
-from provenance.fingerprint import Fingerprint
-from provenance.ledger.anchoring import Anchorer, Deployment, anchoring_lock
+from provenance.fingerprint import FileEntry, Fingerprint, fingerprint_files
+from provenance.ledger.anchoring import Anchorer, Deployment
 from provenance.ledger.audit import Auditor, FsckProgress, FsckReport
 from provenance.ledger.gathering import all_receipts, receipt_of
 from provenance.ledger.keyring import Keyring
 from provenance.ledger.layout import FOLDER, Config, Layout, discover, ledger_folder, read_config, write_config
+from provenance.ledger.lock import anchoring_lock
 from provenance.ledger.log_view import LogView
 from provenance.ledger.publication import Publication, Published, catch_up_index, prove_entry, publish
 from provenance.ledger.receipts import AnchorOutcome, Receipt
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
     from provenance.signers.ethereum import EthereumKey
 
 Location = str | PathLike[str]
+CHAIN_SILENCE_S: Final = 10.0
+"""A verification does not ask a chain again for this long after it failed to answer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,29 +106,36 @@ class Ledger:
         self.log = LogView(store)
         self._known_blocks: dict[tuple[int, int], BlockFinding] = {}
         self._chain_guard = threading.RLock()
+        self._chain_silent_until_s = 0.0
 
     @classmethod
     def init(cls, path: Location = ".", *, origin: str | None = None, chain: str = "embedded:") -> Ledger:
-        """Make `path/.provenance` and open it. `ConflictError` if there is a ledger already."""
+        """Make `path/.provenance` and open it; what a run that was cut off left behind is finished.
+
+        `ConflictError` if there is a ledger already, or if a run that was cut off had begun one of another origin.
+        """
         folder = Path(path)
         layout = Layout((folder if folder.name == FOLDER else folder / FOLDER).absolute())
-        if layout.config.exists():
+        if is_file(layout.config):
             raise ConflictError("there is a ledger already", where=layout.directory, hint="use it, or choose a folder")
         config = Config(origin or f"provenance.local/{secrets.token_hex(8)}", chain)
         try:
             layout.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             (layout.directory / "trees").mkdir(exist_ok=True, mode=0o700)
+            sync_folder(layout.directory.parent)
         except OSError as error:
             raise SourceError("cannot make the ledger's folder", got=error.strerror, where=layout.directory) from error
         store = open_store(layout.database, create=True)
         keyring = Keyring(layout)
-        if not keyring.log_key_path.exists():
-            keyring.create_own(config.origin)
-        elif keyring.note_signer().name != config.origin:  # a run of init that was cut off chose the origin
-            config = replace(config, origin=keyring.note_signer().name)
+        keyring.create_own(config.origin)
+        begun = keyring.note_signer().name
+        if origin is not None and begun != origin:
+            hint = "leave --origin out, or remove the folder"
+            what = "a run of init that was cut off chose another origin"
+            raise ConflictError(what, expected=begun, got=origin, where=layout.directory, hint=hint)
         keyring.write_trust(keyring.trust())
-        write_config(layout.config, config)  # last: a ledger without settings is not one yet
-        return cls(layout, config, store)
+        write_config(layout.config, replace(config, origin=begun))  # last: a ledger without settings is not one yet
+        return cls(layout, replace(config, origin=begun), store)
 
     @classmethod
     def open(cls, path: Location | None = None) -> Ledger:
@@ -138,8 +148,14 @@ class Ledger:
             lags = snapshot.index_size() != snapshot.size()
         if lags:
             with ledger._store.transaction() as tx:
-                catch_up_index(tx)
+                catch_up_index(tx, ledger.blobs)
         return ledger
+
+    def rebuild_index(self) -> None:
+        """Derive everything in the index again, from the log and the manifests kept here."""
+        with self._store.transaction() as tx:
+            tx.clear_index()
+            catch_up_index(tx, self.blobs)
 
     def close(self) -> None:
         """Release the database."""
@@ -182,10 +198,13 @@ class Ledger:
             kind=parse_kind(kind),
         )
         signer = self.keyring.signer(key, passphrase)
+        trusted = self._check_signer(signer.public.keyid, description.name.dataset.namespace)
+        check_description(self._store, description, _now())
         source = open_source(path)
         fingerprint = source.fingerprint(progress)
         clock = Clock(_now(), self._newest_block())
         item, notes = sign_dataset(self._store, self.blobs, fingerprint, description, signer, clock)
+        notes = notes if trusted else (*notes, "this ledger does not trust the key that signed it")
         item = replace(item, location=LocationRow(0, source.location, int(time.time())))
         receipt = self._receipt(publish(self._store, self.keyring.note_signer(), item), notes)
         return self._anchored(receipt) if anchor else receipt
@@ -201,15 +220,25 @@ class Ledger:
             raise MalformedError("envelope holds something else", expected=PAYLOAD_TYPE, got=parsed.payload_type)
         statement = parse_statement(parsed.payload, strict=True)
         keyid = parsed.signatures[0].keyid
-        source = self.keyring.trust().source(keyid)
         namespace = statement.name.dataset.namespace
-        if source is None or source.revoked or (source.namespaces and namespace not in source.namespaces):
-            what = "key is revoked here" if source and source.revoked else "key is not trusted here"
+        source = self._check_signer(keyid, namespace)
+        if source is None:
             hint = "its owner's public key goes in with `provenance keys trust NAME FILE`"
-            raise PolicyError(what, expected=f"a trusted key for {namespace}", got=keyid, hint=hint)
+            expected = f"a trusted key for {namespace}"
+            raise PolicyError("key is not trusted here", expected=expected, got=keyid, hint=hint)
         verify_envelope(parsed, source.key)
         published = publish(self._store, self.keyring.note_signer(), Publication(envelope, statement, keyid))
         return self._receipt(published, ())
+
+    def _check_signer(self, keyid: str, namespace: str) -> TrustedSource | None:
+        """The listing of a key; `PolicyError` if it is revoked or not for this namespace; None if it is not listed."""
+        source = self.keyring.trust().source(keyid)
+        if source is not None and source.revoked:
+            raise PolicyError("key is revoked here", expected=f"a trusted key for {namespace}", got=keyid)
+        if source is not None and source.namespaces and namespace not in source.namespaces:
+            expected = " | ".join(source.namespaces)
+            raise PolicyError("key is not trusted for this namespace", expected=expected, got=namespace)
+        return source
 
     def receipt(self, reference: str) -> Receipt:
         """The receipt of something registered earlier, with a proof against the log as it is now."""
@@ -276,9 +305,8 @@ class Ledger:
             yield Anchorer(self._store, chain, self.account(), self.config.origin)
 
     def contract(self) -> TrustedAnchor | None:
-        """The contract, chain and publisher this ledger anchors with; None before the first deployment."""
-        rows = self._store.anchors(limit=1)
-        row = self._store.outbox_latest_anchor() or (rows[0] if rows else None)
+        """The contract, chain and publisher this ledger anchors with; None before the first anchor."""
+        row = self._store.outbox_latest_anchor()
         if row is None or row.contract is None:
             return None
         return TrustedAnchor(row.chain_id, row.contract.lower(), row.publisher.lower())
@@ -293,7 +321,8 @@ class Ledger:
 
     def _newest_block(self) -> BlockReference | None:
         row = self._store.outbox_latest_anchor()
-        receipt = receipt_of(row) if row is not None else None
+        # One whose block was replaced is signed again and still keeps the receipt of that block.
+        receipt = receipt_of(row) if row is not None and row.state in ("mined", "final") else None
         if receipt is None:
             return None
         return BlockReference(receipt.chain_id, receipt.block_number, receipt.block_hash)
@@ -367,6 +396,18 @@ class Ledger:
         report = self._report(row, {}, ask_chain=ask_chain)
         return file_report(report, digest, [m.path for m in matches if m.dataset == row])
 
+    def verify_reference(self, reference: str, *, ask_chain: bool = True) -> Report:
+        """The report on what the log says of a dataset; no place on this machine is looked at."""
+        return self._report(resolve(self._store, reference), {}, ask_chain=ask_chain)
+
+    def verify_file(self, file: FileEntry, *, ask_chain: bool = True) -> Report:
+        """The report on the dataset that is this one file, name and all, or on one that holds its content."""
+        rows = self._store.datasets_by_digest(fingerprint_files([file]).digest)
+        if not rows:
+            return self.verify_digest(file.digest, ask_chain=ask_chain)
+        contents = {pinned_name(rows[-1]): ContentFinding(rows[-1].digest, "the file that was sent")}
+        return self._report(rows[-1], contents, ask_chain=ask_chain)
+
     def verify_bundle(self, data: bytes, *, trust: TrustRoots | None = None) -> Report:
         """The report on an offline bundle, under this ledger's trust roots unless others are given."""
         return verify_bundle(data, trust if trust is not None else self.trust_roots(with_blocks=True))
@@ -394,23 +435,26 @@ class Ledger:
         return pinned_name(resolve(self._store, reference))
 
     def _is_reference(self, text: str) -> bool:
-        if Path(text).exists() or text.startswith((".", "/", "file:")):
+        if text.startswith((".", "/", "file:")) or exists(text):
             return False
         try:
-            resolve(self._store, text)
-        except NotFoundError:
-            return True  # well formed: the error about the reference is the better one
+            parse_reference(text)
         except MalformedError:
             return False
-        return True
+        return True  # whether or not it names anything: the error about the reference is the better one
 
     def _find_content(
         self, row: DatasetRow, contents: dict[str, ContentFinding], progress: ProgressCallback | None
     ) -> None:
+        """Look where it was registered from. A place that was given to a later dataset says nothing of this one."""
         for location in self._store.locations(row.entry_index):
-            if Path(location.path).exists():
-                found = open_source(location.path)
-                contents[pinned_name(row)] = content_of(found.fingerprint(progress), found.location)
+            if not exists(location.path):
+                continue
+            found = open_source(Path(location.path))
+            fingerprint = found.fingerprint(progress)
+            last = self._store.locations_at(location.path, limit=1)
+            if fingerprint.digest == row.digest or not last or last[0].entry_index == row.entry_index:
+                contents[pinned_name(row)] = content_of(fingerprint, found.location)
                 return
 
     def _verification(self) -> Verification:
@@ -418,29 +462,37 @@ class Ledger:
 
     def _report(self, row: DatasetRow, contents: Mapping[str, ContentFinding], *, ask_chain: bool) -> Report:
         verification = self._verification()
-        evidence = verification.evidence(row)
+        files_matter = any(finding.fingerprint is not None for finding in contents.values())
+        evidence = verification.evidence(row, with_manifests=files_matter)
         blocks = self._ask_chain(evidence.anchors) if ask_chain else []
         return verification.report(row, contents, blocks, evidence)
 
     def _ask_chain(self, receipts: Sequence[AnchorReceipt]) -> list[BlockFinding]:
         wanted = [(receipt.chain_id, receipt.block_number) for receipt in receipts]
-        unknown = [key for key in wanted if key not in self._known_blocks]
         found: dict[tuple[int, int], BlockFinding] = {}
-        if unknown:
-            try:
-                with self.chain() as chain:
-                    info, finalized = chain.info(), chain.finalized()
-                    for chain_id, number in unknown:
-                        if chain_id == info.chain_id:
-                            block = chain.block_hash(number)
-                            found[chain_id, number] = BlockFinding(chain_id, number, block, finalized, info.label)
-            except ChainError:
-                pass  # the block stays unasked, and the report says so: not performed is no pass
-        self._known_blocks.update(
-            {key: f for key, f in found.items() if f.hash is not None and f.number <= f.finalized}
-        )
+        if any(key not in self._known_blocks for key in wanted):
+            with self._chain_guard:  # others may have asked, or failed to, while this thread waited
+                unknown = [key for key in wanted if key not in self._known_blocks]
+                if unknown and time.monotonic() >= self._chain_silent_until_s:
+                    found = self._find_blocks(unknown)
         known = {**found, **self._known_blocks}
         return [known[key] for key in wanted if key in known]
+
+    def _find_blocks(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], BlockFinding]:
+        found: dict[tuple[int, int], BlockFinding] = {}
+        try:
+            with self.chain() as chain:
+                info, finalized = chain.info(), chain.finalized()
+                for chain_id, number in keys:
+                    if chain_id == info.chain_id:
+                        block = chain.block_hash(number)
+                        found[chain_id, number] = BlockFinding(chain_id, number, block, finalized, info.label)
+        except ChainError:
+            # The block stays unasked, and the report says so: not performed is no pass.
+            self._chain_silent_until_s = time.monotonic() + CHAIN_SILENCE_S
+        final = {key: f for key, f in found.items() if f.hash is not None and f.number <= f.finalized}
+        self._known_blocks.update(final)
+        return found
 
     # ---- looking -----------------------------------------------------------------------------------------------
 
