@@ -46,8 +46,9 @@ def run(directory: Path | None) -> int:
     demo.tamper()
     print(f"\nDone in {time.monotonic() - started:.0f} s. Everything is in {directory or DEFAULT_FOLDER}/. Try next:\n")
     print(f"  cd {shlex.quote(str(directory or DEFAULT_FOLDER))}")
-    program = shlex.quote(os.path.relpath(_program(), workspace))
-    print(f"  alias provenance={program}")
+    relative = os.path.relpath(_program(), workspace)
+    program = relative if relative.count("..") <= 2 else str(_program())
+    print(f"  alias provenance={shlex.quote(program)}")
     print("  provenance verify titanic/survival-model --deep   # with the bytes of every ancestor")
     print("  provenance log show                               # what a stranger sees of the log")
     print("  provenance log fsck --independent                 # derive everything again, with a second implementation")
@@ -125,7 +126,9 @@ class _Demo:
         target = self._workspace / "museum" / "titanic.csv"
         original = target.read_bytes()
         position = original.index(b",1,") + 1
-        _say(f"Somebody changes one byte of museum/titanic.csv: byte {position}, from '1' to '0'")
+        _say(
+            f"Somebody changes one byte of museum/titanic.csv: byte {position}, '1' to '0': a survivor is none any more"
+        )
         target.write_bytes(original[:position] + b"0" + original[position + 1 :])
         try:
             output = self._provenance("verify", "museum", expected=1)
