@@ -1,33 +1,31 @@
 """Anchoring: one transaction that covers everything logged since the last one.
 
 Invariants: a transaction is in the outbox, signed and durable, before it is broadcast; what is pending is settled
-before anything new is signed; one (chain, contract, origin, size) is anchored once; one process anchors at a time.
+before anything new is signed; one (chain, contract, origin, size) is anchored once; one process anchors at a time;
+nothing is anchored on top of a checkpoint that this log does not have.
 
 States: signed -> broadcast -> mined (receipt proven) -> final; or failed.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
-from provenance.anchor import AnchorReceipt, build_receipt, decode_head, encode_anchor, encode_head, origin_id
+from provenance.anchor import AnchorReceipt, Head, build_receipt, decode_head, encode_anchor, encode_head, origin_id
 from provenance.chains import Chain, RejectedError, TransactionReceipt
 from provenance.encoding import canonical_json
 from provenance.errors import ChainError, StoreError, VerificationError
 from provenance.ledger.artifact import anchor_bytecode
 from provenance.ledger.gathering import receipt_of
+from provenance.ledger.publication import tile_reader
 from provenance.ledger.receipts import AnchorOutcome
+from provenance.limits import MAX_PAGE_ITEMS
 from provenance.signers import TransactionSigner
 from provenance.stores import CheckpointRow, OutboxDraft, OutboxKind, OutboxRow, Store
 
 _WAIT_S = 120.0
-_LOCK_WAIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +46,39 @@ class Anchorer:
         self._info = chain.info()
 
     def anchor(self) -> AnchorOutcome:
-        """Anchor the latest checkpoint, unless it is anchored already. Settles what is pending first."""
+        """Anchor the latest checkpoint, unless it is anchored already. Settles what is pending first.
+
+        `VerificationError` if the chain holds a checkpoint that this log does not have.
+        """
         gas_used = self.settle()
         checkpoint = self._store.checkpoint()
         if checkpoint is None or checkpoint.size == 0:
             return AnchorOutcome("nothing to anchor", 0, chain=self._info.label)
         contract = self.contract()
-        before = self._latest(contract)
-        if before is None or before.size != checkpoint.size:
-            self._check_head(contract, checkpoint)
-            gas_used = self._send(contract, checkpoint)
-            status = "anchored"
-        else:
-            status = "anchored" if gas_used else "already anchored"
+        head = self._head(contract, checkpoint)
         row = self._latest(contract)
+        if row is not None and row.size == checkpoint.size:
+            if head.size < checkpoint.size:
+                hint = "wait and run `provenance anchor` again; if it stays so, the chain was reset"
+                raise ChainError(
+                    "the chain does not hold an anchor that it did hold",
+                    expected=f"size {checkpoint.size}",
+                    got=f"size {head.size}",
+                    where=f"{self._info.label}, contract {contract}",
+                    hint=hint,
+                )
+            covered = checkpoint.size - self._covered_before(row) if gas_used else 0
+        elif head.size == checkpoint.size:
+            # Restored from a backup that is older than its anchor: the chain has it, its receipt is lost.
+            return AnchorOutcome("already anchored", checkpoint.size, chain=self._info.label)
+        else:
+            gas_used = self._send(contract, checkpoint)
+            row, covered = self._latest(contract), checkpoint.size - head.size
         receipt = receipt_of(row) if row is not None else None
-        if row is None or receipt is None:
+        if receipt is None:
             raise ChainError("anchor is not mined yet", hint="run `provenance anchor` again")
-        covered = checkpoint.size - self._covered_before(row)
-        return AnchorOutcome(
-            "anchored" if status == "anchored" else "already anchored",
-            checkpoint.size,
-            covered if status == "anchored" else 0,
-            gas_used,
-            receipt,
-            self._info.label,
-        )
+        status: Literal["anchored", "already anchored"] = "anchored" if gas_used else "already anchored"
+        return AnchorOutcome(status, checkpoint.size, covered, gas_used, receipt, self._info.label)
 
     def deploy(self) -> Deployment:
         """Deploy CheckpointAnchor, unless this account has done so on this chain."""
@@ -91,6 +96,7 @@ class Anchorer:
         """The anchor contract's address. On a development chain it is deployed when it is missing."""
         row = self._deployment()
         if row is None and self._info.development:
+            self._check_unused()
             self.deploy()
             row = self._deployment()
         if row is None or row.contract is None:
@@ -182,6 +188,9 @@ class Anchorer:
         if mined.status != 1:
             self._move(row, "failed", error="the transaction was reverted")
             raise ChainError("transaction was reverted", got=f"0x{row.transaction.hex()}", where=self._info.label)
+        if row.kind == "anchor" and not mined.logs:
+            # It would never have a receipt, and must not keep later anchors waiting.
+            return self._move(row, "failed", error="the contract held this checkpoint already")
         if row.kind == "deploy":
             return self._move(row, "mined", contract=mined.contract_address)
         return self._move(row, "mined", receipt=canonical_json(self._receipt(row, mined).to_json()))
@@ -247,23 +256,41 @@ class Anchorer:
         return self._store.outbox_latest_deployment(chain_id=self._info.chain_id, publisher=self._account.address)
 
     def _covered_before(self, row: OutboxRow) -> int:
-        earlier = [
-            other.size
-            for other in self._store.anchors(limit=1_000)
-            if other.id < row.id and other.chain_id == row.chain_id and other.size is not None
-        ]
-        return max(earlier, default=0)
+        """The largest size that was anchored before `row`. Reads every anchor: only for what an earlier run sent."""
+        largest, after = 0, 0
+        while page := self._store.anchors(after_id=after, limit=MAX_PAGE_ITEMS):
+            place = (row.chain_id, row.contract, row.origin)
+            sizes = [a.size or 0 for a in page if a.id < row.id and (a.chain_id, a.contract, a.origin) == place]
+            largest, after = max([largest, *sizes]), page[-1].id
+        return largest
 
-    def _check_head(self, contract: str, checkpoint: CheckpointRow) -> None:
-        publisher = self._account.address
-        head = decode_head(self._chain.call(contract, encode_head(publisher, origin_id(self._origin))))
-        if head.size > checkpoint.size or (head.size == checkpoint.size and head.root != checkpoint.root):
+    def _head(self, contract: str, checkpoint: CheckpointRow) -> Head:
+        """What the chain holds of this log, compared with the log: the same history, no further than `checkpoint`."""
+        head = decode_head(self._chain.call(contract, encode_head(self._account.address, origin_id(self._origin))))
+        if head.size == 0:
+            return head
+        root = self._root_at(head.size) if head.size <= checkpoint.size else checkpoint.root
+        if (min(head.size, checkpoint.size), root) != (head.size, head.root):
             raise VerificationError(
                 "the chain holds a checkpoint that this log does not have: the log went back or forked",
-                expected=f"size at least {head.size}, root {head.root.hex()}",
-                got=f"size {checkpoint.size}, root {checkpoint.root.hex()}",
+                expected=f"size {head.size}, root {head.root.hex()}",
+                got=f"size {min(head.size, checkpoint.size)}, root {root.hex()}",
                 where=f"{self._info.label}, contract {contract}",
                 hint="restore the ledger from a backup that holds the anchored entries",
+            )
+        return head
+
+    def _root_at(self, size: int) -> bytes:
+        with self._store.snapshot() as snapshot:
+            return tile_reader(snapshot, snapshot.size()).root_at(size)
+
+    def _check_unused(self) -> None:
+        """Raise if the account has sent transactions though the outbox never held one: an older database is in use."""
+        if self._store.outbox_row(1) is None and self._chain.nonce(self._account.address) > 0:
+            raise ChainError(
+                "the chain knows transactions of this account that this ledger does not: the log went back",
+                where=f"{self._info.label}, account {self._account.address}",
+                hint="restore the newer ledger.db; or begin with a new contract: `provenance chain deploy`",
             )
 
 
@@ -272,23 +299,3 @@ def transaction_hash(raw: bytes) -> bytes:
     from provenance.anchor.keccak import keccak256
 
     return keccak256(raw)
-
-
-@contextmanager
-def anchoring_lock(path: Path) -> Iterator[None]:
-    """Hold the right to anchor; `ChainError` if another process holds it for a minute."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + _LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    hint = "wait for it, or stop it"
-                    raise ChainError("another process is anchoring", where=path, hint=hint) from None
-                time.sleep(0.05)
-        yield
-    finally:
-        os.close(descriptor)

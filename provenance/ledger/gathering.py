@@ -6,18 +6,20 @@ nothing is judged here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from provenance.anchor import AnchorReceipt, parse_receipt_bytes
 from provenance.encoding import Digest
-from provenance.errors import NotFoundError, StoreError
-from provenance.ledger.publication import prove_entry
+from provenance.errors import MalformedError, NotFoundError, StoreError
+from provenance.ledger.publication import prove_entry, tile_reader
 from provenance.limits import MAX_BUNDLE_BYTES, MAX_PAGE_ITEMS
 from provenance.policy import TrustRoots
-from provenance.signature import PublicKey, parse_envelope
-from provenance.statement import parse_statement
-from provenance.stores import BlobStore, CheckpointRow, DatasetRow, OutboxRow, StoreReader
+from provenance.signature import Envelope, PublicKey, parse_envelope
+from provenance.statement import DatasetStatement, parse_statement
+from provenance.stores import BlobStore, CheckpointRow, DatasetRow, EntryRow, OutboxRow, StoreReader
 from provenance.verify import Evidence, EvidenceEntry
+
+_MAX_ANCHORS_BACK = 256
 
 
 def gather(
@@ -25,18 +27,18 @@ def gather(
 ) -> Evidence:
     """The evidence for `target` and its ancestors. `StoreError` if the store lacks what the log must have."""
     checkpoint, anchors = _checkpoint(store, target)
-    indexes = [target.entry_index, *store.ancestors(target.entry_index)]
-    entries, keys, manifests, blocks = [], dict[str, PublicKey](), list[Digest](), set[bytes]()
-    for index in indexes:
+    tiles = tile_reader(store, checkpoint.size)
+    entries, keys, manifests = [], dict[str, PublicKey](), list[Digest]()
+    blocks: dict[bytes, int] = {}
+    for index in (target.entry_index, *store.ancestors(target.entry_index)):
         row = store.entry(index)
         if row is None:
             raise StoreError("log entry is missing", where=f"entry {index}", hint="run `provenance log fsck`")
-        envelope = parse_envelope(row.envelope)
-        statement = parse_statement(envelope.payload)
-        entries.append(EvidenceEntry(row.envelope, prove_entry(store, index, checkpoint)))
+        envelope, statement = _read(row)
+        entries.append(EvidenceEntry(row.envelope, prove_entry(store, index, checkpoint, tiles)))
         manifests.append(statement.manifest)
         if statement.not_before is not None:
-            blocks.add(statement.not_before.hash)
+            blocks[statement.not_before.hash] = max(index, blocks.get(statement.not_before.hash, 0))
         source = trust.source(envelope.signatures[0].keyid)
         if source is not None:
             keys[source.key.keyid] = source.key
@@ -45,11 +47,54 @@ def gather(
         entries=tuple(entries),
         keys=tuple(keys.values()),
         anchors=anchors,
-        headers=tuple(receipt.header for receipt in all_receipts(store) if receipt.block_hash in blocks),
-        blobs={d: blobs.get(d, max_bytes=MAX_BUNDLE_BYTES) for d in dict.fromkeys(manifests) if blobs.has(d)}
-        if with_manifests
-        else {},
+        headers=_headers(store, blocks),
+        blobs=KeptBlobs(blobs, manifests if with_manifests else ()),
     )
+
+
+def _read(row: EntryRow) -> tuple[Envelope, DatasetStatement]:
+    try:
+        envelope = parse_envelope(row.envelope)
+        return envelope, parse_statement(envelope.payload)
+    except MalformedError as error:  # it was well formed when it was logged
+        hint = "run `provenance log fsck`, and restore the ledger from a backup or a mirror"
+        raise StoreError("log entry is damaged", got=error.what, where=f"entry {row.index}", hint=hint) from error
+
+
+class KeptBlobs(Mapping[Digest, bytes]):
+    """Those of some blobs that are kept here, read when they are asked for. `StoreError` for one that is damaged."""
+
+    def __init__(self, blobs: BlobStore, digests: Iterable[Digest]) -> None:
+        self._blobs = blobs
+        self._digests = {digest: None for digest in digests if blobs.has(digest)}
+
+    def __getitem__(self, digest: Digest) -> bytes:
+        if digest not in self._digests:
+            raise KeyError(digest)
+        return self._blobs.get(digest, max_bytes=MAX_BUNDLE_BYTES)
+
+    def __iter__(self) -> Iterator[Digest]:
+        return iter(self._digests)
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+
+def _headers(store: StoreReader, blocks: Mapping[bytes, int]) -> tuple[bytes, ...]:
+    """The headers of blocks that this log was anchored in, by block hash and the last entry that names the block.
+
+    A statement names the block of the anchor that was newest when it was signed: one of the last before its entry.
+    """
+    found: dict[bytes, bytes] = {}
+    for block, index in blocks.items():
+        covering = store.anchor_covering(index) or store.outbox_latest_anchor()
+        before, width = (covering.id if covering is not None else 0), 4
+        while block not in found and before > 0 and width <= _MAX_ANCHORS_BACK:
+            page = store.anchors(after_id=max(0, before - width), limit=width)
+            receipts = (receipt_of(row) for row in page if row.id <= before)
+            found.update({receipt.block_hash: receipt.header for receipt in receipts if receipt is not None})
+            before, width = before - width, 2 * width
+    return tuple(found[block] for block in blocks if block in found)
 
 
 def all_receipts(store: StoreReader) -> Iterator[AnchorReceipt]:

@@ -6,11 +6,13 @@ trusted here unless that is refused; the log's own key and the chain account are
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from provenance.errors import MalformedError, NotFoundError, SignerError, StoreError
-from provenance.ledger.layout import Layout, write_private
+from provenance.errors import MalformedError, NotFoundError, PolicyError, SignerError, StoreError
+from provenance.ledger.layout import Layout, exists, write_private
+from provenance.ledger.lock import editing_lock
 from provenance.limits import MAX_TRUST_BYTES, check_size
 from provenance.log import NoteSigner, encode_vkey
 from provenance.policy import TrustedSource, TrustRoots, encode_trust, parse_trust
@@ -41,11 +43,13 @@ class Keyring:
         return self._layout.keys / "chain.key"
 
     def create_own(self, origin: str) -> None:
-        """Make the log key and the chain account; a new ledger has neither."""
+        """Make the log key and the chain account, unless they are there: a run of `init` may have been cut off."""
         from provenance.signers.ethereum import EthereumKey
 
-        new_note_key(self.log_key_path, origin)
-        EthereumKey.new(self.chain_key_path)
+        if not exists(self.log_key_path):
+            new_note_key(self.log_key_path, origin)
+        if not exists(self.chain_key_path):
+            EthereumKey.new(self.chain_key_path)
 
     def note_signer(self) -> NoteSigner:
         """The log's signer."""
@@ -131,7 +135,13 @@ class Keyring:
             raise MalformedError("not a name for a key", expected="printable text", got=name)
         check_namespaces(namespaces)
         source = TrustedSource(name, key, revoked=revoked, namespaces=namespaces)
-        self.write_trust(self.trust().with_source(source))
+        with self._editing_trust():
+            trust = self.trust()
+            known = trust.source(key.keyid)
+            if known is not None and known.revoked and not revoked:
+                hint = "make a new key: what a revoked one signed is never trusted again"
+                raise PolicyError("key is revoked here", expected="a key in force", got=key.keyid, hint=hint)
+            self.write_trust(trust.with_source(source))
         return source
 
     def revoke(self, name: str) -> TrustedSource:
@@ -139,15 +149,17 @@ class Keyring:
 
         `MalformedError` if several keys in force have that name.
         """
-        named = [source for source in self.trust().sources if name in (source.name, source.key.keyid)]
-        if not named:
-            raise NotFoundError("no such trusted key", got=name, hint="`provenance keys list` shows them")
-        in_force = [source for source in named if not source.revoked]
-        if len(in_force) > 1:
-            got = ", ".join(source.key.keyid for source in in_force)
-            raise MalformedError("several keys have this name", expected="a key id", got=got)
-        revoked = replace((in_force or named)[0], revoked=True)
-        self.write_trust(self.trust().with_source(revoked))
+        with self._editing_trust():
+            trust = self.trust()
+            named = [source for source in trust.sources if name in (source.name, source.key.keyid)]
+            if not named:
+                raise NotFoundError("no such trusted key", got=name, hint="`provenance keys list` shows them")
+            in_force = [source for source in named if not source.revoked]
+            if len(in_force) > 1:
+                got = ", ".join(source.key.keyid for source in in_force)
+                raise MalformedError("several keys have this name", expected="a key id", got=got)
+            revoked = replace((in_force or named)[0], revoked=True)
+            self.write_trust(trust.with_source(revoked))
         return revoked
 
     def trust_pem(
@@ -155,6 +167,9 @@ class Keyring:
     ) -> TrustedSource:
         """As `trust_key`, for PEM text."""
         return self.trust_key(name, parse_public_key(pem), namespaces=namespaces, revoked=revoked)
+
+    def _editing_trust(self) -> AbstractContextManager[None]:
+        return editing_lock(self._layout.directory / "trust.lock")
 
     def write_trust(self, trust: TrustRoots) -> None:
         """Replace `trust.json`. What could not be read back is never written."""

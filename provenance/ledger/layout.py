@@ -21,7 +21,7 @@ from provenance.limits import MAX_CONFIG_BYTES, MAX_URI_CHARS, check_size
 
 FOLDER: Final = ".provenance"
 ENVIRONMENT: Final = "PROVENANCE_LEDGER"
-_ORIGIN = re.compile(r"[a-z0-9][a-z0-9.-]*(?::\d{1,5})?(?:/[A-Za-z0-9._~-]+)*")
+_ORIGIN = re.compile(r"[a-z0-9][a-z0-9.-]*(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~-]+)*")
 _CHAIN = re.compile(r"embedded:\Z|https?://[^/]|(?!embedded:|https?:)[a-z][a-z0-9+.-]+:")
 
 
@@ -97,11 +97,16 @@ def write_config(path: Path, config: Config) -> None:
     """Write the settings, whole or not at all, readable by the owner only."""
     text = (
         "# Provenance ledger. The origin names this log for ever; do not change it.\n"
-        f"[log]\norigin = {json.dumps(config.origin)}\n\n"
+        f"[log]\norigin = {_toml(config.origin)}\n\n"
         "# embedded: (single-operator development chain) or the URL of an Ethereum JSON-RPC endpoint.\n"
-        f"[chain]\nuri = {json.dumps(config.chain)}\n"
+        f"[chain]\nuri = {_toml(config.chain)}\n"
     )
     write_private(path, text.encode("utf-8"))
+
+
+def _toml(text: str) -> str:
+    # A JSON string is a basic string of TOML, if it is not escaped into surrogates, which TOML has none of.
+    return json.dumps(text, ensure_ascii=False)
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -134,9 +139,12 @@ def discover(start: Path | None = None) -> Path:
     named = os.environ.get(ENVIRONMENT)
     if named:
         return ledger_folder(Path(named))
-    here = (start or Path.cwd()).resolve()
+    try:
+        here = (start or Path.cwd()).resolve()
+    except OSError as error:
+        raise NotFoundError("no ledger here: the current directory is gone", hint="change to another one") from error
     for folder in (here, *here.parents):
-        if (folder / FOLDER / "config.toml").is_file():
+        if exists(folder / FOLDER / "config.toml"):
             return folder / FOLDER
     raise NotFoundError(
         "no ledger here",
@@ -149,6 +157,14 @@ def discover(start: Path | None = None) -> Path:
 def ledger_folder(path: Path) -> Path:
     """The folder of the ledger that `path` names: itself, or the `.provenance` in it."""
     for folder in (path, path / FOLDER):
-        if (folder / "config.toml").is_file():
+        if exists(folder / "config.toml"):
             return folder.resolve()
     raise NotFoundError("no ledger there", expected="a folder made by `provenance init`", where=path)
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is something at `path` that can be seen; never raises."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # a name too long, a folder closed to this user, a NUL
+        return False

@@ -23,7 +23,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from provenance.anchor import AnchorReceipt
 from provenance.chains import Chain, open_chain
 from provenance.encoding import Digest, JsonValue
 from provenance.errors import (
@@ -33,22 +32,34 @@ from provenance.errors import (
     NotFoundError,
     PolicyError,
     ProvenanceError,
+    SignerError,
     SourceError,
 )
 from provenance.fingerprint import FileEntry, Fingerprint, fingerprint_files
 from provenance.ledger.anchoring import Anchorer, Deployment
-from provenance.ledger.audit import Auditor, FsckProgress, FsckReport
+from provenance.ledger.audit import Auditor, FsckProgress
+from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import all_receipts, receipt_of
 from provenance.ledger.keyring import Keyring
-from provenance.ledger.layout import FOLDER, Config, Layout, discover, ledger_folder, read_config, write_config
+from provenance.ledger.layout import (
+    FOLDER,
+    Config,
+    Layout,
+    discover,
+    exists,
+    ledger_folder,
+    read_config,
+    sync_folder,
+    write_config,
+)
 from provenance.ledger.lock import anchoring_lock
 from provenance.ledger.log_view import LogView
 from provenance.ledger.publication import Publication, Published, catch_up_index, prove_entry, publish
 from provenance.ledger.receipts import AnchorOutcome, Receipt
 from provenance.ledger.reference import pinned_name, resolve
-from provenance.ledger.registration import Clock, Description, sign_dataset
+from provenance.ledger.registration import Clock, Description, check_description, sign_dataset
 from provenance.ledger.verification import Verification, content_of, file_report
-from provenance.policy import TrustedAnchor, TrustedBlock, TrustRoots
+from provenance.policy import TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import parse_envelope, verify_envelope
 from provenance.sources import ProgressCallback, open_source
 from provenance.statement import (
@@ -57,11 +68,12 @@ from provenance.statement import (
     DatasetName,
     PinnedName,
     parse_kind,
+    parse_reference,
     parse_sensitivity,
     parse_statement,
 )
 from provenance.stores import BlobStore, DatasetRow, LocationRow, OutboxRow, Store, open_store
-from provenance.verify import BlockFinding, ContentFinding, Report, encode_bundle, verify_bundle
+from provenance.verify import BlockFinding, ContentFinding, Evidence, Report, encode_bundle, verify_bundle
 
 if TYPE_CHECKING:
     from provenance.signers.ethereum import EthereumKey
@@ -116,7 +128,7 @@ class Ledger:
         """
         folder = Path(path)
         layout = Layout((folder if folder.name == FOLDER else folder / FOLDER).absolute())
-        if is_file(layout.config):
+        if exists(layout.config):
             raise ConflictError("there is a ledger already", where=layout.directory, hint="use it, or choose a folder")
         config = Config(origin or f"provenance.local/{secrets.token_hex(8)}", chain)
         try:
@@ -464,11 +476,11 @@ class Ledger:
         verification = self._verification()
         files_matter = any(finding.fingerprint is not None for finding in contents.values())
         evidence = verification.evidence(row, with_manifests=files_matter)
-        blocks = self._ask_chain(evidence.anchors) if ask_chain else []
+        blocks = self._ask_chain(_blocks_named(evidence)) if ask_chain else []
         return verification.report(row, contents, blocks, evidence)
 
-    def _ask_chain(self, receipts: Sequence[AnchorReceipt]) -> list[BlockFinding]:
-        wanted = [(receipt.chain_id, receipt.block_number) for receipt in receipts]
+    def _ask_chain(self, wanted: Sequence[tuple[int, int]]) -> list[BlockFinding]:
+        """What the chain says of these (chain id, block number), as far as it answers."""
         found: dict[tuple[int, int], BlockFinding] = {}
         if any(key not in self._known_blocks for key in wanted):
             with self._chain_guard:  # others may have asked, or failed to, while this thread waited
@@ -487,7 +499,7 @@ class Ledger:
                     if chain_id == info.chain_id:
                         block = chain.block_hash(number)
                         found[chain_id, number] = BlockFinding(chain_id, number, block, finalized, info.label)
-        except ChainError:
+        except (ChainError, SignerError):  # no answer, or no account to open an embedded chain with
             # The block stays unasked, and the report says so: not performed is no pass.
             self._chain_silent_until_s = time.monotonic() + CHAIN_SILENCE_S
         final = {key: f for key, f in found.items() if f.hash is not None and f.number <= f.finalized}
@@ -520,6 +532,14 @@ class Ledger:
 def fingerprint(path: Location, progress: ProgressCallback | None = None) -> Fingerprint:
     """The fingerprint of a file or folder. Needs no ledger."""
     return open_source(path).fingerprint(progress)
+
+
+def _blocks_named(evidence: Evidence) -> list[tuple[int, int]]:
+    """(chain id, block number) of the evidence's anchors and of the block its target names as *not before*."""
+    target = next(entry for entry in evidence.entries if entry.digest == evidence.target)
+    block = parse_statement(parse_envelope(target.envelope).payload).not_before
+    named = [(receipt.chain_id, receipt.block_number) for receipt in evidence.anchors]
+    return list(dict.fromkeys([*named, *([(block.chain_id, block.number)] if block is not None else [])]))
 
 
 def _now() -> str:

@@ -228,8 +228,13 @@ def dataset_row(index: int, statement: DatasetStatement, keyid: str) -> DatasetR
     )
 
 
-def prove_entry(store: StoreReader, index: int, checkpoint: CheckpointRow) -> bytes:
-    """The tlog-proof of the entry at `index` in the tree of `checkpoint`."""
-    reader = TileReader(lambda level, position: store.tile(level, position) or b"", checkpoint.size)
-    hashes = prove_inclusion(index, checkpoint.size, reader.read)
+def prove_entry(store: StoreReader, index: int, checkpoint: CheckpointRow, tiles: TileReader | None = None) -> bytes:
+    """The tlog-proof of the entry at `index` in the tree of `checkpoint`; `tiles` may be shared by many proofs."""
+    tiles = tiles or tile_reader(store, checkpoint.size)
+    hashes = prove_inclusion(index, checkpoint.size, tiles.read)
     return encode_proof(TlogProof(index=index, hashes=tuple(hashes), checkpoint=checkpoint.note))
+
+
+def tile_reader(store: StoreReader, size: int) -> TileReader:
+    """Reads the tree of `size` out of a store's tiles."""
+    return TileReader(lambda level, index: store.tile(level, index) or b"", size)

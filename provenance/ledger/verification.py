@@ -19,6 +19,8 @@ from provenance.policy import Status, TrustRoots
 from provenance.stores import BlobStore, DatasetRow, Store
 from provenance.verify import BlockFinding, Check, ContentFinding, Evidence, Report, verify_evidence
 
+_MAX_FILES_COMPARED = 1_000
+
 
 class Verification:
     """Verifies rows of one store under one set of trust roots."""
@@ -46,17 +48,17 @@ class Verification:
     def match(self, fingerprint: Fingerprint, location: str) -> DatasetRow:
         """The registered dataset that bytes at `location` are, or were meant to be.
 
-        First by digest (the one registered from there, if several have it), then by where it was registered from,
-        then by the files it shares most of. `NotFoundError` if nothing fits.
+        First one of this digest that was registered from there; then the last one registered from there, for bytes
+        that belong elsewhere are not what should be there; then the last of this digest; then the one with which it
+        shares most files. `NotFoundError` if nothing fits.
         """
         rows = self._store.datasets_by_digest(fingerprint.digest)
         here = {location_row.entry_index for location_row in self._store.locations_at(location)}
-        if rows:
+        meant = self._store.dataset_at(max(here)) if here else None
+        if rows and (meant is None or any(row.entry_index in here for row in rows)):
             return max(rows, key=lambda row: (row.entry_index in here, row.entry_index))
-        if here:
-            row = self._store.dataset_at(max(here))
-            if row is not None:
-                return row
+        if meant is not None:
+            return meant
         shared = self._most_shared(fingerprint)
         if shared is not None:
             return shared
@@ -69,22 +71,22 @@ class Verification:
 
     def _most_shared(self, fingerprint: Fingerprint) -> DatasetRow | None:
         counts: dict[int, tuple[int, DatasetRow]] = {}
-        for entry in fingerprint.files[:1_000]:
-            for match in self._store.datasets_by_file(entry.digest, limit=20):
-                count = counts.get(match.dataset.entry_index, (0, match.dataset))[0]
-                counts[match.dataset.entry_index] = (count + 1, match.dataset)
+        # An empty file is in too many datasets to say anything.
+        for entry in [entry for entry in fingerprint.files if entry.size][:_MAX_FILES_COMPARED]:
+            holders = {m.dataset.entry_index: m.dataset for m in self._store.datasets_by_file(entry.digest, limit=20)}
+            for index, row in holders.items():
+                counts[index] = (counts.get(index, (0, row))[0] + 1, row)
         return max(counts.values(), key=lambda item: (item[0], item[1].entry_index))[1] if counts else None
 
     def _affected(self, report: Report) -> tuple[str, ...]:
         broken = {check.subject for check in report.checks if check.status is Status.FAILED and check.id != "lineage"}
-        indexes = [artefact.index for artefact in report.artefacts if artefact.name in broken]
-        found: dict[int, str] = {}
-        for index in indexes:
-            for descendant in self._store.descendants(index):
-                row = self._store.dataset_at(descendant)
-                if row is not None:
-                    found[descendant] = pinned_name(row)
-        return tuple(found[index] for index in sorted(found))
+        found: set[int] = set()
+        # Earliest first: whatever was made from a descendant is among the descendants already.
+        for index in sorted(artefact.index for artefact in report.artefacts if artefact.name in broken):
+            if index not in found:
+                found.update(self._store.descendants(index))
+        rows = (self._store.dataset_at(index) for index in sorted(found))
+        return tuple(pinned_name(row) for row in rows if row is not None)
 
 
 def file_report(report: Report, digest: Digest, paths: Sequence[str]) -> Report:

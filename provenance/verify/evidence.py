@@ -25,6 +25,7 @@ from provenance.limits import (
     MAX_KEY_BYTES,
     MAX_LINEAGE_NODES,
     MAX_NOTE_BYTES,
+    check_size,
 )
 from provenance.signature import PublicKey, parse_public_key
 
@@ -83,7 +84,7 @@ class BlockFinding:
 
 
 def encode_bundle(evidence: Evidence) -> bytes:
-    """The offline bundle: canonical JSON and a newline."""
+    """The offline bundle: canonical JSON and a newline. `LimitError` if it could not be read back."""
     entries: list[JsonValue] = [
         {"envelope": b64encode(entry.envelope), "proof": entry.proof.decode("utf-8")} for entry in evidence.entries
     ]
@@ -96,7 +97,9 @@ def encode_bundle(evidence: Evidence) -> bytes:
         "headers": ["0x" + header.hex() for header in evidence.headers],
         "blobs": {digest.hex: b64encode(data) for digest, data in evidence.blobs.items()},
     }
-    return canonical_json(value) + b"\n"
+    data = canonical_json(value) + b"\n"
+    check_size("bundle", len(data), MAX_BUNDLE_BYTES)
+    return data
 
 
 def parse_bundle(data: bytes) -> Evidence:

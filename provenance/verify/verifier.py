@@ -119,10 +119,10 @@ def _content(node: Node, finding: ContentFinding | None, evidence: Evidence) -> 
         return (Check("content", name, Status.PASSED, f"sha256 {expected.hex[:16]}", where=finding.where),)
     note = "the bytes are not what was registered"
     checks = [Check("content", name, Status.FAILED, note, expected.hex, finding.digest.hex, finding.where)]
-    manifest = evidence.blobs.get(node.statement.manifest)
-    if manifest is None or finding.fingerprint is None:
-        return (*checks, Check("content.file", name, Status.NOT_PERFORMED, "no manifest to say which file"))
     try:
+        manifest = evidence.blobs.get(node.statement.manifest)
+        if manifest is None or finding.fingerprint is None:
+            return (*checks, Check("content.file", name, Status.NOT_PERFORMED, "no manifest to say which file"))
         stated = open_manifest(manifest, node.statement.fingerprint)
     except ProvenanceError as error:
         return (*checks, Check("content.file", name, Status.FAILED, error.what, error.expected, error.got))
