@@ -1,0 +1,108 @@
+"""The verbs and their groups, and the options that stand before the verb."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from provenance import __version__
+from provenance.cli.invocation import JSON_HELP, VerbGroup, add_verb
+from provenance.cli.verbs import (
+    anchor,
+    bundle,
+    chain,
+    demo,
+    fingerprint,
+    init,
+    keys,
+    lineage,
+    log,
+    register,
+    serve,
+    verify,
+)
+
+_HELP_NAMES = {"help_option_names": ["--help", "-h"]}
+
+
+def _group(help_text: str) -> typer.Typer:
+    return typer.Typer(
+        cls=VerbGroup,
+        help=help_text,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=_HELP_NAMES,
+    )
+
+
+app = _group(
+    "A data-provenance ledger: fingerprint a dataset, sign where it came from, log it, anchor the log on a chain, "
+    "and let anyone verify all of it offline.\n\n"
+    "REF is ns/name (its latest version), ns/name@version, or 8 or more digits of a digest. "
+    "Exit codes: 0 done or verified, 1 verification failed, 2 usage or malformed input, "
+    "3 environment (chain, store, network)."
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"provenance {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    ledger: Annotated[
+        str | None,
+        typer.Option(
+            "--ledger",
+            metavar="DIR",
+            help="The ledger. Default: PROVENANCE_LEDGER, else the nearest .provenance upwards.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    version: Annotated[  # noqa: ARG001 - its callback acts
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    context.obj.ledger_folder = ledger
+    if as_json:
+        context.obj.use_json()
+
+
+add_verb(app, "init", init.init)
+
+_keys = _group("Signing keys, and whose keys this ledger trusts.")
+app.add_typer(_keys, name="keys")
+add_verb(_keys, "new", keys.new)
+add_verb(_keys, "list", keys.list_keys)
+add_verb(_keys, "show", keys.show)
+add_verb(_keys, "import", keys.import_key)
+add_verb(_keys, "trust", keys.trust)
+add_verb(_keys, "revoke", keys.revoke)
+add_verb(_keys, "export", keys.export)
+
+add_verb(app, "fingerprint", fingerprint.fingerprint)
+add_verb(app, "register", register.register)
+add_verb(app, "anchor", anchor.anchor)
+add_verb(app, "verify", verify.verify)
+add_verb(app, "bundle", bundle.bundle)
+add_verb(app, "lineage", lineage.lineage)
+
+_log = _group("The append-only log: entries, checkpoint, proofs, fsck.")
+app.add_typer(_log, name="log")
+add_verb(_log, "show", log.show)
+add_verb(_log, "checkpoint", log.checkpoint)
+add_verb(_log, "inclusion", log.inclusion)
+add_verb(_log, "consistency", log.consistency)
+add_verb(_log, "fsck", log.fsck)
+
+_chain = _group("The chain that this ledger anchors on.")
+app.add_typer(_chain, name="chain")
+add_verb(_chain, "status", chain.status)
+add_verb(_chain, "deploy", chain.deploy)
+
+add_verb(app, "serve", serve.serve)
+add_verb(app, "demo", demo.demo)

@@ -1,0 +1,149 @@
+"""How a verification report looks.
+
+Invariants: the verdict comes first, then the level and what it lacks; a check that was not performed is never shown as
+a pass; every failure is shown in full, with its place, up to a number that is said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from provenance.cli.screen import STATUS_STYLES, Screen, count_text
+from provenance.policy import Level, Status
+
+if TYPE_CHECKING:
+    from provenance.verify import Check, Report, TimeBound
+
+_MAX_FAILURES: Final = 50
+_MAX_NAMES: Final = 50
+_MAX_SAME_CHECKS: Final = 4
+
+
+def reaches(report: Report, level: Level | None) -> bool:
+    """Whether the report's level is at least `level`."""
+    return level is None or (report.level is not None and report.level >= level)
+
+
+def show_report(screen: Screen, report: Report, *, require: Level | None = None) -> None:
+    """The whole report."""
+    good = report.verified and reaches(report, require)
+    screen.spans(("VERIFIED" if good else "FAILED", "good" if good else "bad"), (f"  {report.target}", "strong"))
+    screen.pairs(
+        [
+            ("digest", report.digest or None),
+            ("level", level_text(report)),
+            ("needed", _needed_text(report)),
+            ("required", _required_text(report, require)),
+        ]
+    )
+    _show_times(screen, report)
+    screen.line()
+    own = [check for check in report.checks if check.subject == report.target]
+    screen.table(("check", "status", "note"), [(c.id, str(c.status), _note(c)) for c in _condensed(own)])
+    _show_lineage(screen, report)
+    show_failures(screen, report.failures)
+    show_affected(screen, report.affected)
+    if any(check.id == "content" and check.status is Status.NOT_PERFORMED for check in own):
+        screen.line()
+        screen.prose("note: its bytes were not in hand, so nobody looked at them: give a path, or --data REF=PATH")
+
+
+def level_text(report: Report) -> str:
+    """The level reached, and what the next one lacks."""
+    reached = report.level.name if report.level is not None else "none"
+    if not report.missing:
+        return reached
+    following = "D0" if report.level is None else Level(report.level + 1).name
+    return f"{reached}; {following} lacks {', '.join(report.missing)}"
+
+
+def show_failures(screen: Screen, failures: Iterable[Check]) -> None:
+    """Each failed check: whose, what, expected, found, where."""
+    failed = list(failures)
+    # `lineage` sums up what failed; it is told when nothing else is.
+    failed = [check for check in failed if check.id != "lineage"] or failed
+    if not failed:
+        return
+    screen.line()
+    for check in failed[:_MAX_FAILURES]:
+        screen.spans(("failed", "bad"), (f"  {check.id}  ", "strong"), (check.subject, None))
+        screen.prose(_headline(check), indent=2)
+        for label, value in (("expected", check.expected), ("found", check.found), ("where", check.where)):
+            if value is not None:
+                screen.line(f"  {label:<10} {value}")
+    if len(failed) > _MAX_FAILURES:
+        screen.line(f"and {len(failed) - _MAX_FAILURES} more failures (all of them with --json)")
+
+
+def _needed_text(report: Report) -> str | None:
+    if report.required is None:
+        return None
+    word = "reached" if reaches(report, report.required) else "not reached"
+    return f"{report.required.name} for data of its sensitivity: {word}"
+
+
+def _required_text(report: Report, require: Level | None) -> str | None:
+    if require is None:
+        return None
+    return f"{require.name} by --require: {'reached' if reaches(report, require) else 'not reached'}"
+
+
+def _show_times(screen: Screen, report: Report) -> None:
+    def bound(time: TimeBound | None, missing: str) -> str:
+        return f"{time.time}, by the clock of {time.clock}" if time is not None else missing
+
+    if report.created is not None:
+        screen.pairs([("claimed", bound(report.created, ""))])
+        screen.pairs([("not before", bound(report.not_before, "unknown: it names no block that is known"))])
+        screen.pairs([("not after", bound(report.not_after, "unknown: no anchor of it is known to be in a chain"))])
+
+
+def _note(check: Check) -> str:
+    """What was found, and where it passed; the places of failures follow below the table."""
+    if check.status is Status.PASSED and check.where is not None:
+        return f"{check.note}, {check.where}"
+    return _headline(check)
+
+
+def _headline(check: Check) -> str:
+    """The note without digests that follow in full."""
+    return check.note.partition(": expected ")[0]
+
+
+def _condensed(checks: list[Check]) -> list[Check]:
+    """The checks, with one line for many of the same id and status."""
+    groups: dict[tuple[str, Status], list[Check]] = {}
+    for check in checks:
+        groups.setdefault((check.id, check.status), []).append(check)
+    shown = []
+    for (_, status), same in groups.items():
+        if len(same) > _MAX_SAME_CHECKS:
+            below = ", below" if status is Status.FAILED else ""
+            same = [
+                *same[: _MAX_SAME_CHECKS - 1],
+                replace(same[-1], note=f"and {len(same) - _MAX_SAME_CHECKS + 1} more{below}", where=None),
+            ]
+        shown += same
+    return shown
+
+
+def _show_lineage(screen: Screen, report: Report) -> None:
+    if not report.artefacts:
+        return
+    counts = Counter(artefact.status for artefact in report.artefacts)
+    parts = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
+    screen.line()
+    worst = next(status for status in (Status.FAILED, Status.NOT_PERFORMED, Status.PASSED) if counts[status])
+    text = f"{count_text(len(report.artefacts), 'statement')} with its ancestors: {parts}"
+    screen.pairs([("lineage", text)], style=STATUS_STYLES[worst])
+
+
+def show_affected(screen: Screen, names: Sequence[str]) -> None:
+    """What was made from something that failed."""
+    for number, name in enumerate(names[:_MAX_NAMES]):
+        screen.pairs([("affected" if number == 0 else "", name)], style="bad")
+    if len(names) > _MAX_NAMES:
+        screen.pairs([("", f"and {len(names) - _MAX_NAMES} more (all of them with --json)")])

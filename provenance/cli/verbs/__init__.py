@@ -1,0 +1,1 @@
+"""The verbs, one module for each noun. Each returns an exit code; heavy imports wait until a verb runs."""

@@ -1,0 +1,235 @@
+"""`provenance keys`: signing keys held here, and keys that are trusted here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.cli.arguments import (
+    KeyNameArgument,
+    NamespaceOption,
+    NoTrustOption,
+    OutputOption,
+    PassphraseFileOption,
+)
+from provenance.cli.exits import DONE
+from provenance.cli.files import STDOUT, check_output, read_file, write_file
+from provenance.cli.invocation import Invocation
+from provenance.cli.passphrase import new_passphrase, unlock
+from provenance.errors import MalformedError, NotFoundError
+from provenance.limits import MAX_KEY_BYTES
+
+if TYPE_CHECKING:
+    from provenance.encoding import JsonValue
+    from provenance.ledger.keyring import Keyring
+    from provenance.policy import TrustedSource
+    from provenance.signature import PublicKey
+    from provenance.signers import StoredKey
+
+_ENCRYPTED_MARKS = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """One key: held here, trusted here, or both."""
+
+    name: str
+    key: PublicKey
+    stored: StoredKey | None
+    source: TrustedSource | None
+
+    @property
+    def trust(self) -> str:
+        if self.source is None:
+            return "not trusted"
+        return "revoked" if self.source.revoked else "trusted"
+
+    @property
+    def private(self) -> str:
+        if self.stored is None:
+            return "not here"
+        return "encrypted" if self.stored.encrypted else "not encrypted"
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        return self.source.namespaces if self.source else ()
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "name": self.name,
+            "algorithm": self.key.algorithm,
+            "keyid": self.key.keyid,
+            "trust": self.trust,
+            "namespaces": list(self.namespaces),
+            "private": self.private,
+            "pem": self.key.pem,
+        }
+
+
+def new(
+    run: Invocation,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The key's name: a-z 0-9 . _ -")],
+    algorithm: Annotated[
+        str, typer.Option("--algorithm", metavar="NAME", help="ecdsa-p256 (also makes OMS bundles) or ed25519.")
+    ] = "ecdsa-p256",
+    encrypt: Annotated[bool, typer.Option("--encrypt", help="Ask for a passphrase to encrypt the key with.")] = False,
+    passphrase_file: PassphraseFileOption = None,
+    no_trust: NoTrustOption = False,
+    namespaces: NamespaceOption = None,
+) -> int:
+    """Make a signing key. It is trusted in this ledger unless that is refused.
+
+    It is encrypted if there is a passphrase: from --passphrase-file, PROVENANCE_PASSPHRASE, or typed with --encrypt.
+    """
+    with run.ledger() as ledger:
+        passphrase = new_passphrase(passphrase_file, ask=encrypt)
+        ledger.keyring.new(
+            name,
+            algorithm=algorithm,
+            passphrase=passphrase,
+            trust=not no_trust,
+            namespaces=tuple(namespaces or ()),
+        )
+        return _show(run, _find(ledger.keyring, name))
+
+
+def list_keys(run: Invocation) -> int:
+    """List the keys held here and the keys trusted here."""
+    with run.ledger() as ledger:
+        listed = _listed(ledger.keyring)
+    if listed:
+        rows = [
+            (
+                key.name,
+                key.key.algorithm,
+                key.key.keyid[:16],
+                key.trust,
+                key.private,
+                ", ".join(key.namespaces) or "any",
+            )
+            for key in listed
+        ]
+        run.screen.table(("name", "algorithm", "key id", "trust", "private key", "namespaces"), rows)
+    else:
+        run.screen.line("no keys yet: make one with `provenance keys new NAME`")
+    run.document({"keys": [key.to_json() for key in listed]})
+    return DONE
+
+
+def show(run: Invocation, name: KeyNameArgument) -> int:
+    """Show a key: its id, its trust, and its public half as PEM for others to trust."""
+    with run.ledger() as ledger:
+        return _show(run, _find(ledger.keyring, name))
+
+
+def import_key(
+    run: Invocation,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name to keep it under.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A private key as PEM: PKCS#8 or SEC 1.")],
+    passphrase_file: PassphraseFileOption = None,
+    no_trust: NoTrustOption = False,
+    namespaces: NamespaceOption = None,
+) -> int:
+    """Take over a private key made elsewhere; an encrypted one stays encrypted."""
+    with run.ledger() as ledger:
+        pem = read_file(file, "private key", max_bytes=MAX_KEY_BYTES)
+        encrypted = passphrase_file is not None or any(mark in pem for mark in _ENCRYPTED_MARKS)
+        passphrase = unlock(file, passphrase_file) if encrypted else None
+        ledger.keyring.import_private(name, pem, passphrase, trust=not no_trust, namespaces=tuple(namespaces or ()))
+        return _show(run, _find(ledger.keyring, name))
+
+
+def trust(
+    run: Invocation,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call its owner here.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A public key as PEM: P-256 or Ed25519.")],
+    namespaces: NamespaceOption = None,
+) -> int:
+    """Trust somebody's public key in this ledger."""
+    with run.ledger() as ledger:
+        pem = read_file(file, "public key", max_bytes=MAX_KEY_BYTES)
+        source = ledger.keyring.trust_pem(name, pem, namespaces=tuple(namespaces or ()))
+        return _show(run, _find(ledger.keyring, source.key.keyid))
+
+
+def revoke(
+    run: Invocation,
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A trusted key's name or key id."),
+    ],
+) -> int:
+    """Trust a key no more. What it signed fails verification from now on."""
+    with run.ledger() as ledger:
+        source = ledger.keyring.revoke(name)
+        return _show(run, _find(ledger.keyring, source.key.keyid))
+
+
+def export(run: Invocation, output: OutputOption) -> int:
+    """Write this ledger's trust roots for an auditor: `verify --bundle FILE --trust THIS`."""
+    from provenance.policy import encode_trust
+
+    check_output(output, as_json=run.as_json)
+    with run.ledger() as ledger:
+        roots = ledger.trust_roots(with_blocks=True)
+    write_file(output, encode_trust(roots))
+    if output != STDOUT:
+        run.screen.pairs(
+            [
+                ("trust roots", output),
+                ("sources", ", ".join(f"{s.name}{' (revoked)' if s.revoked else ''}" for s in roots.sources) or "none"),
+                ("logs", ", ".join(key.partition("+")[0] for key in roots.logs)),
+                ("anchors", ", ".join(f"chain {a.chain_id} {a.contract}" for a in roots.anchors) or "none"),
+                ("blocks", str(len(roots.blocks))),
+            ]
+        )
+    run.document(
+        {
+            "file": output,
+            "sources": len(roots.sources),
+            "logs": len(roots.logs),
+            "anchors": len(roots.anchors),
+            "blocks": len(roots.blocks),
+        }
+    )
+    return DONE
+
+
+def _listed(keyring: Keyring) -> list[_Listed]:
+    roots, stored = keyring.trust(), keyring.list()
+    own = [_Listed(key.name, key.public, key, roots.source(key.public.keyid)) for key in stored]
+    held = {key.public.keyid for key in stored}
+    others = [
+        _Listed(source.name, source.key, None, source) for source in roots.sources if source.key.keyid not in held
+    ]
+    return sorted([*own, *others], key=lambda listed: (listed.name, listed.key.keyid))
+
+
+def _find(keyring: Keyring, name: str) -> _Listed:
+    """The key of this name or id; of several, the one held here."""
+    found = [listed for listed in _listed(keyring) if name in (listed.name, listed.key.keyid)]
+    found = [listed for listed in found if listed.stored is not None] or found
+    if not found:
+        raise NotFoundError("no such key", got=name, hint="`provenance keys list` shows them")
+    if len({listed.key.keyid for listed in found}) > 1:
+        got = ", ".join(listed.key.keyid for listed in found)
+        raise MalformedError("several keys have this name", expected="a key id", got=got)
+    return found[0]
+
+
+def _show(run: Invocation, listed: _Listed) -> int:
+    run.screen.pairs(
+        [
+            ("key", listed.name),
+            ("algorithm", listed.key.algorithm),
+            ("key id", listed.key.keyid),
+            ("trust", listed.trust),
+            ("namespaces", ", ".join(listed.namespaces) or "any"),
+            ("private key", listed.private),
+        ]
+    )
+    run.stream(listed.key.pem)
+    run.document(listed.to_json())
+    return DONE

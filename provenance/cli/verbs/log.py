@@ -1,0 +1,140 @@
+"""`provenance log`: the log as others read it, and its examination."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from provenance.cli.arguments import parse_number
+from provenance.cli.exits import DONE, FAILED
+from provenance.cli.invocation import Invocation
+from provenance.cli.progress import Meter
+from provenance.limits import MAX_PAGE_ITEMS
+
+_MAX_NOTES_SHOWN = 20
+
+
+def show(
+    run: Invocation,
+    limit: Annotated[str, typer.Option("--limit", metavar="N", help="Show this many entries.")] = "50",
+    after: Annotated[str | None, typer.Option("--after", metavar="INDEX", help="Begin after this entry.")] = None,
+) -> int:
+    """List what is in the log, oldest first."""
+    count = parse_number(limit, "--limit", minimum=1, maximum=MAX_PAGE_ITEMS)
+    start = parse_number(after, "--after") if after is not None else None
+    with run.ledger() as ledger:
+        size, rows = ledger.log.size(), ledger.datasets(after=start, limit=count)
+        sources = {source.key.keyid: source.name for source in ledger.keyring.trust().sources}
+    names = [f"{row.namespace}/{row.name}@{row.version}" for row in rows]
+    more = rows[-1].entry_index if rows and rows[-1].entry_index + 1 < size else None
+    run.screen.table(
+        ("entry", "digest", "signed by", "claimed", "dataset"),
+        [
+            (
+                str(row.entry_index),
+                row.digest.hex[:12],
+                sources.get(row.keyid, row.keyid[:12])[:12],
+                row.created[:10],
+                name,
+            )
+            for row, name in zip(rows, names, strict=True)
+        ],
+    )
+    next_page = f"; the next ones: provenance log show --after {more}" if more is not None else ""
+    run.screen.line(f"{len(rows)} of {size} entries{next_page}")
+    run.document(
+        {
+            "size": size,
+            "entries": [
+                {
+                    "index": row.entry_index,
+                    "name": name,
+                    "kind": row.kind,
+                    "digest": {"sha256": row.digest.hex},
+                    "keyid": row.keyid,
+                    "created": row.created,
+                    "sensitivity": row.sensitivity,
+                    "license": row.license,
+                }
+                for row, name in zip(rows, names, strict=True)
+            ],
+            "next": more,
+        }
+    )
+    return DONE
+
+
+def checkpoint(run: Invocation) -> int:
+    """Print the signed checkpoint (C2SP signed note)."""
+    with run.ledger() as ledger:
+        row, vkey = ledger.log.checkpoint(), ledger.keyring.vkey
+    note = row.note.decode("utf-8")
+    run.stream(note)
+    run.document({"size": row.size, "root": row.root.hex(), "logKey": vkey, "checkpoint": note})
+    return DONE
+
+
+def inclusion(
+    run: Invocation,
+    index: Annotated[str, typer.Argument(metavar="INDEX", help="A log entry, counted from 0.")],
+) -> int:
+    """Print the proof that an entry is in the log (C2SP tlog-proof)."""
+    number = parse_number(index, "INDEX")
+    with run.ledger() as ledger:
+        proof = ledger.log.inclusion(number).decode("utf-8")
+    run.stream(proof)
+    run.document({"index": number, "proof": proof})
+    return DONE
+
+
+def consistency(
+    run: Invocation,
+    size1: Annotated[str, typer.Argument(metavar="SIZE1", help="An earlier size of the log.")],
+    size2: Annotated[
+        str | None, typer.Argument(metavar="[SIZE2]", help="A later size. Default: the current one.")
+    ] = None,
+) -> int:
+    """Print the proof that the log only grew between two sizes (RFC 9162, 2.1.4)."""
+    first = parse_number(size1, "SIZE1")
+    second = parse_number(size2, "SIZE2") if size2 is not None else None
+    with run.ledger() as ledger:
+        old, old_root, new, new_root, proof = ledger.log.consistency(first, second)
+    hashes = [digest.hex() for digest in proof]
+    run.screen.pairs(
+        [("size 1", f"{old}"), ("root 1", old_root.hex()), ("size 2", f"{new}"), ("root 2", new_root.hex())]
+    )
+    run.screen.pairs([("proof", digest) for digest in hashes] or [("proof", "empty: the sizes are the same")])
+    run.document({"size1": old, "root1": old_root.hex(), "size2": new, "root2": new_root.hex(), "proof": list(hashes)})
+    return DONE
+
+
+def fsck(
+    run: Invocation,
+    independent: Annotated[
+        bool, typer.Option("--independent", help="Let a second implementation (pymerkle) decide, too.")
+    ] = False,
+) -> int:
+    """Derive everything again from the entries and compare. Nothing is repaired."""
+    with run.ledger() as ledger, Meter("examining") as meter:
+        report = ledger.fsck(independent=independent, progress=meter.count)
+    screen = run.screen
+    screen.line("CLEAN" if report.clean else "DAMAGED", "good" if report.clean else "bad")
+    screen.pairs(
+        [
+            ("examined", f"{report.entries} entries, {report.tiles} tiles, {report.checkpoints} checkpoints"),
+            ("", f"{report.blobs} blobs, {report.anchors} anchors"),
+            (
+                "pymerkle",
+                f"{report.independent_roots} roots, {report.independent_proofs} proofs" if independent else None,
+            ),
+        ]
+    )
+    for note in report.notes[:_MAX_NOTES_SHOWN]:
+        screen.pairs([("note", note)])
+    if len(report.notes) > _MAX_NOTES_SHOWN:
+        screen.pairs([("note", f"and {len(report.notes) - _MAX_NOTES_SHOWN} more (see --json)")])
+    for finding in report.findings:
+        screen.pairs([("finding", finding)], style="bad")
+    run.document(report.to_json())
+    return DONE if report.clean else FAILED

@@ -1,0 +1,107 @@
+"""`provenance register`: a dataset's fingerprint, signed and in the log; a receipt at once, then the anchor."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.cli.arguments import KeyOption, PassphraseFileOption
+from provenance.cli.completion import complete_reference
+from provenance.cli.exits import DONE, ENVIRONMENT
+from provenance.cli.files import check_output, write_file
+from provenance.cli.invocation import Invocation
+from provenance.cli.passphrase import passphrase_for
+from provenance.cli.progress import Meter
+from provenance.cli.receipt_view import show_anchor, show_receipt
+from provenance.errors import ProvenanceError
+
+if TYPE_CHECKING:
+    from provenance.ledger import Ledger, Receipt
+
+
+def register(
+    run: Invocation,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A file or folder.")],
+    name: Annotated[str, typer.Option("--name", metavar="NS/NAME", help="What to call it.")],
+    version: Annotated[str, typer.Option("--version", metavar="V", help="Which version of it. Versions never change.")],
+    parents: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parent",
+            metavar="REF",
+            help="What it was made from. Repeat for several.",
+            autocompletion=complete_reference,
+        ),
+    ] = None,
+    license_name: Annotated[
+        str | None, typer.Option("--license", metavar="SPDX", help="Its licence, as CC0-1.0 or Apache-2.0.")
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option("--origin", metavar="URI", help="Where it came from; ends the lineage there.")
+    ] = None,
+    sensitivity: Annotated[
+        str,
+        typer.Option("--sensitivity", metavar="WORD", help="public, internal, confidential or restricted."),
+    ] = "internal",
+    kind: Annotated[str, typer.Option("--kind", metavar="WORD", help="dataset or model.")] = "dataset",
+    key: KeyOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    receipt_file: Annotated[
+        str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there as JSON.")
+    ] = None,
+    no_anchor: Annotated[bool, typer.Option("--no-anchor", help="Leave anchoring to a later `anchor`.")] = False,
+) -> int:
+    """Fingerprint, sign, log and anchor a dataset or model.
+
+    The receipt is printed as soon as the log holds the entry for good. If anchoring fails after that, the registration
+    stands, the exit code is 3, and `provenance anchor` makes up for it.
+    """
+    if receipt_file is not None:
+        check_output(receipt_file)
+    with run.ledger() as ledger:
+        passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
+        with Meter("reading") as meter:
+            receipt = ledger.register(
+                path,
+                name,
+                version,
+                parents=parents or (),
+                license=license_name,
+                origin=origin,
+                sensitivity=sensitivity,
+                kind=kind,
+                key=key,
+                passphrase=passphrase,
+                anchor=False,
+                progress=meter.read,
+            )
+        show_receipt(run.screen, receipt)
+        _keep(run, receipt, receipt_file)
+        code = DONE
+        if not no_anchor:
+            receipt, code = _anchored(run, ledger, receipt)
+            _keep(run, receipt, receipt_file, again=True)
+    run.document(receipt.to_json())
+    return code
+
+
+def _anchored(run: Invocation, ledger: Ledger, receipt: Receipt) -> tuple[Receipt, int]:
+    run.flush()
+    try:
+        with Meter("anchoring"):
+            outcome = ledger.anchor()
+    except ProvenanceError as error:
+        run.problem(error)
+        return replace(receipt, anchor_problem=str(error)), ENVIRONMENT
+    show_anchor(run.screen, outcome)
+    return replace(receipt, anchor=outcome), DONE
+
+
+def _keep(run: Invocation, receipt: Receipt, file: str | None, *, again: bool = False) -> None:
+    if file is not None:
+        write_file(file, json.dumps(receipt.to_json(), indent=2).encode("ascii") + b"\n")
+        if not again:
+            run.screen.pairs([("receipt", file)])

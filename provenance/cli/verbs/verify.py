@@ -1,0 +1,207 @@
+"""`provenance verify`: a path, a reference, a bundle, or everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.cli.arguments import parse_places
+from provenance.cli.completion import complete_reference
+from provenance.cli.exits import DONE, FAILED, failure_of
+from provenance.cli.files import read_file
+from provenance.cli.invocation import Invocation
+from provenance.cli.progress import Meter
+from provenance.errors import MalformedError, NotFoundError
+from provenance.limits import MAX_BUNDLE_BYTES, MAX_TRUST_BYTES
+
+if TYPE_CHECKING:
+    from provenance.encoding import JsonValue
+    from provenance.policy import Level, TrustRoots
+    from provenance.verify import Check, Report
+
+_UNTRUSTED_HINT = (
+    "hint: whose keys and which log to trust is the verifier's decision: give the trust roots with --trust FILE "
+    "(their owner writes them with `provenance keys export -o FILE`)"
+)
+
+
+def verify(
+    run: Invocation,
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="[PATH|REF]", help="Bytes, or what is registered.", autocompletion=complete_reference),
+    ] = None,
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", metavar="FILE", help="Verify an offline bundle; needs no ledger.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Verify every dataset in the ledger.")] = False,
+    expected: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="REF", help="What the bytes at PATH should be.", autocompletion=complete_reference
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="REF=PATH", help="Where a dataset's bytes are, ancestors' too. Repeatable."),
+    ] = None,
+    trust: Annotated[
+        str | None,
+        typer.Option("--trust", metavar="FILE", help="With --bundle: the trust roots. Default: this ledger's, if any."),
+    ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read the bytes of every ancestor that is still where it was.")
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the chain about blocks.")] = False,
+    require: Annotated[
+        str | None, typer.Option("--require", metavar="LEVEL", help="Fail below this level, D0 to D4.")
+    ] = None,
+) -> int:
+    """Verify bytes, signatures, log and anchor. Exit code 0: verified; 1: something failed, or a level is missing.
+
+    PATH is matched to what was registered by its digest, its place or its files. For a REF, the bytes are read where
+    they were registered from, if they are still there.
+    """
+    from provenance.policy import parse_level
+
+    _check_modes(
+        target, bundle, everything, bundle_only=[("--trust", trust)], target_only=[("--as", expected), ("--deep", deep)]
+    )
+    level = parse_level(require) if require is not None else None
+    places = parse_places(data or ())
+    if bundle is not None:
+        return _bundle(run, bundle, trust, places, level)
+    if target is None:
+        if places:
+            raise MalformedError("--data does not go with --all", expected="a PATH or REF, or --bundle")
+        return _everything(run, level, ask_chain=not offline)
+    with run.ledger() as ledger, Meter("reading") as meter:
+        report = ledger.verify(
+            target, expected=expected, data=places, deep=deep, ask_chain=not offline, progress=meter.read
+        )
+    return _conclude(run, report, level)
+
+
+def _check_modes(
+    target: str | None,
+    bundle: str | None,
+    everything: bool,
+    *,
+    bundle_only: list[tuple[str, object]],
+    target_only: list[tuple[str, object]],
+) -> None:
+    if (target is not None) + (bundle is not None) + everything != 1:
+        raise MalformedError("nothing, or too much, to verify", expected="one of PATH, REF, --bundle FILE, --all")
+    foreign = (bundle_only if bundle is None else []) + (target_only if target is None else [])
+    for name, value in foreign:
+        if value:
+            where = "--bundle" if (name, value) in bundle_only else "a PATH or REF"
+            raise MalformedError(f"{name} goes with {where} only", expected=where, got=name)
+
+
+def _bundle(run: Invocation, file: str, trust_file: str | None, places: Mapping[str, str], level: Level | None) -> int:
+    from provenance.ledger.offline import verify_offline
+
+    roots, whose = _trust(run, trust_file)
+    data = read_file(file, "bundle", max_bytes=MAX_BUNDLE_BYTES)
+    with Meter("reading") as meter:
+        report = verify_offline(data, roots, places, meter.read)
+    run.screen.pairs([("bundle", file), ("trust roots", whose)])
+    code = _conclude(run, report, level, {"trustRoots": whose})
+    if any(check.id in ("trust", "log.checkpoint") for check in report.failures):
+        run.screen.line()
+        run.screen.prose(_UNTRUSTED_HINT)
+    return code
+
+
+def _trust(run: Invocation, file: str | None) -> tuple[TrustRoots, str]:
+    from provenance.policy import TrustRoots, parse_trust
+
+    if file is not None:
+        return parse_trust(read_file(file, "trust roots", max_bytes=MAX_TRUST_BYTES)), file
+    try:
+        with run.ledger() as ledger:
+            return ledger.trust_roots(with_blocks=True), f"those of the ledger in {ledger.layout.directory}"
+    except NotFoundError:
+        if run.names_ledger:
+            raise
+    return TrustRoots(), "none: nothing is trusted"
+
+
+def _conclude(run: Invocation, report: Report, level: Level | None, more: Mapping[str, JsonValue] | None = None) -> int:
+    from provenance.cli.report_view import reaches, show_report
+
+    show_report(run.screen, report, require=level)
+    document: dict[str, JsonValue] = {**report.to_json(), **(more or {})}
+    if level is not None:
+        document["require"] = {"level": level.name, "reached": reaches(report, level)}
+    run.document(document)
+    return DONE if report.verified and reaches(report, level) else FAILED
+
+
+def _everything(run: Invocation, level: Level | None, *, ask_chain: bool) -> int:
+    from provenance.cli.report_view import reaches, show_affected, show_failures
+    from provenance.ledger.sweep import verify_all
+
+    rows: list[tuple[str, ...]] = []
+    results: list[JsonValue] = []
+    failures: list[Check] = []
+    affected: dict[str, None] = {}
+    codes = [DONE]
+    with run.ledger() as ledger, Meter("reading") as meter:
+        for name, found in verify_all(ledger, ask_chain=ask_chain, progress=meter.read):
+            if isinstance(found, Exception):
+                failure = failure_of(found)
+                codes.append(failure.code)
+                rows.append((name, "FAILED", "", "", failure.message))
+                results.append({"target": name, "verified": False, **failure.to_json()})
+                continue
+            good = found.verified and reaches(found, level)
+            codes.append(DONE if good else FAILED)
+            rows.append(_row(found, good=good))
+            failures += [check for check in found.failures if check.subject == found.target and check.id != "lineage"]
+            affected.update(dict.fromkeys(found.affected))
+            results.append(_summary(found))
+    run.screen.table(("dataset", "verdict", "level", "needed", "the next level lacks"), rows)
+    show_failures(run.screen, failures)
+    show_affected(run.screen, list(affected))
+    bad = sum(1 for row in rows if row[1] == "FAILED")
+    run.screen.line()
+    run.screen.spans(
+        ("VERIFIED" if not bad else "FAILED", "good" if not bad else "bad"),
+        (f"  {len(rows)} datasets, {len(rows) - bad} verified, {bad} failed", None),
+    )
+    run.document(
+        {
+            "verified": not bad,
+            "datasets": len(rows),
+            "failed": bad,
+            "results": results,
+            "affected": list(affected),
+        }
+    )
+    return FAILED if FAILED in codes else max(codes)
+
+
+def _row(report: Report, *, good: bool) -> tuple[str, ...]:
+    from provenance.cli.report_view import reaches
+
+    level = report.level.name if report.level is not None else "none"
+    needed = "" if report.required is None else report.required.name
+    if not reaches(report, report.required):
+        needed += ", not reached"
+    return report.target, "VERIFIED" if good else "FAILED", level, needed, ", ".join(report.missing)
+
+
+def _summary(report: Report) -> dict[str, JsonValue]:
+    return {
+        "target": report.target,
+        "digest": {"sha256": report.digest},
+        "verified": report.verified,
+        "level": report.level.name if report.level is not None else None,
+        "missing": list(report.missing),
+        "requiredLevel": report.required.name if report.required is not None else None,
+        "failures": [check.to_json() for check in report.failures],
+    }
