@@ -54,7 +54,7 @@ OutputOption = Annotated[
 def parse_number(text: str, what: str, *, minimum: int = 0, maximum: int = MAX_UINT64) -> int:
     """The decimal integer in `text`, from `minimum` to `maximum`; `MalformedError` names `what`."""
     if not _DECIMAL.fullmatch(text) or len(text) > _MAX_DIGITS or not minimum <= int(text) <= maximum:
-        raise MalformedError(f"{what} is no such number", expected=f"{minimum} to {maximum}", got=text)
+        raise MalformedError(f"{what} is not a number in range", expected=f"{minimum} to {maximum}", got=text)
     return int(text)
 
 

@@ -58,6 +58,9 @@ TABLE: Final[tuple[tuple[type[BaseException], str, int], ...]] = (
 """(error class, its name in JSON, exit code)."""
 
 
+_MAX_PLACE_CHARS = 400
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An error as it is shown. `kind` is its name in JSON, `code` the exit code it leads to."""
@@ -73,7 +76,7 @@ class Failure:
     @property
     def message(self) -> str:
         """What, expected, got, where, in one line with control characters escaped."""
-        named = (("expected", self.expected), ("got", self.got), ("at", self.where))
+        named = (("expected", self.expected), ("got", self.got), ("at", _shortened(self.where)))
         return printable("; ".join([self.what, *(f"{name} {text}" for name, text in named if text is not None)]))
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -82,6 +85,12 @@ class Failure:
         optional = {"expected": self.expected, "got": self.got, "where": self.where, "hint": self.hint}
         details.update({name: text for name, text in optional.items() if text is not None})
         return {"error": {**details, "exitCode": self.code}}
+
+
+def _shortened(text: str | None) -> str | None:
+    if text is None or len(text) <= _MAX_PLACE_CHARS:
+        return text
+    return f"{text[:_MAX_PLACE_CHARS]}... ({len(text)} characters)"
 
 
 def failure_of(error: BaseException) -> Failure:

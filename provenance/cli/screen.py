@@ -18,6 +18,7 @@ from provenance.errors import printable
 LABEL_COLUMNS: Final = 12
 _MAX_COLUMNS = 120
 _NARROW_CHARS = 16
+_MIN_COLUMNS = 72
 _STYLES: Final = {
     "good": "1;32",
     "bad": "1;31",
@@ -75,22 +76,27 @@ class Screen:
                 _put(" " * (LABEL_COLUMNS + 1) + paint(other, style, sys.stdout))
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[str]], *, indent: int = 0) -> None:
-        """Columns under headers; the last one takes what is left. Words of `STATUS_STYLES` are coloured."""
+        """Columns under headers; the last one takes what is left. Words of `STATUS_STYLES` are coloured.
+
+        Nothing at all for no rows.
+        """
         if self.muted:
+            return
+        cells = [[printable(cell) for cell in row] for row in rows]
+        if not cells:
             return
         from rich.console import Console
         from rich.padding import Padding
         from rich.table import Table
         from rich.text import Text
 
-        coloured = has_colour(sys.stdout)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        cells = [[printable(cell) for cell in row] for row in rows]
         for number, header in enumerate(headers):
             is_narrow = all(len(row[number]) <= _NARROW_CHARS for row in cells)
-            table.add_column(header, overflow="fold", no_wrap=is_narrow)
+            table.add_column(header, overflow="fold", no_wrap=is_narrow and self.columns >= _MIN_COLUMNS)
         for row in cells:
             table.add_row(*(Text(cell, _RICH.get(STATUS_STYLES.get(cell, ""), "")) for cell in row))
+        coloured = has_colour(sys.stdout)
         console = Console(
             file=sys.stdout,
             width=self.columns,
@@ -103,7 +109,7 @@ class Screen:
         )
         with console.capture() as captured:
             console.print(Padding(table, (0, 0, 0, indent)))
-        for line in captured.get().splitlines():
+        for line in captured.get().rstrip("\n").split("\n"):
             _put(line.rstrip())
 
     def _wrapped(self, text: str, indent: int) -> list[str]:
@@ -114,8 +120,6 @@ class Screen:
 
 
 _RICH: Final = {"good": "bold green", "bad": "bold red", "warn": "yellow"}
-
-
 _UNITS: Final = ("kB", "MB", "GB", "TB", "PB")
 
 

@@ -94,11 +94,16 @@ def _check_modes(
 ) -> None:
     if (target is not None) + (bundle is not None) + everything != 1:
         raise MalformedError("nothing, or too much, to verify", expected="one of PATH, REF, --bundle FILE, --all")
-    foreign = (bundle_only if bundle is None else []) + (target_only if target is None else [])
-    for name, value in foreign:
+    if bundle is None:
+        _refuse(bundle_only, "--bundle")
+    if target is None:
+        _refuse(target_only, "a PATH or REF")
+
+
+def _refuse(options: list[tuple[str, object]], place: str) -> None:
+    for name, value in options:
         if value:
-            where = "--bundle" if (name, value) in bundle_only else "a PATH or REF"
-            raise MalformedError(f"{name} goes with {where} only", expected=where, got=name)
+            raise MalformedError(f"{name} goes with {place} only", hint="see `provenance verify --help`")
 
 
 def _bundle(run: Invocation, file: str, trust_file: str | None, places: Mapping[str, str], level: Level | None) -> int:
