@@ -1,4 +1,4 @@
-"""Every cap of the system, with its unit. A limit that is not here does not exist.
+"""The caps that several modules share, with their units. A cap of one format alone stands beside its parser.
 
 Invariants: each value is a plain integer; what exceeds it is a `LimitError` that names the limit and the size found.
 """
