@@ -27,6 +27,7 @@ from provenance.chains.base import (
     RevertedError,
     TransactionReceipt,
 )
+from provenance.encoding.recursion import unchanged_recursion_limit
 from provenance.errors import ChainError
 
 __all__ = [
@@ -66,7 +67,8 @@ def open_chain(
     if scheme == "embedded":
         chain = _open_embedded(rest, ledger_dir, funded, timeout_s)
     elif scheme in ("http", "https"):
-        from provenance.chains.jsonrpc import JsonRpcChain
+        with unchanged_recursion_limit():
+            from provenance.chains.jsonrpc import JsonRpcChain
 
         chain = JsonRpcChain.open(uri, timeout_s=timeout_s)
     else:

@@ -10,7 +10,6 @@ Files under <ledger>/chain/ (0700): chain.db with its WAL, chain.lock (0600).
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ from provenance.chains.blocks import check_hash, check_header, check_receipts
 from provenance.chains.database import BlockRow, ChainDatabase, TransactionRow, database_errors
 from provenance.chains.genesis import Genesis, new_genesis, parse_genesis
 from provenance.chains.lock import process_lock
+from provenance.encoding.recursion import unchanged_recursion_limit
 from provenance.errors import ChainError, MalformedError
 
 if TYPE_CHECKING:
@@ -221,11 +221,9 @@ class EmbeddedChain:
 
 
 def _engine_class() -> type[Engine]:
-    limit = sys.getrecursionlimit()
-    from provenance.chains.engine import Engine
+    with unchanged_recursion_limit():
+        from provenance.chains.engine import Engine
 
-    # py-evm raises the limit to 100,000, and then deeply nested JSON crashes Python 3.11 instead of being an error.
-    sys.setrecursionlimit(limit)
     return Engine
 
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from provenance.encoding.recursion import unchanged_recursion_limit
 from provenance.errors import SignerError
 from provenance.limits import MAX_UINT64
 from provenance.signature.keys import UNREADABLE
@@ -105,7 +106,8 @@ class EthereumKey:
         this account.
         """
         fields = self._checked(transaction)
-        from eth_account import Account
+        with unchanged_recursion_limit():
+            from eth_account import Account
 
         try:
             signed = Account.sign_transaction(fields, self._secret)

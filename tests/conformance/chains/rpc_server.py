@@ -76,7 +76,7 @@ class Methods:
     def eth_call(self, call: dict[str, str], _block: str) -> str:
         return f"0x{self._chain.call(call['to'], bytes.fromhex(call['data'][2:])).hex()}"
 
-    def eth_estimateGas(self, call: dict[str, str]) -> str:
+    def eth_estimateGas(self, call: dict[str, str], _block: str) -> str:
         data, value = bytes.fromhex(call["data"][2:]), int(call["value"], 16)
         return hex(self._chain.estimate_gas(sender=call["from"], to=call.get("to"), data=data, value_wei=value))
 

@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from web3.types import RPCEndpoint
+
+from provenance.chains.provider import BoundedProvider
+
 Behaviour = Callable[[socket.socket], None]
 
 
@@ -91,3 +95,8 @@ def saying(body: bytes, *, status: str = "200 OK", headers: str = "") -> Behavio
             respond(connection, body, status=status, headers=headers)
 
     return behave
+
+
+def call(provider: BoundedProvider, method: str) -> Any:
+    """The result of a method without parameters."""
+    return provider.make_request(RPCEndpoint(method), [])["result"]

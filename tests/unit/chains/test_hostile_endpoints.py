@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from provenance.chains import open_chain
-from provenance.chains.rpc import RpcClient
+from provenance.chains.provider import BoundedProvider
 from provenance.chains.transport import Address, Transport, parse_address
 from provenance.errors import ChainError
-from tests.unit.chains.hostile import Behaviour, answering, endpoint, read_request, respond, saying
+from tests.unit.chains.hostile import Behaviour, answering, call, endpoint, read_request, respond, saying
 
 SECRETS = ("hunter2secret", "PATHKEY0123456789", "QUERYKEY9876543210", "someuser")
 
@@ -293,9 +293,9 @@ def test_an_idle_connection_that_was_closed_is_opened_again() -> None:
         respond(connection, b'{"jsonrpc":"2.0","id":%d,"result":"0x1"}' % request["id"])
 
     with endpoint(answers_once) as port:
-        rpc = RpcClient(Transport(parse_address(f"http://127.0.0.1:{port}"), timeout_s=2))
-        assert [rpc.call("eth_chainId") for _ in range(3)] == ["0x1"] * 3
-        rpc.close()
+        provider = BoundedProvider(Transport(parse_address(f"http://127.0.0.1:{port}"), timeout_s=2))
+        assert [call(provider, "eth_chainId") for _ in range(3)] == ["0x1"] * 3
+        provider.close()
     assert len(connections) == 3
 
 
@@ -310,10 +310,10 @@ def test_a_connection_is_kept_open_and_credentials_are_sent() -> None:
             respond(connection, b'{"jsonrpc":"2.0","id":%d,"result":"0x1"}' % request["id"])
 
     with endpoint(behave) as port:
-        rpc = RpcClient(Transport(parse_address(secret_url(port)), timeout_s=2))
-        assert [rpc.call("eth_chainId") for _ in range(3)] == ["0x1"] * 3
-        assert "PATHKEY" not in repr(rpc) + repr(rpc._transport) + repr(rpc._transport.address)
-        rpc.close()
+        provider = BoundedProvider(Transport(parse_address(secret_url(port)), timeout_s=2))
+        assert [call(provider, "eth_chainId") for _ in range(3)] == ["0x1"] * 3
+        assert "PATHKEY" not in repr(provider) + repr(provider._transport) + repr(provider._transport.address)
+        provider.close()
     assert len(connections) == 1
     assert heads[0].startswith("POST /v3/PATHKEY0123456789?apikey=QUERYKEY9876543210 HTTP/1.1\r\n")
     assert "Authorization: Basic c29tZXVzZXI6aHVudGVyMnNlY3JldA==" in heads[0]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_account import Account
+from eth_typing import HexStr
 
 from provenance.anchor import rlp, trie
 from provenance.anchor.header import parse_header
 from provenance.anchor.keccak import keccak256
 from provenance.chains import RejectedError
-from provenance.chains.rpc import RpcClient
-from provenance.chains.rpc_blocks import header_rlp, receipt_bytes, transaction_chain_id
+from provenance.chains.jsonrpc import JsonRpcChain
+from provenance.chains.provider import BoundedProvider, Endpoint
+from provenance.chains.rpc_blocks import header_rlp as rlp_of_block
+from provenance.chains.rpc_blocks import receipt_bytes as bytes_of_receipt
+from provenance.chains.rpc_blocks import transaction_chain_id
 from provenance.chains.transport import Transport, parse_address
 from provenance.errors import ChainError
 
@@ -44,11 +47,43 @@ WRONG: list[Any] = [1, [], {}, "0x", "12", "0xg", f"0x{'f' * 1000}"]
 MAINNET_GENESIS_HASH = "d4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3"
 
 
-@pytest.fixture
-def rpc() -> Iterator[RpcClient]:
-    client = RpcClient(Transport(parse_address("http://127.0.0.1:1"), timeout_s=1))
-    yield client
-    client.close()
+class Recorded(Transport):
+    """An endpoint that answers every method but `eth_chainId` with one value."""
+
+    def __init__(self) -> None:
+        super().__init__(parse_address("http://127.0.0.1:1"), timeout_s=1)
+        self.answer: Any = None
+
+    def post(self, body: bytes) -> tuple[int, bytes]:
+        request = json.loads(body)
+        result = "0x1" if request["method"] in ("eth_chainId", "web3_clientVersion") else self.answer
+        return 200, json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}).encode()
+
+
+class Rpc:
+    """What web3 makes of a block or a receipt as an endpoint sends it."""
+
+    def __init__(self) -> None:
+        self.transport = Recorded()
+        self.provider = BoundedProvider(self.transport)
+        self.eth: Endpoint = JsonRpcChain(self.provider)._eth
+
+
+@pytest.fixture(scope="module")
+def rpc() -> Rpc:
+    return Rpc()
+
+
+def header_rlp(rpc: Rpc, block: dict[str, Any]) -> bytes:
+    rpc.transport.answer = block
+    with rpc.provider.reading():
+        return rlp_of_block(rpc.eth.block_by_number(1, False))
+
+
+def receipt_bytes(rpc: Rpc, receipt: dict[str, Any]) -> bytes:
+    rpc.transport.answer = receipt
+    with rpc.provider.reading():
+        return bytes_of_receipt(rpc.eth.get_transaction_receipt(HexStr(f"0x{0:064x}")))
 
 
 @pytest.fixture
@@ -63,37 +98,37 @@ def receipts() -> list[dict[str, Any]]:
     return found
 
 
-def test_a_frontier_header(rpc: RpcClient) -> None:
+def test_a_frontier_header(rpc: Rpc) -> None:
     assert keccak256(header_rlp(rpc, MAINNET_GENESIS)).hex() == MAINNET_GENESIS_HASH
 
 
-def test_a_prague_header(rpc: RpcClient, block: dict[str, Any]) -> None:
+def test_a_prague_header(rpc: Rpc, block: dict[str, Any]) -> None:
     header = header_rlp(rpc, block)
     assert f"0x{keccak256(header).hex()}" == block["hash"]
     assert parse_header(header).time_s == int(block["timestamp"], 16)
 
 
-def test_receipts_of_every_type(rpc: RpcClient, block: dict[str, Any], receipts: list[dict[str, Any]]) -> None:
+def test_receipts_of_every_type(rpc: Rpc, block: dict[str, Any], receipts: list[dict[str, Any]]) -> None:
     encoded = [receipt_bytes(rpc, receipt) for receipt in receipts]
     assert [receipt["type"] for receipt in receipts] == ["0x0", "0x1", "0x2", "0x4", "0x3"]
     assert f"0x{trie.root_of(encoded).hex()}" == block["receiptsRoot"]
 
 
-def test_a_receipt_from_before_byzantium(rpc: RpcClient, receipts: list[dict[str, Any]]) -> None:
+def test_a_receipt_from_before_byzantium(rpc: Rpc, receipts: list[dict[str, Any]]) -> None:
     old = {name: value for name, value in receipts[0].items() if name not in ("status", "type")}
     encoded = receipt_bytes(rpc, old | {"root": f"0x{'ab' * 32}"})
     assert encoded[0] >= 0xC0
     assert b"\xa0" + b"\xab" * 32 in encoded
 
 
-def test_a_deposit_receipt_ends_in_two_more_fields(rpc: RpcClient, receipts: list[dict[str, Any]]) -> None:
+def test_a_deposit_receipt_ends_in_two_more_fields(rpc: Rpc, receipts: list[dict[str, Any]]) -> None:
     deposit = receipts[0] | {"type": "0x7e", "depositNonce": "0x2a", "depositReceiptVersion": "0x1"}
     encoded = receipt_bytes(rpc, deposit)
     assert encoded[0] == 0x7E
     assert encoded.endswith(b"\x2a\x01")
 
 
-def test_every_header_field_counts(rpc: RpcClient, block: dict[str, Any]) -> None:
+def test_every_header_field_counts(rpc: Rpc, block: dict[str, Any]) -> None:
     good = header_rlp(rpc, block)
     fields = [*MAINNET_GENESIS, "baseFeePerGas", "withdrawalsRoot", "blobGasUsed", "excessBlobGas"]
     fields += ["parentBeaconBlockRoot", "requestsHash"]
@@ -115,7 +150,7 @@ def test_every_header_field_counts(rpc: RpcClient, block: dict[str, Any]) -> Non
             assert header_rlp(rpc, block | {name: None}) != good
 
 
-def test_every_receipt_field_counts(rpc: RpcClient, receipts: list[dict[str, Any]]) -> None:
+def test_every_receipt_field_counts(rpc: Rpc, receipts: list[dict[str, Any]]) -> None:
     good = receipt_bytes(rpc, receipts[1])
     for name in ("type", "status", "cumulativeGasUsed", "logsBloom", "logs"):
         for wrong in (*WRONG, None, [1], [[]]):

@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from provenance.chains.rpc import RpcClient
+from provenance.chains.provider import BoundedProvider
 from provenance.chains.transport import Transport, parse_address
 from provenance.errors import ChainError
-from tests.unit.chains.hostile import answering, endpoint
+from tests.unit.chains.hostile import answering, call, endpoint
 
 
 def certificate(folder: Path, host: str) -> tuple[Path, ssl.SSLContext]:
@@ -45,17 +45,17 @@ def certificate(folder: Path, host: str) -> tuple[Path, ssl.SSLContext]:
     return path, context
 
 
-def client(port: int) -> RpcClient:
-    return RpcClient(Transport(parse_address(f"https://127.0.0.1:{port}/"), timeout_s=5))
+def client(port: int) -> BoundedProvider:
+    return BoundedProvider(Transport(parse_address(f"https://127.0.0.1:{port}/"), timeout_s=5))
 
 
 def test_a_trusted_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, context = certificate(tmp_path, "127.0.0.1")
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with endpoint(answering(lambda method, params: method), context=context) as port:
-        rpc = client(port)
-        assert [rpc.call(f"m{i}") for i in range(3)] == ["m0", "m1", "m2"]
-        rpc.close()
+        provider = client(port)
+        assert [call(provider, f"m{i}") for i in range(3)] == ["m0", "m1", "m2"]
+        provider.close()
 
 
 def test_an_unknown_certificate(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_an_unknown_certificate(tmp_path: Path) -> None:
         endpoint(answering(lambda method, params: method), context=context) as port,
         pytest.raises(ChainError, match="no valid certificate; got self-signed certificate"),
     ):
-        client(port).call("m")
+        call(client(port), "m")
 
 
 def test_another_hosts_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_another_hosts_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         endpoint(answering(lambda method, params: method), context=context) as port,
         pytest.raises(ChainError, match="no valid certificate; got IP address mismatch"),
     ):
-        client(port).call("m")
+        call(client(port), "m")
 
 
 def test_plain_http_where_tls_was_expected() -> None:
@@ -83,4 +83,4 @@ def test_plain_http_where_tls_was_expected() -> None:
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")  # type: ignore[union-attr]
 
     with endpoint(speaks_http) as port, pytest.raises(ChainError, match="cannot be reached"):
-        client(port).call("m")
+        call(client(port), "m")

@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import pickle
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from provenance.errors import ConflictError, SignerError
 from provenance.signers.ethereum import SECP256K1_ORDER, EthereumKey, checksum_address
+from tests.paths import PROJECT
 
 # EIP-155's example key and the address it has.
 SECRET = b"\x46" * 32
@@ -214,3 +217,14 @@ def test_fields_that_are_wrong_are_named(name: str, value: object) -> None:
     with pytest.raises(SignerError, match="transaction") as caught:
         EthereumKey(SECRET).sign_transaction(transaction)
     assert SECRET.hex() not in repr(vars(caught.value))
+
+
+def test_signing_leaves_the_recursion_limit_alone() -> None:
+    code = (
+        "import sys; from provenance.signers.ethereum import EthereumKey; before = sys.getrecursionlimit(); "
+        "fields = dict.fromkeys(('chainId', 'nonce', 'gas', 'maxFeePerGas', 'maxPriorityFeePerGas', 'value'), 0); "
+        "EthereumKey(bytes(31) + bytes((1,))).sign_transaction(fields | {'gas': 21000, 'chainId': 1}); "
+        "print('eth_account' in sys.modules, sys.getrecursionlimit() == before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
