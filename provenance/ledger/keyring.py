@@ -181,4 +181,7 @@ class Keyring:
 def check_namespaces(namespaces: tuple[str, ...]) -> None:
     """`MalformedError` for a namespace that no dataset can have."""
     for namespace in namespaces:
-        DatasetName(namespace, "any")
+        try:
+            DatasetName(namespace, "any")
+        except MalformedError as error:
+            raise MalformedError("not a namespace", expected="of a-z 0-9 . _ -", got=namespace) from error

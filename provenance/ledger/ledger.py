@@ -130,7 +130,7 @@ class Ledger:
         layout = Layout((folder if folder.name == FOLDER else folder / FOLDER).absolute())
         if exists(layout.config):
             raise ConflictError("there is a ledger already", where=layout.directory, hint="use it, or choose a folder")
-        config = Config(origin or f"provenance.local/{secrets.token_hex(8)}", chain)
+        config = Config(origin if origin is not None else f"provenance.local/{secrets.token_hex(8)}", chain)
         try:
             layout.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             (layout.directory / "trees").mkdir(exist_ok=True, mode=0o700)
