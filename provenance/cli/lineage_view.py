@@ -64,7 +64,7 @@ def _show_tree(screen: Screen, lineage: Lineage) -> None:
         pending.append((last, below, last_fork, depth + 1))
         pending += [(parent, below, fork, depth + 1) for parent in reversed(others)]
     if pending:
-        screen.line(f"and {count_text(len(pending), 'branch')} more (all of them with --json)")
+        screen.line(f"and {count_text(len(pending), 'more ancestor')} (all of them with --json)")
 
 
 def _guides() -> tuple[str, str, str, str]:

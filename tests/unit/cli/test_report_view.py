@@ -1,0 +1,117 @@
+"""How a report is shown."""
+
+from __future__ import annotations
+
+from contextlib import redirect_stdout
+from dataclasses import replace
+
+import pytest
+
+from provenance.cli.report_view import level_text, reaches, show_affected, show_report
+from provenance.cli.screen import Screen
+from provenance.policy import Level, Status
+from provenance.verify import Check, Report, TimeBound
+from tests.unit.cli.conftest import Terminal
+
+NAME = "a/b@1"
+
+
+def check(check_id: str, status: Status = Status.PASSED, note: str = "", **more: str) -> Check:
+    return Check(check_id, NAME, status, note, **more)
+
+
+GOOD = Report(
+    target=NAME,
+    digest="ab" * 32,
+    checks=(
+        check("statement", note="well formed"),
+        check("content", Status.NOT_PERFORMED, "its bytes are not in hand"),
+        check("anchor.receipt", note="transaction 0 of block 2", where="development chain 1, contract 0x00"),
+    ),
+    level=Level.D2,
+    missing=("quality", "anchor.block"),
+    required=Level.D2,
+    created=TimeBound("2026-01-01T00:00:00Z", "the signer"),
+)
+
+
+def shown(report: Report, require: Level | None = None) -> str:
+    terminal = Terminal()
+    with redirect_stdout(terminal):
+        show_report(Screen(), report, require=require)
+    return terminal.text()
+
+
+def test_what_is_needed_and_missing_is_said() -> None:
+    text = shown(GOOD)
+    assert text.startswith(
+        f"VERIFIED  {NAME}\ndigest       {'ab' * 32}\nlevel        D2; D3 lacks quality, anchor.block\n"
+    )
+    assert "needed       D2 for data of its sensitivity: reached\n" in text
+    assert "claimed      2026-01-01T00:00:00Z, by the clock of the signer\n" in text
+    assert "not before   unknown" in text
+    assert "content         not performed  its bytes are not in hand\n" in text
+    assert "development chain 1" in text
+    assert "nobody looked at them" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_required_level_decides_the_verdict() -> None:
+    assert shown(GOOD, Level.D2).startswith("VERIFIED")
+    text = shown(GOOD, Level.D3)
+    assert text.startswith("FAILED")
+    assert "required     D3 by --require: not reached" in text
+
+
+def test_levels() -> None:
+    assert level_text(replace(GOOD, level=None, missing=("statement",))) == "none; D0 lacks statement"
+    assert level_text(replace(GOOD, level=Level.D4, missing=())) == "D4"
+    assert not reaches(replace(GOOD, level=None), Level.D0)
+    assert reaches(replace(GOOD, level=None), None)
+
+
+def test_a_failure_is_told_in_full_and_its_sum_is_not_repeated() -> None:
+    failed = check(
+        "content.file",
+        Status.FAILED,
+        "changed: x: expected sha256 aa... (3 bytes), found bb",
+        expected="aa" * 32,
+        found="bb" * 32,
+        where="x\x1b[2J",
+    )
+    report = replace(
+        GOOD, checks=(*GOOD.checks, failed, check("lineage", Status.FAILED, "broken")), affected=("a/c@1", "a/d@1")
+    )
+    text = shown(report)
+    assert text.startswith("FAILED")
+    details = text[text.index("failed  content.file") :]
+    assert details.startswith(
+        f"failed  content.file  {NAME}\n  changed: x\n"
+        f"  expected   {'aa' * 32}\n  found      {'bb' * 32}\n  where      x\\x1b[2J\n"
+    )
+    assert "failed  lineage" not in text
+    assert "affected     a/c@1\n             a/d@1\n" in text
+
+
+def test_many_checks_of_one_kind_are_counted() -> None:
+    edges = tuple(check("lineage.edge", note=f"made from a/p{n}@1") for n in range(200))
+    files = tuple(check("content.file", Status.FAILED, f"removed: f{n}") for n in range(200))
+    text = shown(replace(GOOD, checks=(*edges, *files)))
+    assert "lineage.edge  passed  and 197 more\n" in text
+    assert "content.file  failed  and 197 more, below\n" in text
+    assert text.count("failed  content.file") == 50
+    assert "and 150 more failures (all of them with --json)" in text
+
+
+@pytest.mark.parametrize(("count", "lines"), [(0, 0), (50, 50), (51, 51)])
+def test_affected(count: int, lines: int) -> None:
+    terminal = Terminal()
+    with redirect_stdout(terminal):
+        show_affected(Screen(), [f"a/n{number}@1" for number in range(count)])
+    assert len(terminal.text().splitlines()) == lines
+
+
+def test_a_report_on_what_cannot_be_read() -> None:
+    bad = Check("statement", "envelope 00", Status.FAILED, "malformed: envelope is not JSON")
+    text = shown(Report("envelope 00", "", (bad,), None, ("statement",), None))
+    assert text.startswith("FAILED  envelope 00\nlevel        none; D0 lacks statement\n")
