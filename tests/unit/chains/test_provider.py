@@ -307,9 +307,11 @@ def test_what_an_endpoint_says_is_not_in_the_traceback() -> None:
 @pytest.mark.parametrize("padding", range(0, 260, 4))
 def test_a_key_is_not_shown_in_part_where_an_answer_is_cut(padding: int) -> None:
     secret = "PATHKEY0123456789"
-    with endpoint(answering(lambda method, params: "x" * padding + secret)) as port:
-        with pytest.raises(ChainError, match="no valid chain id") as caught:
-            JsonRpcChain.open(f"http://127.0.0.1:{port}/{secret}", timeout_s=2)
+    with (
+        endpoint(answering(lambda method, params: "x" * padding + secret)) as port,
+        pytest.raises(ChainError, match="no valid chain id") as caught,
+    ):
+        JsonRpcChain.open(f"http://127.0.0.1:{port}/{secret}", timeout_s=2)
     assert "PAT" not in str(caught.value)
 
 
