@@ -18,7 +18,9 @@ def blocks(page: str) -> list[str]:
 
 
 def example() -> Fingerprint:
-    return fingerprint_files([FileEntry("data/é.csv", 0, Digest.of(b"")), FileEntry("data/a.csv", 3, Digest.of(b"a,b"))])
+    return fingerprint_files(
+        [FileEntry("data/é.csv", 0, Digest.of(b"")), FileEntry("data/a.csv", 3, Digest.of(b"a,b"))]
+    )
 
 
 def test_fingerprint_page() -> None:
