@@ -1,0 +1,126 @@
+"""Serving: one process, one ledger, one address, until a signal.
+
+Invariants: the ledger is opened and its log key read before the address is taken; on SIGTERM or SIGINT no new
+connection is taken, requests that run are finished, the ledger is closed, and `serve` returns; the log on standard
+error names methods, routes, statuses and durations, never a path, a query or a body.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+
+from provenance.errors import MalformedError, StoreError
+from provenance.ledger import Ledger
+from provenance.server.app import create_app
+from provenance.server.bounds import DEFAULT_LIMITS, ServerLimits
+from provenance.server.protocol import bounded_protocol
+
+_MAX_PORT = 65_535
+_BACKLOG = 512
+LOGGING: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {
+        "provenance.server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "uvicorn": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        "uvicorn.error": {"level": "ERROR"},
+        "asyncio": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        # Its warnings quote what a client sent.
+        "python_multipart": {"level": "CRITICAL"},
+    },
+}
+
+
+def serve(
+    ledger_dir: Path,
+    host: str,
+    port: int,
+    *,
+    limits: ServerLimits = DEFAULT_LIMITS,
+    listening: Callable[[str], None] | None = None,
+) -> None:
+    """Serve the ledger in `ledger_dir` until SIGTERM or SIGINT.
+
+    Port 0 is a free one. `listening` is told the URL once connections are taken. `NotFoundError`, `SignerError` or
+    `StoreError` if the ledger cannot be used; `StoreError` if the address cannot.
+    """
+    with Ledger.open(ledger_dir) as ledger:
+        ledger.keyring.note_signer()
+        with _listen(host, port) as address:
+            config = uvicorn.Config(
+                create_app(ledger, limits=limits),
+                http=bounded_protocol(limits),
+                ws="none",
+                lifespan="off",
+                loop="asyncio",
+                log_config=LOGGING,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                h11_max_incomplete_event_size=limits.max_head_bytes,
+                timeout_keep_alive=limits.keep_alive_s,
+                timeout_graceful_shutdown=limits.shutdown_timeout_s,
+            )
+            if listening is not None:
+                listening(_url(address))
+            with _signals_absorbed():
+                uvicorn.Server(config).run(sockets=[address])
+
+
+@contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    if not 0 <= port <= _MAX_PORT:
+        raise MalformedError("not a port", expected=f"0 to {_MAX_PORT}", got=port)
+    where = f"{host}:{port}"
+    try:
+        family, kind, protocol, _, target = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        address = socket.socket(family, kind, protocol)
+        try:
+            address.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            address.bind(target)
+            address.listen(_BACKLOG)
+        except BaseException:
+            address.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        got = error.strerror if isinstance(error, OSError) and error.strerror else error
+        hint = "choose another --port, or another --host"
+        raise StoreError("cannot listen at this address", got=got, where=where, hint=hint) from error
+    with address:
+        yield address
+
+
+def _url(address: socket.socket) -> str:
+    host, port = address.getsockname()[:2]
+    return f"http://[{host}]:{port}" if address.family == socket.AF_INET6 else f"http://{host}:{port}"
+
+
+@contextmanager
+def _signals_absorbed() -> Iterator[None]:
+    # The server library shuts down on these signals and then raises them again for whoever had them before. That is
+    # this function, so that the ledger is closed and the caller goes on.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore(number: int, frame: object) -> None:
+    """Take a signal and do nothing."""
