@@ -107,8 +107,10 @@ def _statuses(checks: Iterable[Check]) -> dict[str, Status]:
 
 
 def _without_node(target: EntryVerdict) -> Report:
-    stood = standing(_statuses(target.checks))
-    return Report(target.subject, "", target.checks, stood.level, stood.missing, None)
+    stood, note = standing(_statuses(target.checks)), "the log entry cannot be read"
+    unread = (Check(check, target.subject, Status.NOT_PERFORMED, note) for check in ("content", "lineage"))
+    checks = (*target.checks, *unread, *_unbuilt(target.subject))
+    return Report(target.subject, "", checks, stood.level, stood.missing, None)
 
 
 def _content(node: Node, finding: ContentFinding | None, evidence: Evidence) -> tuple[Check, ...]:
