@@ -71,10 +71,11 @@ def serve(
                 timeout_keep_alive=limits.keep_alive_s,
                 timeout_graceful_shutdown=limits.shutdown_timeout_s,
             )
-            if listening is not None:
-                listening(_url(address))
-            with _signals_absorbed():
-                uvicorn.Server(config).run(sockets=[address])
+            server = uvicorn.Server(config)
+            with _stopped_by_signals(server):
+                if listening is not None:
+                    listening(_url(address))
+                server.run(sockets=[address])
 
 
 @contextmanager
@@ -108,19 +109,20 @@ def _url(address: socket.socket) -> str:
 
 
 @contextmanager
-def _signals_absorbed() -> Iterator[None]:
+def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
     # The server library shuts down on these signals and then raises them again for whoever had them before. That is
-    # this function, so that the ledger is closed and the caller goes on.
+    # this function, so that the ledger is closed and the caller goes on; one that comes before the library is ready
+    # stops it as well.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: object) -> None:  # noqa: ARG001 what a handler is given
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _ignore(number: int, frame: object) -> None:
-    """Take a signal and do nothing."""

@@ -224,6 +224,13 @@ def test_a_stopping_server_finishes_what_it_has_begun(tmp_path: Path) -> None:
         assert running.process.wait(10) == 0
 
 
+def test_a_server_that_is_stopped_at_once_stops(prepared: Prepared, tmp_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with running_server(prepared.folder, tmp_path / "server.log") as running:
+            running.process.send_signal(number)
+            assert running.process.wait(10) == 0
+
+
 def test_the_log_of_a_server_names_no_path_query_or_body(server: ServerProcess) -> None:
     server.client.get("/v1/datasets/secret-space/secret-name?limit=1")
     server.client.get("/v1/datasets?namespace=secret-query")
