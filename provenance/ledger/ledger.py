@@ -385,7 +385,11 @@ class Ledger:
             source = open_source(target)
             fingerprint = source.fingerprint(progress)
             verification = self._verification()
-            row = resolve(self._store, expected) if expected else verification.match(fingerprint, source.location)
+            row = (
+                resolve(self._store, expected)
+                if expected is not None
+                else verification.match(fingerprint, source.location)
+            )
             contents[pinned_name(row)] = content_of(fingerprint, source.location)
         if deep:
             for index in self._store.ancestors(row.entry_index):
