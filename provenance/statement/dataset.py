@@ -254,7 +254,9 @@ def _parse_block(predicate: Fields) -> BlockReference | None:
         return None
     fields = predicate.object("notBefore")
     text = fields.string("hash", max_chars=66)
-    block_hash = Digest.from_hex(text[2:] if text.startswith("0x") else text, what="notBefore.hash").raw
+    if not text.startswith("0x"):
+        raise MalformedError("notBefore.hash is no block hash", expected="0x and 64 hex digits", got=text)
+    block_hash = Digest.from_hex(text[2:], what="notBefore.hash").raw
     block = BlockReference(
         fields.integer("chainId", minimum=1, maximum=MAX_SAFE_INTEGER), fields.integer("number"), block_hash
     )

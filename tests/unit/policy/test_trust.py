@@ -1,0 +1,133 @@
+"""Trust roots: read back as written, every mutation another trust or an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from provenance.encoding import canonical_json
+from provenance.errors import LimitError, MalformedError
+from provenance.log import NoteSigner, encode_vkey
+from provenance.policy import TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots, encode_trust, parse_trust
+from tests.unit.signature.keys_for_tests import ed25519, p256
+
+VKEY = encode_vkey(NoteSigner("museum.example/log", b"\x01" * 32).verifier)
+FULL = TrustRoots(
+    sources=(
+        TrustedSource("museum", p256().public, namespaces=("titanic", "other")),
+        TrustedSource("harbour", ed25519().public, revoked=True),
+    ),
+    logs=(VKEY,),
+    anchors=(TrustedAnchor(1, "0x" + "ab" * 20, "0x" + "cd" * 20),),
+    blocks=(TrustedBlock(1, 7, b"\x07" * 32), TrustedBlock(2**53 - 1, 0, b"\x08" * 32)),
+)
+
+
+@pytest.mark.parametrize("trust", [TrustRoots(), FULL, replace(FULL, sources=()), replace(FULL, logs=())])
+def test_it_is_read_back(trust: TrustRoots) -> None:
+    data = encode_trust(trust)
+    assert parse_trust(data) == trust
+    assert data.endswith(b"\n")
+    assert canonical_json(json.loads(data)) + b"\n" == data
+    assert parse_trust(json.dumps(json.loads(data), indent=1).encode()) == trust  # a person may edit it
+
+
+def test_every_mutation_is_another_trust_or_an_error() -> None:
+    data = encode_trust(FULL)
+    for position in range(len(data) - 1):
+        for bit in (1, 4, 32):
+            mutated = bytearray(data)
+            mutated[position] ^= bit
+            try:
+                assert parse_trust(bytes(mutated)) != FULL, data[max(0, position - 20) : position + 20]
+            except MalformedError:
+                continue
+    for end in range(0, len(data) - 1, 3):
+        with pytest.raises(MalformedError):
+            parse_trust(data[:end])
+
+
+def _changed(change: Callable[[Any], object]) -> bytes:
+    value = json.loads(encode_trust(FULL))
+    change(value)
+    return canonical_json(value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda v: v.update(format="urn:provenance-ledger:trust:2"),
+        lambda v: v.pop("format"),
+        lambda v: v.update(more=[]),
+        lambda v: v.pop("sources"),
+        lambda v: v.pop("logs"),
+        lambda v: v.pop("anchors"),
+        lambda v: v.pop("blocks"),
+        lambda v: v.update(sources={}),
+        lambda v: v.update(sources=[1]),
+        lambda v: v["sources"][0].update(status="Trusted"),
+        lambda v: v["sources"][0].update(status=None),
+        lambda v: v["sources"][0].pop("status"),
+        lambda v: v["sources"][0].update(pem="-----BEGIN PUBLIC KEY-----"),
+        lambda v: v["sources"][0].update(pem=""),
+        lambda v: v["sources"][0].update(name=""),
+        lambda v: v["sources"][0].update(namespaces="titanic"),
+        lambda v: v["sources"][0].update(namespaces=[""]),
+        lambda v: v["sources"][0].update(namespaces=[1]),
+        lambda v: v["sources"][0].update(namespaces=["n" * 65]),
+        lambda v: v["sources"][0].update(more=1),
+        lambda v: v.update(logs=[1]),
+        lambda v: v.update(logs=[VKEY[:-1]]),
+        lambda v: v.update(logs=[VKEY + " "]),
+        lambda v: v["anchors"][0].update(chainId=0),
+        lambda v: v["anchors"][0].update(chainId="1"),
+        lambda v: v["anchors"][0].update(contract="0x" + "AB" * 20),
+        lambda v: v["anchors"][0].update(contract="0x" + "ab" * 19),
+        lambda v: v["anchors"][0].update(contract="ab" * 20),
+        lambda v: v["anchors"][0].update(publisher=""),
+        lambda v: v["anchors"][0].update(more=1),
+        lambda v: v["blocks"][0].update(number=-1),
+        lambda v: v["blocks"][0].update(number=2**53),
+        lambda v: v["blocks"][0].update(hash="07" * 32),
+        lambda v: v["blocks"][0].update(hash="0x" + "07" * 31),
+        lambda v: v["blocks"][0].update(hash="0x" + "0A" * 32),
+        lambda v: v["blocks"][0].update(more=1),
+        lambda v: v.update(blocks=[None]),
+    ],
+)
+def test_malformed_trust(change: Callable[[Any], object]) -> None:
+    with pytest.raises(MalformedError):
+        parse_trust(_changed(change))
+
+
+def test_limits() -> None:
+    with pytest.raises(LimitError):
+        parse_trust(b" " * (16 * 2**20 + 1))
+    with pytest.raises(LimitError):
+        parse_trust(_changed(lambda v: v.update(logs=[VKEY] * 10_001)))
+    for garbage in (b"", b"null", b"[]", b"\xff", b"[" * 100_000):
+        with pytest.raises(MalformedError):
+            parse_trust(garbage)
+
+
+def test_the_word_on_a_key() -> None:
+    key, other = p256().public, ed25519().public
+    trusted, revoked = TrustedSource("m", key), TrustedSource("m", key, revoked=True)
+    a, b = TrustedSource("m", key, namespaces=("a",)), TrustedSource("m", key, namespaces=("b", "a"))
+
+    def word(*sources: TrustedSource) -> TrustedSource | None:
+        return TrustRoots(sources=sources).source(key.keyid)
+
+    assert word() is None
+    assert word(TrustedSource("m", other)) is None
+    assert word(trusted) == trusted
+    for sources in ((trusted, revoked), (revoked, trusted), (a, revoked, b)):
+        assert word(*sources) == revoked
+    assert word(a, b) == replace(a, namespaces=("a", "b"))
+    assert word(a, trusted) == replace(a, namespaces=())
+    assert TrustRoots(sources=(trusted, a)).with_source(revoked).sources == (revoked,)
+    assert TrustRoots(sources=(TrustedSource("x", other),)).with_source(a).sources == (TrustedSource("x", other), a)
