@@ -12,7 +12,7 @@ from provenance.sources.base import Progress, ProgressCallback, Source
 __all__ = ["Progress", "ProgressCallback", "Source", "open_source"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
-_LOCAL_FILE = re.compile(r"file:(?://(?:localhost)?)?(/[^?#]*)", re.IGNORECASE)
+_LOCAL_FILE = re.compile(r"file:(?://(?:localhost)?(?=/))?(/(?!/)[^?#]*)", re.IGNORECASE)
 
 
 def open_source(location: str | os.PathLike[str]) -> Source:
