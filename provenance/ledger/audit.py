@@ -14,6 +14,7 @@ from provenance.anchor import AnchorReceipt, verify_receipt
 from provenance.encoding import Digest
 from provenance.errors import ProvenanceError
 from provenance.fingerprint import FileEntry, open_manifest
+from provenance.ledger.anchoring import transaction_hash
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
 from provenance.ledger.independent import IndependentAudit
@@ -113,8 +114,10 @@ class Auditor:
                 progress(tree.size, size)
         for (level, index), data in tiles.items():
             self._tile(level, index, data)
-        if self._indexed != size:
+        if self._indexed < size:
             self.report.note(f"the index lags: {self._indexed} of {size} entries")
+        if self._indexed > size:
+            self.report.find(f"the index covers {self._indexed} entries, the log has {size}")
         return roots
 
     def _compare(self, key: tuple[int, int], data: bytes) -> bool:
@@ -207,6 +210,8 @@ class Auditor:
             where = f"anchor {row.id}"
             if row.size is None or self._store.checkpoint_at(row.size) is None:
                 self.report.find(f"{where}: its checkpoint of size {row.size} is missing")
+            if transaction_hash(row.raw) != row.transaction:
+                self.report.find(f"{where}: its transaction has another hash")
             if row.state not in ("mined", "final"):
                 continue
             self.report.anchors += 1

@@ -157,7 +157,7 @@ class Ledger:
         config = read_config(layout.config)
         ledger = cls(layout, config, open_store(layout.database))
         with ledger._store.snapshot() as snapshot:
-            lags = snapshot.index_size() != snapshot.size()
+            lags = snapshot.index_size() < snapshot.size()
         if lags:
             with ledger._store.transaction() as tx:
                 catch_up_index(tx, ledger.blobs)

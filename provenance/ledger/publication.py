@@ -191,8 +191,8 @@ def index_entry(tx: StoreTransaction, index: int, envelope: bytes, files: Iterab
 def catch_up_index(tx: StoreTransaction, blobs: BlobStore | None = None) -> None:
     """Index the entries that the index lacks (after a rebuild, or of a newer writer), their files out of manifests."""
     start, size = tx.index_size(), tx.size()
-    if start == size:
-        return
+    if start >= size:
+        return  # an index that is ahead of the log is damage: fsck reports it, and nothing is appended
     for entry in tx.entries(start, size - start):
         index_entry(tx, entry.index, entry.envelope, _listed_files(blobs, entry.envelope) if blobs is not None else ())
     tx.set_index_size(size, expected_size=start)
