@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from provenance.errors import MalformedError, NotFoundError, PolicyError, SignerError, StoreError
-from provenance.ledger.layout import Layout, exists, write_private
+from provenance.ledger.layout import Layout, exists, read_bounded, write_private
 from provenance.ledger.lock import editing_lock
-from provenance.limits import MAX_TRUST_BYTES, check_size
+from provenance.limits import MAX_TRUST_BYTES
 from provenance.log import NoteSigner, encode_vkey
 from provenance.policy import TrustedSource, TrustRoots, encode_trust, parse_trust
 from provenance.signature import ALGORITHMS, Algorithm, PublicKey, Signer, parse_public_key
@@ -118,13 +118,11 @@ class Keyring:
     def trust(self) -> TrustRoots:
         """What `trust.json` says."""
         try:
-            with self._layout.trust.open("rb") as file:
-                data = file.read(MAX_TRUST_BYTES + 1)
+            data = read_bounded(self._layout.trust, "trust roots", max_bytes=MAX_TRUST_BYTES)
         except FileNotFoundError:
             return TrustRoots()
         except OSError as error:
             raise StoreError("cannot read the trust roots", got=error.strerror, where=self._layout.trust) from error
-        check_size("trust roots", len(data), MAX_TRUST_BYTES)
         return parse_trust(data)
 
     def trust_key(

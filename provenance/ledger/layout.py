@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,11 +79,12 @@ class Config:
 def read_config(path: Path) -> Config:
     """The settings in a file. `MalformedError` names what is wrong."""
     try:
-        data = path.read_bytes()
-        check_size("configuration", len(data), MAX_CONFIG_BYTES)
+        data = read_bounded(path, "configuration", max_bytes=MAX_CONFIG_BYTES)
         table = tomllib.loads(data.decode("utf-8"))
     except OSError as error:
         raise StoreError("cannot read the configuration", got=error.strerror, where=path) from error
+    except RecursionError:
+        raise MalformedError("configuration is nested too deeply", where=path) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise MalformedError("configuration is not TOML", got=error, where=path) from error
     log, chain = table.get("log", {}), table.get("chain", {})
@@ -91,6 +93,23 @@ def read_config(path: Path) -> Config:
     if not isinstance(origin, str) or not isinstance(uri, str):
         raise MalformedError("configuration lacks a setting", expected="log.origin and chain.uri as text", where=path)
     return Config(origin, uri)
+
+
+def read_bounded(path: Path, what: str, *, max_bytes: int) -> bytes:
+    """The bytes of a file. `LimitError` above `max_bytes`, `StoreError` if it is none; `OSError` passes through.
+
+    A pipe or device in its place is not waited for.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise StoreError(f"{what} is not a file", expected="a regular file", where=path)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(max_bytes + 1)
+    finally:
+        os.close(descriptor)
+    check_size(what, len(data), max_bytes)
+    return data
 
 
 def write_config(path: Path, config: Config) -> None:
