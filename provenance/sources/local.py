@@ -35,8 +35,8 @@ from provenance.sources.base import Progress, ProgressCallback
 LEDGER_FOLDER: Final = ".provenance"
 _CHUNK_BYTES = 1 << 20
 _MAX_BATCH_FILES = 64
-_TICK_NS = 20_000_000
-"""Longer than a file system's clock stands still: a write after that leaves another time."""
+_TICK_NS = 11_000_000
+"""Longer than a file system's clock stands still (Linux: at most 10 ms): a write after that leaves another time."""
 
 _Identity: TypeAlias = tuple[int, int, int, int, int]
 """Device, inode, size in bytes, times of modification and change in nanoseconds."""

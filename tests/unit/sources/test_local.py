@@ -514,7 +514,7 @@ def test_a_file_just_written_is_waited_for(folder: Path, monkeypatch: pytest.Mon
     (folder / "now").write_bytes(b"x")
     _fingerprint(folder)
     assert len(waits) == 1
-    assert 0 < waits[0] <= 0.02
+    assert 0 < waits[0] <= 0.011
     old = time.time_ns() - 10**9
     monkeypatch.setattr(time, "time_ns", lambda: old + 2 * 10**9)
     _fingerprint(folder)
