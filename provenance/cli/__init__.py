@@ -14,6 +14,10 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
-    from provenance.cli.program import run
+    try:
+        from provenance.cli.program import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # while modules were loading, or an error was being shown
+        code = 130
+    sys.exit(code)

@@ -102,7 +102,7 @@ def _check_modes(
 
 def _refuse(options: list[tuple[str, object]], place: str) -> None:
     for name, value in options:
-        if value:
+        if value not in (None, False):
             raise MalformedError(f"{name} goes with {place} only", hint="see `provenance verify --help`")
 
 

@@ -1,0 +1,1 @@
+"""Scripted sessions at the command line: real processes, as a user starts them."""
