@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,9 @@ def test_the_same_again_is_the_same_receipt(ledger: Ledger, write: Write) -> Non
     first = ledger.register(folder, "t/a", "1", license="MIT", origin="https://x.org", anchor=False)
     again = ledger.register(folder, "t/a", "1", license="MIT", origin="https://x.org", anchor=False)
     assert (first.created, again.created) == (True, False)
-    assert (again.index, again.envelope, again.digest, again.proof) == (
-        first.index,
-        first.envelope,
-        first.digest,
-        first.proof,
-    )
+    assert first == replace(again, created=True)
     assert ledger.log.size() == 1
-    assert ledger.receipt("t/a").to_json() == again.to_json()
+    assert ledger.receipt("t/a") == replace(again, notes=())
     assert (first.files, first.total_bytes) == (2, 2)
 
 
@@ -198,8 +194,9 @@ def test_parents_are_pinned_by_envelope_and_each_once(ledger: Ledger, write: Wri
 
 def test_as_many_parents_as_an_entry_holds_and_a_clear_word_beyond(ledger: Ledger, write: Write) -> None:
     names = [f"t/p{n:03}" for n in range(200)]
+    place = write("parents", **{f"{number}": str(number) for number in range(200)})
     for number, name in enumerate(names):
-        ledger.register(write("parents", **{f"{number}": str(number)}) / str(number), name, "1", anchor=False)
+        ledger.register(place / str(number), name, "1", anchor=False)
     most = 0
     for count in (100, 150, 175, 200):
         try:
