@@ -78,7 +78,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     found = prepare(tmp_path_factory.mktemp("narrow"))
     limits = {
         "head_timeout_s": 0.6,
-        "body_timeout_s": 0.6,
+        "body_timeout_s": 1.2,
         "send_timeout_s": 0.6,
         "keep_alive_s": 1,
         "max_requests": 3,

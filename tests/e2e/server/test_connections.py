@@ -26,9 +26,23 @@ HEAD = b"POST /v1/statements HTTP/1.1\r\nHost: x\r\nContent-Type: application/js
 @pytest.fixture(autouse=True)
 def nothing_written(server: ServerProcess, narrow: ServerProcess) -> Iterator[None]:
     """Both logs are as long after a test as before it."""
-    before = [running.client.get("/readyz").json()["size"] for running in (server, narrow)]
+    before = [ready(running).json()["size"] for running in (server, narrow)]
     yield
-    assert [running.client.get("/readyz").json()["size"] for running in (server, narrow)] == before
+    assert [ready(running).json()["size"] for running in (server, narrow)] == before
+
+
+def ready(server: ServerProcess) -> httpx.Response:
+    """The answer of a server that has let go of what was before."""
+    deadline_s = time.monotonic() + 10
+    while True:
+        try:
+            response = server.client.get("/readyz")
+        except httpx.TransportError:
+            response = None
+        if response is not None and response.status_code == 200:
+            return response
+        assert time.monotonic() < deadline_s, response
+        time.sleep(0.05)
 
 
 def is_problem(answer: RawAnswer, status: int) -> bool:
@@ -132,7 +146,7 @@ def test_a_slow_head_is_cut_off(narrow: ServerProcess) -> None:
                 if beginning == b"" and _closed(connection):
                     raise BrokenPipeError
                 connection.setblocking(True)
-        assert time.monotonic() - started_s < 3
+        assert time.monotonic() - started_s < 10
 
 
 def _closed(connection: socket.socket) -> bool:
@@ -156,7 +170,7 @@ def test_a_body_that_trickles_is_408(narrow: ServerProcess) -> None:
                 pass
         connection.settimeout(5)
         assert is_problem(read_answer(connection), 408)
-    assert time.monotonic() - started_s < 3
+    assert time.monotonic() - started_s < 10
 
 
 def test_an_idle_connection_is_closed(narrow: ServerProcess) -> None:
@@ -164,7 +178,7 @@ def test_an_idle_connection_is_closed(narrow: ServerProcess) -> None:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         started_s = time.monotonic()
         assert read_answer(connection).status == 200  # reads until the server closes
-        assert 0.5 < time.monotonic() - started_s < 3
+        assert 0.5 < time.monotonic() - started_s < 10
 
 
 def test_a_client_that_does_not_read_is_cut_off(narrow: ServerProcess) -> None:
@@ -184,7 +198,7 @@ def slow_requests(server: ServerProcess, count: int) -> Iterator[None]:
         for _ in range(count):
             connection = stack.enter_context(server.connect())
             connection.sendall(HEAD + b"Content-Length: 5000\r\n\r\n{")
-        time.sleep(0.15)
+        time.sleep(0.3)
         yield
 
 
@@ -194,8 +208,7 @@ def test_requests_over_the_limit_are_told_to_come_back(narrow: ServerProcess) ->
         assert response.status_code == 503 and response.headers["retry-after"] == "1"
         assert response.json()["type"] == "urn:provenance-ledger:problem:busy"
         assert narrow.client.get("/healthz").status_code == 200
-    time.sleep(0.2)
-    assert narrow.client.get("/readyz").status_code == 200
+    assert ready(narrow).status_code == 200
 
 
 def test_connections_over_the_limit_are_told_to_come_back(narrow: ServerProcess) -> None:
@@ -205,8 +218,7 @@ def test_connections_over_the_limit_are_told_to_come_back(narrow: ServerProcess)
         time.sleep(0.15)
         answer = narrow.raw()
         assert is_problem(answer, 503) and answer.headers["retry-after"] == "1"
-    time.sleep(0.2)
-    assert narrow.client.get("/healthz").status_code == 200
+    assert ready(narrow).status_code == 200
 
 
 def test_a_stopping_server_finishes_what_it_has_begun(tmp_path: Path) -> None:
@@ -214,11 +226,12 @@ def test_a_stopping_server_finishes_what_it_has_begun(tmp_path: Path) -> None:
     with running_server(found.folder, tmp_path / "server.log") as running:
         with running.connect() as connection:
             connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(GOOD) + GOOD[:10])
-            time.sleep(0.1)
+            time.sleep(0.3)
             running.process.send_signal(signal.SIGTERM)
-            time.sleep(0.2)
             with pytest.raises(httpx.TransportError):
-                httpx.get(f"{running.url}/healthz")
+                for _ in range(100):
+                    httpx.get(f"{running.url}/healthz", timeout=5)
+                    time.sleep(0.05)
             connection.sendall(GOOD[10:])
             assert read_answer(connection).status == 201
         assert running.process.wait(10) == 0
