@@ -8,9 +8,11 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import termios
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -214,3 +216,30 @@ def test_closed_streams(anchored: Session, closed: str) -> None:
         assert done.returncode == code
         assert "Traceback" not in done.stderr
     assert anchored.json("log", "show") == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_serves_until_it_is_told_to_stop(anchored: Session, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0", "--json"], cwd=anchored.folder, env=environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    document = ""
+    while not document.endswith("}\n"):
+        document += process.stdout.readline()
+    url = json.loads(document)["url"]
+    with urllib.request.urlopen(f"{url}/checkpoint", timeout=30) as answer:
+        assert answer.read().decode() == anchored.run("log", "checkpoint").out
+    with urllib.request.urlopen(f"{url}/openapi.json", timeout=30) as answer:
+        assert json.load(answer)["openapi"].startswith("3.")
+    process.send_signal(number)
+    assert process.stdout.read() == ""
+    process.stdout.close()
+    assert process.wait(30) == 0
+
+
+def test_an_address_that_is_taken(anchored: Session) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = anchored.run("serve", "--port", str(taken.getsockname()[1]), "--json", code=3)
+    assert result.json["error"]["kind"] == "store"

@@ -14,17 +14,20 @@ from provenance.cli.invocation import Invocation
 def serve(
     run: Invocation,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[str, typer.Option("--port", metavar="PORT", help="The port to listen on.")] = "8000",
+    port: Annotated[
+        str, typer.Option("--port", metavar="PORT", help="The port to listen on; 0 is any free one.")
+    ] = "8000",
 ) -> int:
     """Serve the HTTP API until Ctrl-C. It never holds a source's key."""
-    number = parse_number(port, "--port", minimum=1, maximum=65_535)
+    number = parse_number(port, "--port", maximum=65_535)
     with run.ledger() as ledger:  # a folder that holds no ledger is refused before anything listens
         folder = ledger.layout.directory
     from provenance.server import serve as serve_ledger
 
-    shown = f"[{host}]" if ":" in host else host
-    run.screen.pairs([("ledger", str(folder)), ("serving", f"http://{shown}:{number} (documentation at /docs)")])
-    run.document({"ledger": str(folder), "host": host, "port": number})
-    run.flush()
-    serve_ledger(folder, host, number)
+    def listening(url: str) -> None:
+        run.screen.pairs([("ledger", str(folder)), ("serving", url), ("described", f"{url}/openapi.json")])
+        run.document({"ledger": str(folder), "url": url})
+        run.flush()
+
+    serve_ledger(folder, host, number, listening=listening)
     return DONE

@@ -6,11 +6,12 @@ import json
 import os
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from provenance import ChainError, Ledger, SourceError, parse_trust
+from provenance import ChainError, Ledger, SourceError, StoreError, parse_trust
 from provenance.cli.exits import DONE, ENVIRONMENT, FAILED, USAGE
 from provenance.ledger import sweep
 from tests.unit.cli.conftest import Invoke, Place
@@ -393,18 +394,33 @@ class TestServe:
     @pytest.fixture
     def served(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str, int]]:
         calls: list[tuple[Path, str, int]] = []
+
+        def serve(folder: Path, host: str, port: int, *, listening: Callable[[str], None]) -> None:
+            calls.append((folder, host, port))
+            if port == 7:
+                raise StoreError("cannot listen at this address")
+            listening(f"http://there:{port}")
+
         server = types.ModuleType("provenance.server")
-        server.serve = lambda *arguments: calls.append(arguments)  # type: ignore[attr-defined]  # a stand-in
+        server.serve = serve  # type: ignore[attr-defined]  # a stand-in
         monkeypatch.setitem(sys.modules, "provenance.server", server)
         return calls
 
     def test_it_serves_the_ledger(self, invoke: Invoke, here: Place, served: list[tuple[Path, str, int]]) -> None:
+        folder = here.folder.resolve() / ".provenance"
         outcome = invoke("serve", "--host", "::1", "--port", "8123")
-        assert served == [(here.folder.resolve() / ".provenance", "::1", 8123)]
-        assert "http://[::1]:8123" in outcome.out
-        assert invoke("serve", "--json").json["port"] == 8000
+        assert served == [(folder, "::1", 8123)]
+        assert "serving      http://there:8123\n" in outcome.out
+        assert "described    http://there:8123/openapi.json\n" in outcome.out
+        assert "/docs" not in outcome.out
+        assert invoke("serve", "--json").json == {"ledger": str(folder), "url": "http://there:8000"}
 
-    @pytest.mark.parametrize("port", ["0", "65536", "x", "-1", "8e3", ""])
+    def test_an_address_that_is_taken(self, invoke: Invoke, here: Place, served: list[tuple[Path, str, int]]) -> None:
+        outcome = invoke("serve", "--port", "7")
+        assert (outcome.code, outcome.out) == (ENVIRONMENT, "")
+        assert invoke("serve", "--port", "7", "--json").json["error"]["kind"] == "store"
+
+    @pytest.mark.parametrize("port", ["65536", "x", "-1", "8e3", ""])
     def test_a_port_is_a_port(
         self, invoke: Invoke, here: Place, served: list[tuple[Path, str, int]], port: str
     ) -> None:
