@@ -26,13 +26,13 @@ from provenance.limits import (
     MAX_URI_CHARS,
     check_size,
 )
+from provenance.statement.license import check_license
 from provenance.statement.names import PinnedName
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 DATASET_PREDICATE: Final = "urn:provenance-ledger:dataset:1"
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_LICENSE = re.compile(r"[A-Za-z0-9 .()+:-]+")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 _USER = re.compile(r"//[^/?#]*@|^[^:]*:/*[^/?#]*@")
 _SECRET_PARAMETER = re.compile(
@@ -106,8 +106,7 @@ class DatasetStatement:
             raise MalformedError("not a time", expected="RFC 3339 in UTC to the second", got=self.created)
         if self.license is not None:
             check_size("licence", len(self.license), MAX_LICENSE_CHARS, "characters")
-            if not _LICENSE.fullmatch(self.license):
-                raise MalformedError("not a licence", expected="an SPDX licence expression", got=self.license)
+            check_license(self.license)
         if self.origin is not None:
             check_size("origin", len(self.origin), MAX_URI_CHARS, "characters")
             if not _URI.fullmatch(self.origin) or _USER.search(self.origin):
