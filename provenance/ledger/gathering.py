@@ -106,8 +106,15 @@ def all_receipts(store: StoreReader) -> Iterator[AnchorReceipt]:
 
 
 def receipt_of(row: OutboxRow) -> AnchorReceipt | None:
-    """The anchor receipt that an outbox row keeps."""
-    return parse_receipt_bytes(row.receipt) if row.receipt is not None else None
+    """The anchor receipt that an outbox row keeps. `StoreError` if it is damaged."""
+    if row.receipt is None:
+        return None
+    try:
+        return parse_receipt_bytes(row.receipt)
+    except MalformedError as error:  # it was well formed when it was kept
+        hint = "run `provenance log fsck`, and restore the ledger from a backup"
+        where = f"outbox row {row.id}"
+        raise StoreError("anchor receipt is damaged", got=error.what, where=where, hint=hint) from error
 
 
 def _checkpoint(store: StoreReader, target: DatasetRow) -> tuple[CheckpointRow, tuple[AnchorReceipt, ...]]:
