@@ -14,6 +14,7 @@ from provenance.anchor.hexdata import checksum_address, parse_address
 from provenance.anchor.inclusion import build_receipt, verify_receipt
 from provenance.anchor.receipt import (
     CLAIMED_FIELDS,
+    DEVELOPMENT_CHAIN_ID,
     AnchorReceipt,
     encode_receipt,
     parse_receipt,
@@ -22,6 +23,7 @@ from provenance.anchor.receipt import (
 
 __all__ = [
     "CLAIMED_FIELDS",
+    "DEVELOPMENT_CHAIN_ID",
     "AnchorReceipt",
     "AnchoredEvent",
     "BlockHeader",

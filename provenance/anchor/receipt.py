@@ -27,6 +27,9 @@ MAX_ANCHOR_RECEIPT_BYTES: Final = 1 * 2**20
 """An anchor receipt's JSON: it holds the consensus receipt twice, in hex, and a header."""
 MAX_CLIENT_CHARS: Final = 256
 
+DEVELOPMENT_CHAIN_ID: Final = 1_886_547_830
+"""EIP-155 chain id of every embedded chain: the bytes `prov`. Transactions for it are worthless anywhere else."""
+
 CLAIMED_FIELDS: Final = ("chain_id", "client", "development", "finality", "transaction")
 """Fields that no block proves: whoever wrote the receipt says them. The others are covered by `block_hash`."""
 

@@ -13,13 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
+from provenance.anchor import DEVELOPMENT_CHAIN_ID as DEVELOPMENT_CHAIN_ID
 from provenance.errors import ChainError
 
 DEVELOPMENT_LABEL: Final = "single-operator development chain"
 """Shown wherever a person sees an anchor on the embedded chain: whoever runs it can rewrite it."""
-
-DEVELOPMENT_CHAIN_ID: Final = 1_886_547_830
-"""EIP-155 chain id of every embedded chain: the bytes `prov`. Transactions for it are worthless anywhere else."""
 
 MAX_TRANSACTION_BYTES: Final = 128 * 2**10
 """A signed transaction; what Ethereum nodes accept into their pool."""

@@ -30,7 +30,7 @@ from eth_keys.exceptions import BadSignature
 from eth_typing import Address
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
-from trie.exceptions import MissingTraversalNode, MissingTrieNode
+from trie.exceptions import InvalidNibbles, InvalidNode, MissingTraversalNode, MissingTrieNode, TraversedPartialPath
 
 from provenance.anchor.hexdata import checksum_address
 from provenance.anchor.keccak import keccak256
@@ -53,6 +53,9 @@ _ENGINE_ERRORS = (
     BadSignature,
     MissingTrieNode,
     MissingTraversalNode,
+    InvalidNode,
+    InvalidNibbles,
+    TraversedPartialPath,
     LookupError,
     ValueError,
     TypeError,

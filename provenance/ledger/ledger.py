@@ -99,7 +99,7 @@ class Lineage:
         ]
         return {
             "target": self.report.target,
-            "verified": self.report.verified,
+            "sound": self.report.sound,
             "level": self.report.level.name if self.report.level is not None else None,
             "missing": list(self.report.missing),
             "nodes": [artefact.to_json() for artefact in self.report.artefacts],
@@ -212,7 +212,7 @@ class Ledger:
         signer = self.keyring.signer(key, passphrase)
         trusted = self._check_signer(signer.public.keyid, description.name.dataset.namespace)
         check_description(self._store, description, _now())
-        source = open_source(path)
+        source = open_source(path, leave_out=self.layout.directory)
         fingerprint = source.fingerprint(progress)
         clock = Clock(_now(), self._newest_block())
         item, notes = sign_dataset(self._store, self.blobs, fingerprint, description, signer, clock)
@@ -321,7 +321,9 @@ class Ledger:
         row = self._store.outbox_latest_anchor()
         if row is None or row.contract is None:
             return None
-        return TrustedAnchor(row.chain_id, row.contract.lower(), row.publisher.lower())
+        receipt = receipt_of(row)
+        development = receipt is not None and receipt.development
+        return TrustedAnchor(row.chain_id, row.contract.lower(), row.publisher.lower(), development)
 
     def anchors(self, *, after_id: int = 0, limit: int = 100) -> list[OutboxRow]:
         """Mined anchors by growing id."""
@@ -375,14 +377,14 @@ class Ledger:
         """
         contents: dict[str, ContentFinding] = {}
         for reference, place in (data or {}).items():
-            found = open_source(place)
+            found = open_source(place, leave_out=self.layout.directory)
             contents[self._pinned(reference)] = content_of(found.fingerprint(progress), found.location)
         if isinstance(target, str) and self._is_reference(target):
             row = resolve(self._store, target)
             if pinned_name(row) not in contents:
                 self._find_content(row, contents, progress)
         else:
-            source = open_source(target)
+            source = open_source(target, leave_out=self.layout.directory)
             fingerprint = source.fingerprint(progress)
             verification = self._verification()
             row = (
@@ -462,14 +464,15 @@ class Ledger:
     def _find_content(
         self, row: DatasetRow, contents: dict[str, ContentFinding], progress: ProgressCallback | None
     ) -> None:
-        """Look where it was registered from. A place that was given to a later dataset says nothing of this one."""
+        """Look where it was registered from. A place that was given to other bytes since says nothing of this one."""
         for location in self._store.locations(row.entry_index):
             if not exists(location.path):
                 continue
-            found = open_source(Path(location.path))
+            found = open_source(Path(location.path), leave_out=self.layout.directory)
             fingerprint = found.fingerprint(progress)
             last = self._store.locations_at(location.path, limit=1)
-            if fingerprint.digest == row.digest or not last or last[0].entry_index == row.entry_index:
+            meant = self._store.dataset_at(last[0].entry_index) if last else None
+            if fingerprint.digest == row.digest or meant is None or meant.digest == row.digest:
                 contents[pinned_name(row)] = content_of(fingerprint, found.location)
                 return
 
@@ -528,14 +531,16 @@ class Ledger:
     def fsck(self, *, independent: bool = False, progress: FsckProgress | None = None) -> FsckReport:
         """Derive everything again from the entries and compare."""
         verifier = self.keyring.note_signer().verifier
-        return Auditor(self._store, self.blobs, verifier, self.trust_roots()).run(
+        return Auditor(self._store, self.blobs, verifier, self.keyring.trust()).run(
             independent=independent, progress=progress
         )
 
 
-def fingerprint(path: Location, progress: ProgressCallback | None = None) -> Fingerprint:
-    """The fingerprint of a file or folder. Needs no ledger."""
-    return open_source(path).fingerprint(progress)
+def fingerprint(
+    path: Location, progress: ProgressCallback | None = None, *, leave_out: Path | None = None
+) -> Fingerprint:
+    """The fingerprint of a file or folder. Needs no ledger; `leave_out` names one that lies within and is no data."""
+    return open_source(path, leave_out=leave_out).fingerprint(progress)
 
 
 def _blocks_named(evidence: Evidence) -> list[tuple[int, int]]:

@@ -78,6 +78,19 @@ class Verification:
                 counts[index] = (counts.get(index, (0, row))[0] + 1, row)
         return max(counts.values(), key=lambda item: (item[0], item[1].entry_index))[1] if counts else None
 
+    def _twins(self, report: Report) -> set[int]:
+        """Other datasets that were registered with the same digest from the place where the bytes are wrong now."""
+        places = {check.subject: check.where for check in report.failures if check.id == "content" and check.where}
+        twins = set[int]()
+        for artefact in report.artefacts:
+            for row in self._store.datasets_by_digest(Digest.from_hex(artefact.digest)):
+                there = any(
+                    location.path == places.get(artefact.name) for location in self._store.locations(row.entry_index)
+                )
+                if there and row.entry_index != artefact.index:
+                    twins.add(row.entry_index)
+        return twins
+
     def _affected(self, report: Report) -> tuple[str, ...]:
         broken = {check.subject for check in report.checks if check.status is Status.FAILED and check.id != "lineage"}
         found: set[int] = set()
@@ -85,6 +98,8 @@ class Verification:
         for index in sorted(artefact.index for artefact in report.artefacts if artefact.name in broken):
             if index not in found:
                 found.update(self._store.descendants(index))
+        for twin in self._twins(report):
+            found.update({twin, *self._store.descendants(twin)})
         rows = (self._store.dataset_at(index) for index in sorted(found))
         return tuple(pinned_name(row) for row in rows if row is not None)
 
@@ -92,7 +107,8 @@ class Verification:
 def file_report(report: Report, digest: Digest, paths: Sequence[str]) -> Report:
     """`report` with the check that one file, known by its SHA-256, is part of the dataset."""
     where = ", ".join(paths[:10])
-    check = Check("content.file", report.target, Status.PASSED, "the file is part of this dataset", digest.hex, where)
+    note = "the file is part of this dataset"
+    check = Check("content.file", report.target, Status.PASSED, note, found=digest.hex, where=where)
     return replace(report, checks=(*report.checks, check))
 
 

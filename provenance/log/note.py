@@ -198,7 +198,7 @@ def open_note(data: bytes, verifiers: Iterable[NoteVerifier]) -> Note:
     known = _by_name_and_id(verifiers)
     note = parse_note(data)
     verified: dict[tuple[str, bytes], NoteSignature] = {}
-    for signature in note.signatures:
+    for signature in dict.fromkeys(note.signatures):  # one line repeated a hundred times is verified once
         identity = (signature.name, signature.key_id)
         if identity in known:
             known[identity].verify(note.text, signature.signature)

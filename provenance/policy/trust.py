@@ -37,11 +37,15 @@ class TrustedSource:
 
 @dataclass(frozen=True, slots=True)
 class TrustedAnchor:
-    """A contract on a chain, and the account whose anchors count there. Addresses are lower-case 0x hex."""
+    """A contract on a chain, and the account whose anchors count there. Addresses are lower-case 0x hex.
+
+    `development` marks a chain that a single operator can rewrite; reports then say so.
+    """
 
     chain_id: int
     contract: str
     publisher: str
+    development: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,11 @@ class TrustRoots:
         namespaces = dict.fromkeys(name for source in found for name in source.namespaces) if confined else ()
         return replace(found[0], namespaces=tuple(namespaces))
 
+    def anchor(self, chain_id: int, contract: str, publisher: str) -> TrustedAnchor | None:
+        """The trusted anchor of this chain, contract and publisher; addresses are compared without case."""
+        wanted = (chain_id, contract.lower(), publisher.lower())
+        return next((each for each in self.anchors if (each.chain_id, each.contract, each.publisher) == wanted), None)
+
     def with_source(self, source: TrustedSource) -> TrustRoots:
         """These roots with `source` in place of any earlier word on its key."""
         others = tuple(known for known in self.sources if known.key.keyid != source.key.keyid)
@@ -98,10 +107,7 @@ def encode_trust(trust: TrustRoots) -> bytes:
         "format": FORMAT,
         "sources": sources,
         "logs": list(trust.logs),
-        "anchors": [
-            {"chainId": anchor.chain_id, "contract": anchor.contract, "publisher": anchor.publisher}
-            for anchor in trust.anchors
-        ],
+        "anchors": [_anchor_json(anchor) for anchor in trust.anchors],
         "blocks": [
             {"chainId": block.chain_id, "number": block.number, "hash": "0x" + block.hash.hex()}
             for block in trust.blocks
@@ -149,11 +155,24 @@ def _parse_source(value: JsonValue) -> TrustedSource:
     return source
 
 
+def _anchor_json(anchor: TrustedAnchor) -> JsonValue:
+    value: dict[str, JsonValue] = {
+        "chainId": anchor.chain_id,
+        "contract": anchor.contract,
+        "publisher": anchor.publisher,
+    }
+    return {**value, "development": True} if anchor.development else value
+
+
 def _parse_anchor(value: JsonValue) -> TrustedAnchor:
     fields = Fields(value, "trust roots.anchors")
     anchor = TrustedAnchor(
-        fields.integer("chainId", minimum=1), _address(fields, "contract"), _address(fields, "publisher")
+        fields.integer("chainId", minimum=1),
+        _address(fields, "contract"),
+        _address(fields, "publisher"),
+        development=fields.has("development") and fields.boolean("development"),
     )
+    fields.skip("development")
     fields.end()
     return anchor
 

@@ -9,7 +9,7 @@ The written rule for each odd thing:
 - a dataset that changes while it is read is refused: every name, inode, size and both times must be the same in a
   listing before, at each file's reading, and in a listing after;
 - two hard links to one file are two files;
-- a ledger (a `.provenance` folder that holds `ledger.db`) is left out; nothing else is.
+- the ledger in use, if it lies within, is left out when its owner names it; nothing else is, whatever it is called.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from provenance.fingerprint import FileEntry, Fingerprint, check_path, fingerpri
 from provenance.limits import MAX_FILES
 from provenance.sources.base import Progress, ProgressCallback
 
-LEDGER_FOLDER: Final = ".provenance"
 _CHUNK_BYTES = 1 << 20
 _MAX_BATCH_FILES = 64
 _TICK_NS = 11_000_000
@@ -58,10 +57,11 @@ class _File:
 class LocalSource:
     """A file or folder. `SourceError` if there is nothing at `path`."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, leave_out: Path | None = None) -> None:
         try:
             self._root = Path(path).resolve(strict=True)
             self._stat = self._root.stat()
+            self._left_out = leave_out.resolve() if leave_out is not None else None
         except (OSError, RuntimeError, ValueError) as error:
             raise _unreadable(str(path), error) from error
 
@@ -101,7 +101,7 @@ class LocalSource:
                 path = Path(entry.path)
                 status = _lstat(path)
                 if stat.S_ISDIR(status.st_mode):
-                    if not _is_ledger(path):
+                    if path != self._left_out:
                         pending.append((path, f"{prefix}{entry.name}/"))
                 elif stat.S_ISREG(status.st_mode):
                     count += 1
@@ -197,15 +197,6 @@ def _changed(path: Path) -> SourceError:
 
 def _identity(status: os.stat_result) -> _Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _is_ledger(folder: Path) -> bool:
-    if folder.name != LEDGER_FOLDER:
-        return False
-    try:
-        return (folder / "ledger.db").exists()
-    except OSError as error:
-        raise _unreadable(str(folder), error) from error
 
 
 def _checked_name(name: str, path: Path) -> str:

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from provenance.anchor import AnchorReceipt, verify_receipt
+from provenance.anchor import DEVELOPMENT_CHAIN_ID, AnchorReceipt, verify_receipt
 from provenance.errors import MalformedError, ProvenanceError, printable
 from provenance.lineage import Node
-from provenance.log import Checkpoint, TlogProof, entry_leaf, open_checkpoint, parse_proof, parse_vkey
+from provenance.log import Checkpoint, TlogProof, entry_leaf, open_checkpoint, open_note, parse_proof, parse_vkey
 from provenance.merkle import verify_inclusion
-from provenance.policy import Status, TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots
+from provenance.policy import Status, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
 from provenance.statement import PAYLOAD_TYPE, DatasetStatement, parse_statement
 from provenance.verify.evidence import BlockFinding, Evidence, EvidenceEntry
@@ -52,6 +52,7 @@ class EntryVerifier:
         self._anchors: dict[tuple[str, int, bytes], list[AnchorReceipt]] = {}
         for receipt in evidence.anchors:
             self._anchors.setdefault((receipt.origin, receipt.size, receipt.root), []).append(receipt)
+        self._logs = [parse_vkey(vkey) for vkey in dict.fromkeys(trust.logs)]
         self._sources: dict[str, TrustedSource | None] = {}
         self._checkpoints: dict[bytes, tuple[Checkpoint | None, Check]] = {}
         self._receipts: dict[tuple[str, int, bytes], tuple[AnchorReceipt | None, tuple[Check, ...]]] = {}
@@ -140,15 +141,15 @@ class EntryVerifier:
     def _judge_checkpoint(self, data: bytes) -> tuple[Checkpoint | None, Check]:
         if not self._trust.logs:
             return None, Check("log.checkpoint", "", Status.FAILED, "no log is trusted", "a log key in the trust roots")
-        problem: ProvenanceError | None = None
-        for vkey in self._trust.logs:
-            try:
-                checkpoint = open_checkpoint(data, parse_vkey(vkey))
-            except ProvenanceError as error:
-                problem = error
-                continue
-            return checkpoint, Check("log.checkpoint", "", Status.PASSED, f"signed by {checkpoint.origin}")
-        return None, _failed("log.checkpoint", "", problem or MalformedError("checkpoint does not open"))
+        try:
+            # All known keys at once: a signature by any of them that fails rejects the checkpoint.
+            signers = {(signature.name, signature.key_id) for signature in open_note(data, self._logs).verified}
+            named = [log for log in self._logs if (log.name, log.key_id) in signers]
+            origin = data.partition(b"\n")[0].decode("utf-8")
+            checkpoint = open_checkpoint(data, next((log for log in named if log.name == origin), named[0]))
+        except ProvenanceError as error:
+            return None, _failed("log.checkpoint", "", error)
+        return checkpoint, Check("log.checkpoint", "", Status.PASSED, f"signed by {checkpoint.origin}")
 
     def _anchor(self, checkpoint: Checkpoint | None, subject: str) -> tuple[AnchorReceipt | None, tuple[Check, ...]]:
         key = (checkpoint.origin, checkpoint.size, checkpoint.root) if checkpoint else None
@@ -168,10 +169,13 @@ class EntryVerifier:
 
     def _judge_receipt(self, receipt: AnchorReceipt) -> tuple[AnchorReceipt | None, tuple[Check, ...]]:
         blocked = Check("anchor.block", "", Status.NOT_PERFORMED, "the receipt does not hold")
-        named = TrustedAnchor(receipt.chain_id, receipt.contract.lower(), receipt.publisher.lower())
+        anchor = self._trust.anchor(receipt.chain_id, receipt.contract, receipt.publisher)
+        # The receipt's own word is only its writer's (anchor.CLAIMED_FIELDS); it can add the label, not take it away.
+        if receipt.chain_id == DEVELOPMENT_CHAIN_ID or (anchor is not None and anchor.development):
+            receipt = replace(receipt, development=True)
         kind = "development chain" if receipt.development else "chain"
         where = f"{kind} {receipt.chain_id}, contract {receipt.contract}"
-        if named not in self._trust.anchors:
+        if anchor is None:
             note = "anchored where the trust roots name no anchor"
             return None, (Check("anchor.receipt", "", Status.NOT_PERFORMED, note, where=where), blocked)
         try:

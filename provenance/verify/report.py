@@ -1,16 +1,20 @@
 """The verification report: what was checked, and what came of it.
 
 Invariants: a check passed, failed or was *not performed*, and the last is never a pass; a failed check says what was
-expected, what was found and where; a report is *verified* only if at least one check passed and none failed.
+expected, what was found and where; a report is *verified* only if some check passed, none failed, and the required
+level is reached; with a lower level it is *incomplete*.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from provenance.encoding import JsonValue
 from provenance.policy import Level, Status
+
+Verdict = Literal["verified", "incomplete", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +93,27 @@ class Report:
     affected: tuple[str, ...] = ()
 
     @property
-    def verified(self) -> bool:
-        """Whether some check passed and none failed."""
+    def sound(self) -> bool:
+        """Whether some check passed and none failed. It says nothing of checks that were not performed."""
         statuses = {check.status for check in self.checks}
         return Status.PASSED in statuses and Status.FAILED not in statuses
+
+    @property
+    def verdict(self) -> Verdict:
+        """`failed` if a check failed; `verified` if the required level is reached; else `incomplete`."""
+        if not self.sound:
+            return "failed"
+        enough = self.level is not None and self.required is not None and self.level >= self.required
+        return "verified" if enough else "incomplete"
+
+    @property
+    def verified(self) -> bool:
+        """Whether no check failed and the level that is required of it is reached."""
+        return self.verdict == "verified"
+
+    def requiring(self, level: Level) -> Report:
+        """This report under a policy that requires `level`, whatever the sensitivity of the data asks for."""
+        return replace(self, required=level)
 
     @property
     def failures(self) -> tuple[Check, ...]:
@@ -103,6 +124,8 @@ class Report:
         """The report as a JSON value."""
         return {
             "verified": self.verified,
+            "verdict": self.verdict,
+            "sound": self.sound,
             "target": self.target,
             "digest": {"sha256": self.digest},
             "level": self.level.name if self.level is not None else None,

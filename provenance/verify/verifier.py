@@ -54,7 +54,7 @@ def verify_evidence(
 ) -> Report:
     """As `verify_bundle`, for evidence that is already parsed."""
     verifier = EntryVerifier(evidence, trust, blocks)
-    verdicts = {entry.digest: verifier.judge(entry) for entry in evidence.entries}
+    verdicts = _judge_reachable(verifier, evidence)
     target = verdicts[evidence.target]
     if target.node is None:
         return _without_node(target)
@@ -92,6 +92,22 @@ def verify_evidence(
 
 
 _SKIPPED = Status.NOT_PERFORMED
+
+
+def _judge_reachable(verifier: EntryVerifier, evidence: Evidence) -> dict[Digest, EntryVerdict]:
+    """The verdicts on the target and on what its pins lead to; what else a bundle holds is nobody's business."""
+    entries = {entry.digest: entry for entry in evidence.entries}
+    verdicts: dict[Digest, EntryVerdict] = {}
+    waiting = [evidence.target]
+    while waiting:
+        digest = waiting.pop()
+        if digest in verdicts or digest not in entries:
+            continue
+        verdict = verifier.judge(entries[digest])
+        verdicts[digest] = verdict
+        if verdict.node is not None:
+            waiting += [pin.envelope for pin in verdict.node.statement.parents]
+    return verdicts
 
 
 def _name(node: Node) -> str:

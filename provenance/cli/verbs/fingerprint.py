@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +22,7 @@ def fingerprint(
     from provenance.sources import open_source
 
     with Meter("reading") as meter:
-        found = open_source(path).fingerprint(meter.read)
+        found = open_source(path, leave_out=_ledger_within(run, path)).fingerprint(meter.read)
     document = found.document
     run.screen.pairs(
         [
@@ -41,3 +42,16 @@ def fingerprint(
         }
     )
     return DONE
+
+
+def _ledger_within(run: Invocation, path: str) -> Path | None:
+    """The ledger in use, if there is one at the top of the folder: what `register` leaves out."""
+    if not (Path(path) / ".provenance").is_dir():
+        return None
+    from provenance.errors import ProvenanceError
+    from provenance.ledger.layout import discover, ledger_folder
+
+    try:
+        return ledger_folder(Path(run.ledger_folder)) if run.ledger_folder else discover()
+    except ProvenanceError:
+        return None

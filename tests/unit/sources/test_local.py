@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import socket
 import stat
 import subprocess
@@ -45,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-# ---- what a fingerprint is ---------------------------------------------------------------------------------------
+# ---- what a fingerprint is -----------------------------------------------------------------------------------------
 
 
 def _naive(folder: Path) -> bytes:
@@ -154,23 +155,21 @@ def test_two_hard_links_are_two_files(folder: Path) -> None:
     assert [entry.path for entry in _fingerprint(folder).files] == ["a.csv", "b.csv"]
 
 
-def test_nothing_but_a_ledger_is_left_out(folder: Path) -> None:
+def test_nothing_but_the_ledger_in_use_is_left_out(folder: Path) -> None:
     before = _fingerprint(folder)
-    for place in (folder / ".provenance", folder / "sub" / ".provenance"):
+    ledger, other = folder / ".provenance", folder / "sub" / ".provenance"
+    for place in (ledger, other):
         place.mkdir(parents=True)
+        (place / "config.toml").write_bytes(b"x")
         (place / "ledger.db").write_bytes(b"x")
-        (place / "keys").mkdir()
-        (place / "keys" / "secret").write_bytes(b"x")
-    assert _fingerprint(folder) == before
-    (folder / "sub" / ".provenance" / "ledger.db").unlink()  # now it is a folder like any other
-    assert [entry.path for entry in _fingerprint(folder).files] == ["a.csv", "sub/.provenance/keys/secret"]
-    for name in (".git", ".hidden", ".provenance2", "__pycache__"):
-        (folder / name).mkdir()
-        (folder / name / "x").touch()
-    assert len(_fingerprint(folder).files) == 6
-    (folder / "other").mkdir()
-    (folder / "other" / ".provenance").touch()  # a file of that name is a file
-    assert "other/.provenance" in {entry.path for entry in _fingerprint(folder).files}
+    inside = {".provenance/config.toml", ".provenance/ledger.db"}
+    others = {"a.csv", "sub/.provenance/config.toml", "sub/.provenance/ledger.db"}
+    assert {entry.path for entry in _fingerprint(folder).files} == inside | others
+    left = open_source(folder, leave_out=ledger).fingerprint()
+    assert {entry.path for entry in left.files} == others
+    shutil.rmtree(other.parent)
+    assert open_source(folder, leave_out=folder / "x" / ".." / ".provenance").fingerprint() == before
+    assert open_source(folder, leave_out=folder / "nowhere").fingerprint() != before
 
 
 def test_a_deep_tree(folder: Path) -> None:
@@ -196,7 +195,7 @@ def test_a_tree_deeper_than_a_path_can_say_is_refused(folder: Path) -> None:
         subprocess.run(["rm", "-rf", folder / ("d" * 200)], check=True)
 
 
-# ---- what is refused ---------------------------------------------------------------------------------------------
+# ---- what is refused -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("target", ["a.csv", "dir", "nowhere", ".", "link", "/dev/null", "/"])
@@ -303,12 +302,10 @@ def _as_nobody(work: Callable[[], str]) -> str:
     return answer
 
 
-@pytest.mark.parametrize("closed", ["a.csv", "dir", ".provenance"])
+@pytest.mark.parametrize("closed", ["a.csv", "dir"])
 def test_what_may_not_be_read_is_named(folder: Path, closed: str) -> None:
     (folder / "dir").mkdir()
     (folder / "dir" / "b.csv").touch()
-    (folder / ".provenance").mkdir()
-    (folder / ".provenance" / "ledger.db").touch()
     opened = [folder, *folder.parents]
     modes = {path: path.stat().st_mode for path in opened}
     for path in opened[:-1]:
@@ -331,7 +328,7 @@ def test_what_may_not_be_read_is_named(folder: Path, closed: str) -> None:
     assert json.loads(answer) == ["cannot read", "Permission denied", str(folder / closed)]
 
 
-# ---- URIs --------------------------------------------------------------------------------------------------------
+# ---- URIs ----------------------------------------------------------------------------------------------------------
 
 
 def test_file_uris(folder: Path) -> None:
@@ -370,7 +367,7 @@ def test_uris_that_are_no_local_file(uri: str) -> None:
         assert "hunter2" not in str(raised.value)
 
 
-# ---- change while it is read -------------------------------------------------------------------------------------
+# ---- change while it is read ---------------------------------------------------------------------------------------
 
 
 def _during_reading(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object], after_files: int = 1) -> None:
@@ -535,7 +532,7 @@ def test_the_first_failure_ends_the_work(folder: Path, monkeypatch: pytest.Monke
     assert len(read) <= 8
 
 
-# ---- progress ----------------------------------------------------------------------------------------------------
+# ---- progress ------------------------------------------------------------------------------------------------------
 
 
 def test_progress_counts_every_byte_and_file_once(folder: Path) -> None:

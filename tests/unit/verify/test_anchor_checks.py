@@ -98,7 +98,7 @@ def _check(report: Report, check_id: str) -> Check:
 def test_a_proven_anchor_in_a_known_block_passes_and_bounds_the_time() -> None:
     report = _verify(anchored().receipt)
     assert _statuses(report) == (PASSED, PASSED)
-    assert report.verified
+    assert report.sound
     assert report.not_after is not None
     assert "development chain" in report.not_after.clock
 
@@ -106,7 +106,7 @@ def test_a_proven_anchor_in_a_known_block_passes_and_bounds_the_time() -> None:
 def test_no_anchor_is_not_performed_and_no_failure() -> None:
     report = _verify()
     assert _statuses(report) == (NOT, NOT)
-    assert (report.verified, report.level, report.not_after) == (True, Level.D2, None)
+    assert (report.sound, report.level, report.not_after) == (True, Level.D2, None)
 
 
 @pytest.mark.parametrize("which", [(1, 0), (0, 1), (1, 1)])
@@ -139,7 +139,7 @@ def test_a_forged_field_fails(field: str) -> None:
     forged: Any = value[:-1] + bytes([value[-1] ^ 1]) if isinstance(value, bytes) else value + 1
     report = _verify(replace(receipt, **{field: forged}))
     assert _statuses(report)[0] is FAILED
-    assert (report.verified, report.not_after) == (False, None)
+    assert (report.sound, report.not_after) == (False, None)
 
 
 def test_a_receipt_of_another_block_under_a_trusted_hash_fails() -> None:
@@ -154,13 +154,13 @@ def test_a_block_nobody_knows_is_not_performed_and_one_that_contradicts_fails() 
     receipt = anchored().receipt
     report = _verify(receipt, blocks=())
     assert _statuses(report) == (PASSED, NOT)
-    assert (report.verified, report.not_after) == (True, None)
+    assert (report.sound, report.not_after) == (True, None)
     elsewhere = TrustedBlock(CHAIN_ID + 1, receipt.block_number, receipt.block_hash)
     assert _statuses(_verify(receipt, blocks=(elsewhere,))) == (PASSED, NOT)
     contradicting = replace(_known(receipt), hash=b"\1" * 32)
     report = _verify(receipt, blocks=(contradicting,))
     assert _statuses(report) == (PASSED, FAILED)
-    assert not report.verified
+    assert not report.sound
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_an_anchor_of_another_checkpoint_is_no_anchor_of_this_one() -> None:
     trust = lineage.trust(anchors=(_named(world.receipt),), blocks=(_known(world.receipt),))
     report = verify_evidence(evidence, trust)
     assert _statuses(report) == (NOT, NOT)
-    assert report.verified
+    assert report.sound
 
 
 def test_a_claimed_field_is_in_no_check() -> None:
@@ -210,7 +210,7 @@ def test_a_claimed_field_is_in_no_check() -> None:
     assert _verify(claims).checks == _verify(receipt).checks
 
 
-# ---- not before --------------------------------------------------------------------------------------------------
+# ---- not before ----------------------------------------------------------------------------------------------------
 
 
 def _naming_a_block(*, headers: bool = True) -> tuple[Lineage, Evidence, AnchorReceipt]:
@@ -240,7 +240,7 @@ def test_not_before_needs_a_known_block_and_its_header() -> None:
     ):
         unknown = verify_evidence(evidence, lineage.trust(blocks=blocks), blocks=findings)
         assert unknown.not_before is None
-        assert unknown.verified
+        assert unknown.sound
 
 
 def test_not_before_is_read_from_the_very_header() -> None:

@@ -29,7 +29,7 @@ def _passes(report: Report) -> set[tuple[str, str, str]]:
 def _is_as_strong(report: Report, original: Report) -> bool:
     """Whether a reader would rely on `report` as on the original."""
     return (
-        report.verified
+        report.sound
         and report.level == original.level
         and _passes(report) >= _passes(original)
         and (report.not_before, report.not_after) == (original.not_before, original.not_after)
@@ -54,7 +54,7 @@ def _substitutes(byte: int, chance: random.Random) -> Iterator[int]:
 
 def test_the_original_is_verified_at_d2_with_its_anchor_and_both_sides_of_its_time(real: RealBundle) -> None:
     report = _verify(real, real.data)
-    assert report.verified
+    assert report.sound
     assert report.level is Level.D2
     assert report.missing == ("quality",)
     assert {"anchor.receipt", "anchor.block", "lineage"} <= {check_id for check_id, _, _ in _passes(report)}

@@ -57,7 +57,7 @@ def test_the_same_bytes_pass_and_say_where_they_are() -> None:
 def test_no_bytes_in_hand_are_no_pass() -> None:
     report = _report(None)
     (check,) = _content(report)
-    assert (check.status, report.verified, report.level) == (Status.NOT_PERFORMED, True, Level.D0)
+    assert (check.status, report.sound, report.level) == (Status.NOT_PERFORMED, True, Level.D0)
     assert report.missing == ("content",)
 
 
@@ -80,7 +80,7 @@ def test_each_change_is_said_as_what_it_is_with_its_path(after: dict[str, str], 
     assert [check.where for check in files] == [path for path, _ in said]
     assert all(check.note.startswith(words) for check, (_, words) in zip(files, said, strict=True))
     assert {check.status for check in files} == {Status.FAILED}
-    assert (report.verified, report.level) == (False, Level.D0)
+    assert (report.sound, report.level) == (False, Level.D0)
 
 
 def test_more_changes_than_are_listed_are_counted() -> None:
@@ -123,7 +123,7 @@ class _Damaged(Mapping[Digest, bytes]):
 def test_a_manifest_that_cannot_be_read_is_said_and_stops_nothing() -> None:
     whole, file = _content(_report(fingerprint_files([_entry("a", "x")]), _Damaged()))
     assert (whole.status, file.status, file.note) == (Status.FAILED, Status.FAILED, "a blob is damaged")
-    assert _report(BEFORE, _Damaged()).verified
+    assert _report(BEFORE, _Damaged()).sound
 
 
 def test_contents_of_something_else_fail() -> None:
@@ -133,7 +133,7 @@ def test_contents_of_something_else_fail() -> None:
         report = verify_evidence(lineage.evidence("x"), lineage.trust(), contents={name: finding})
         (check,) = report.failures[:-1]
         assert (check.id, check.subject, check.where) == ("content", name, "/elsewhere")
-        assert not report.verified
+        assert not report.sound
 
 
 def test_hostile_paths_are_printable_in_a_report() -> None:

@@ -26,7 +26,20 @@ def _report(*statuses: Status) -> Report:
 def test_verified_needs_a_pass_and_no_failure() -> None:
     for length in range(5):
         for statuses in itertools.product(Status, repeat=length):
-            assert _report(*statuses).verified is (PASSED in statuses and FAILED not in statuses)
+            assert _report(*statuses).sound is (PASSED in statuses and FAILED not in statuses)
+
+
+@pytest.mark.parametrize("level", [None, *Level])
+@pytest.mark.parametrize("required", [None, *Level])
+def test_verified_needs_the_required_level_too(level: Level | None, required: Level | None) -> None:
+    report = replace(_report(PASSED, NOT), level=level, required=required)
+    enough = level is not None and required is not None and level >= required
+    assert report.sound
+    assert (report.verdict, report.verified) == (("verified", True) if enough else ("incomplete", False))
+    failed = replace(_report(PASSED, FAILED), level=level, required=required)
+    assert (failed.verdict, failed.verified) == ("failed", False)
+    if level is not None:
+        assert report.requiring(level).verified
 
 
 def test_the_worst_of_several() -> None:
@@ -55,7 +68,7 @@ def test_a_report_of_what_nobody_checked_claims_nothing() -> None:
     lineage = Lineage()
     lineage.add("a")
     report = verify_evidence(lineage.evidence("a"), replace(lineage.trust(), sources=(), logs=()))
-    assert not report.verified
+    assert not report.sound
     assert report.level is Level.D0
     passed = {check.id for check in report.checks if check.status is PASSED}
     assert passed == {"statement", "signature"}
@@ -79,7 +92,7 @@ def test_a_target_that_cannot_be_read_still_lists_what_was_not_checked() -> None
     for unread in (entry, replace(entry, envelope=sign(statement("a"), key(1)), proof=b"")):
         evidence = Evidence(unread.digest, (unread,))
         report = verify_evidence(evidence, lineage.trust())
-        assert not report.verified
+        assert not report.sound
         assert report.level in (None, Level.D0)
         assert {"content", "lineage", "quality"} <= {c.id for c in report.checks if c.status is NOT}
 
@@ -100,6 +113,8 @@ def test_json_of_a_report() -> None:
     )
     assert json.loads(canonical_json(report.to_json())) == {
         "verified": False,
+        "verdict": "failed",
+        "sound": False,
         "target": "a/b@1",
         "digest": {"sha256": "00"},
         "level": "D1",

@@ -65,7 +65,7 @@ def test_the_word_for_a_good_signature(
     )
     assert _check(report, "signature").status is signature
     assert (_check(report, "trust").status, _check(report, "trust").note) == (trust, words)
-    assert report.verified is (trust is PASSED)
+    assert report.sound is (trust is PASSED)
     assert report.level is (Level.D2 if trust is PASSED else Level.D1)
 
 
@@ -77,7 +77,7 @@ def test_an_invalid_signature_is_invalid_whoever_is_trusted(listing: str) -> Non
     assert _check(report, "signature").status is FAILED
     assert _check(report, "signature").note.startswith("invalid")
     assert (_check(report, "trust").status, _check(report, "trust").note) == (NOT, "the signature is invalid")
-    assert not report.verified
+    assert not report.sound
 
 
 def test_an_invalid_signature_by_a_key_that_is_only_offered_is_invalid_too() -> None:
@@ -86,7 +86,7 @@ def test_an_invalid_signature_by_a_key_that_is_only_offered_is_invalid_too() -> 
     evidence = Evidence(entry.digest, (entry,), keys=(key(1).public,))
     report = verify_evidence(evidence, TrustRoots(logs=(log.vkey,)))
     assert _check(report, "signature").status is FAILED
-    assert not report.verified
+    assert not report.sound
 
 
 def test_a_key_in_the_bundle_is_offered_and_not_trusted() -> None:
@@ -98,7 +98,7 @@ def test_a_key_in_the_bundle_is_offered_and_not_trusted() -> None:
         entry = log.entry(log.append(encode_envelope(envelope)))
         evidence = Evidence(entry.digest, (entry,), keys=(key(9).public,))
         report = verify_evidence(evidence, replace(LISTINGS["trusted"], logs=(log.vkey,)))
-        assert not report.verified
+        assert not report.sound
         assert _check(report, "trust").status is not PASSED
 
 
@@ -113,7 +113,7 @@ def test_unsigned_is_malformed_and_says_so(signatures: list[dict[str, str]]) -> 
     report = verify_evidence(Evidence(entry.digest, (entry,)), replace(LISTINGS["trusted"], logs=(log.vkey,)))
     assert _check(report, "statement").status is FAILED
     assert _check(report, "statement").note.startswith("malformed")
-    assert (report.verified, report.level) == (False, None)
+    assert (report.sound, report.level) == (False, None)
 
 
 def test_a_payload_of_another_type_is_no_statement() -> None:
@@ -123,7 +123,7 @@ def test_a_payload_of_another_type_is_no_statement() -> None:
         entry = log.entry(log.append(encode_envelope(replace(genuine, payload_type=payload_type))))
         report = verify_evidence(Evidence(entry.digest, (entry,)), replace(LISTINGS["trusted"], logs=(log.vkey,)))
         assert _check(report, "statement").expected == "application/vnd.in-toto+json"
-        assert not report.verified
+        assert not report.sound
 
 
 OTHER_LOG = NoteSigner("forge.example/log", b"\x08" * 32)
@@ -149,7 +149,7 @@ def test_only_a_checkpoint_by_a_trusted_log_counts(logs: tuple[NoteSigner, ...],
     report = verify_evidence(lineage.evidence("a"), trust, contents=lineage.content("a"))
     assert (_check(report, "log.checkpoint").status is PASSED) is believed
     assert _check(report, "log.inclusion").status is (PASSED if believed else NOT)
-    assert report.verified is believed
+    assert report.sound is believed
     assert report.level is (Level.D2 if believed else Level.D0)
 
 
@@ -163,11 +163,11 @@ def test_a_proof_of_another_entry_or_root_fails() -> None:
         report = verify_evidence(evidence, lineage.trust(), contents=lineage.content("c"))
         assert _check(report, "log.checkpoint").status is PASSED
         assert _check(report, "log.inclusion").status is FAILED
-        assert (report.verified, report.level) == (False, Level.D0)
+        assert (report.sound, report.level) == (False, Level.D0)
     for garbage in (b"", b"\n", right.proof[:-1], b"c2sp.org/tlog-proof@v2" + right.proof[22:], b"\xff"):
         evidence = Evidence(right.digest, (replace(right, proof=garbage),))
         report = verify_evidence(evidence, lineage.trust(), contents=lineage.content("c"))
-        assert (report.verified, report.level) == (False, Level.D0)
+        assert (report.sound, report.level) == (False, Level.D0)
 
 
 def test_a_name_in_the_trust_roots_cannot_forge_a_terminal() -> None:
