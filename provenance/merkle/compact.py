@@ -5,7 +5,7 @@ Invariants: `_edge[i]` is the root of a perfect subtree, sizes strictly falling;
 
 from __future__ import annotations
 
-from provenance.merkle.hashing import EMPTY_ROOT, leaf_hash, node_hash
+from provenance.merkle.hashing import EMPTY_ROOT, node_hash
 
 
 class CompactRange:
@@ -21,10 +21,6 @@ class CompactRange:
     def size(self) -> int:
         """Leaves appended."""
         return self._size
-
-    def append_data(self, data: bytes) -> None:
-        """Append the leaf that holds `data`."""
-        self.append(leaf_hash(data))
 
     def append(self, leaf: bytes) -> None:
         """Append a leaf hash, 32 bytes."""

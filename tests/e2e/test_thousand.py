@@ -69,7 +69,7 @@ def test_one_transaction_covers_a_thousand_datasets(
             report = verify_bundle(
                 ledger.bundle(receipts[number].name), trust, contents={receipts[number].name: finding}
             )
-            assert report.verified
+            assert report.sound
             assert report.level is not None and report.level.name == "D2"
         fsck = ledger.fsck(independent=True)
         assert fsck.clean, fsck.findings
@@ -80,7 +80,7 @@ def _check(ledger: Ledger, name: str, index: int, path: Path) -> None:
     """The dataset in `path` is verified at D2, and its proof leads to the very root that the chain holds."""
     report = ledger.verify(path)
     statuses = {check.id: str(check.status) for check in report.checks}
-    assert (report.target, report.verified) == (name, True)
+    assert (report.target, report.sound) == (name, True)
     assert report.level is not None and report.level.name == "D2"
     assert (statuses["anchor.receipt"], statuses["anchor.block"], statuses["lineage"]) == ("passed",) * 3
     assert report.missing == ("quality",)

@@ -208,7 +208,7 @@ def test_any_change_of_name_size_or_content_changes_the_digest() -> None:
     assert file_root(files) != file_root(list(reversed(files)))
 
 
-# ---- manifests ---------------------------------------------------------------------------------------------------
+# ---- manifests -----------------------------------------------------------------------------------------------------
 
 FINGERPRINT = fingerprint_files(FileEntry(path, len(path), Digest.of(path.encode())) for path in ("a", "b/c", "d\n"))
 MANIFEST = encode_manifest(FINGERPRINT)
@@ -242,7 +242,7 @@ def test_lines_out_of_order_twice_or_missing() -> None:
     assert raised.value.where == "line 2"
 
 
-# ---- documents ---------------------------------------------------------------------------------------------------
+# ---- documents -----------------------------------------------------------------------------------------------------
 
 
 def _changed(*path: str, value: JsonValue) -> JsonValue:

@@ -48,7 +48,7 @@ def _files_written(ledger: Ledger) -> dict[str, bytes]:
     }
 
 
-# ---- idempotence -------------------------------------------------------------------------------------------------
+# ---- idempotence ---------------------------------------------------------------------------------------------------
 
 
 def test_the_same_again_is_the_same_receipt(ledger: Ledger, write: Write) -> None:
@@ -114,7 +114,7 @@ def test_a_new_version_of_the_same_bytes_is_another_entry(ledger: Ledger, write:
     assert [row.version for row in ledger.versions("t/a")] == ["1", "2"]
 
 
-# ---- what is refused writes nothing ------------------------------------------------------------------------------
+# ---- what is refused writes nothing --------------------------------------------------------------------------------
 
 REFUSALS: list[tuple[dict[str, Any], type[ProvenanceError]]] = [
     ({"name": "T/a"}, MalformedError),
@@ -179,7 +179,7 @@ def test_a_dataset_is_not_made_from_itself(ledger: Ledger, write: Write) -> None
         ledger.register(write("data"), "t/a", "1", parents=["t/a"])
 
 
-# ---- parents and sizes -------------------------------------------------------------------------------------------
+# ---- parents and sizes ---------------------------------------------------------------------------------------------
 
 
 def test_parents_are_pinned_by_envelope_and_each_once(ledger: Ledger, write: Write) -> None:
@@ -213,7 +213,7 @@ def test_as_many_parents_as_an_entry_holds_and_a_clear_word_beyond(ledger: Ledge
     assert ledger.fsck().clean
 
 
-# ---- submitted envelopes -----------------------------------------------------------------------------------------
+# ---- submitted envelopes -------------------------------------------------------------------------------------------
 
 
 def _envelope(text: str = "a", signer: int = 1, **changes: Any) -> bytes:
@@ -283,14 +283,14 @@ def test_a_forged_signature_is_not_logged(ledger: Ledger) -> None:
     assert ledger.log.size() == 0
 
 
-# ---- keys --------------------------------------------------------------------------------------------------------
+# ---- keys ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_key_this_ledger_does_not_trust_may_sign_and_the_receipt_says_so(ledger: Ledger, write: Write) -> None:
     ledger.keyring.new("loner", algorithm="ed25519", trust=False)
     receipt = ledger.register(write("data", a="1"), "t/a", "1", key="loner", anchor=False)
     assert any("does not trust" in note for note in receipt.notes)
-    assert not ledger.verify("t/a").verified
+    assert not ledger.verify("t/a").sound
 
 
 def test_without_a_name_the_only_key_signs(ledger: Ledger, write: Write) -> None:
@@ -300,7 +300,7 @@ def test_without_a_name_the_only_key_signs(ledger: Ledger, write: Write) -> None
         ledger.register(write("data"), "t/a", "2")
 
 
-# ---- a chain that fails ------------------------------------------------------------------------------------------
+# ---- a chain that fails --------------------------------------------------------------------------------------------
 
 
 def test_a_failing_chain_fails_no_registration(tmp_path: Path, write: Write) -> None:
@@ -314,14 +314,14 @@ def test_a_failing_chain_fails_no_registration(tmp_path: Path, write: Write) -> 
         again = ledger.register(write("data"), "t/a", "1")
         assert (again.created, again.index, bool(again.anchor_problem)) == (False, 0, True)
         report = ledger.verify("t/a")
-        assert report.verified
+        assert report.sound
         assert json.dumps(receipt.to_json())
         with pytest.raises(ProvenanceError):
             ledger.anchor()
         assert ledger.fsck().clean
 
 
-# ---- damage in the way -------------------------------------------------------------------------------------------
+# ---- damage in the way ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_nothing_is_signed_on_top_of_damage(ledger: Ledger, write: Write, damage
         assert opened.log.size() <= 3
 
 
-# ---- across a tile's edge ----------------------------------------------------------------------------------------
+# ---- across a tile's edge ------------------------------------------------------------------------------------------
 
 
 def test_proofs_hold_across_the_edge_of_a_tile(ledger: Ledger, write: Write) -> None:
@@ -376,7 +376,7 @@ def test_proofs_hold_across_the_edge_of_a_tile(ledger: Ledger, write: Write) -> 
     for index in (0, 127, 254, 255, 256, 257, 299):
         proof = parse_proof(ledger.log.inclusion(index))
         assert verify_proof(proof, leaves[index], verifier).checkpoint.size == 300
-        assert ledger.verify(f"t/n{index}").verified
+        assert ledger.verify(f"t/n{index}").sound
     for wrong in (-1, 300, 2**63, 2**70):
         with pytest.raises(MalformedError):
             ledger.log.inclusion(wrong)
@@ -386,7 +386,7 @@ def test_proofs_hold_across_the_edge_of_a_tile(ledger: Ledger, write: Write) -> 
     assert ledger.fsck(independent=True).clean
 
 
-# ---- many processes ----------------------------------------------------------------------------------------------
+# ---- many processes ------------------------------------------------------------------------------------------------
 
 PROCESSES, EACH = 8, 20
 WRITER = """
@@ -437,7 +437,7 @@ def test_many_processes_register_at_once(ledger: Ledger, write: Write) -> None:
         verify_consistency(size1, size2, root1, root2, hashes)
 
 
-# ---- the index ---------------------------------------------------------------------------------------------------
+# ---- the index -----------------------------------------------------------------------------------------------------
 
 
 def _index_of(folder: Path) -> list[list[tuple[Any, ...]]]:
