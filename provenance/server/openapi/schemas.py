@@ -138,8 +138,11 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "TimeBound": closed("A time, RFC 3339, and whose clock says so.", time=TEXT, clock=TEXT),
     "Report": closed(
-        "A verification report. Verified: some check passed and none failed.",
+        "A verification report. Verified: no check failed and the required level is reached; incomplete: none failed and "
+        "it is not. Sound: some check passed and none failed.",
         verified=FLAG,
+        verdict={"type": "string", "enum": ["verified", "incomplete", "failed"]},
+        sound=FLAG,
         target=TEXT,
         digest=closed("The target's digest.", sha256={"type": "string", "pattern": "^([0-9a-f]{64})?$"}),
         level=said(LEVEL, "the level reached"),
@@ -158,7 +161,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Lineage": closed(
         "A dataset's ancestors, judged, and the names of its descendants.",
         target=TEXT,
-        verified=FLAG,
+        sound=FLAG,
         level=LEVEL,
         missing=listed(TEXT),
         nodes=listed(ref("Artefact")),

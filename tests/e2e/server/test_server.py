@@ -89,7 +89,7 @@ def test_a_derived_dataset_has_its_lineage(server: ServerProcess, described: Des
     lineage = server.client.get("/v1/lineage/harbour/derived@1").json()
     described.check("Lineage", lineage)
     assert lineage["edges"] == [{"child": "harbour/derived@1", "parent": "harbour/raw@1"}]
-    assert lineage["verified"] is True
+    assert lineage["sound"] is True
     assert server.client.get("/v1/lineage/harbour/raw").json()["descendants"] == ["harbour/derived@1"]
 
 
@@ -139,7 +139,8 @@ def test_a_digest_and_a_reference_are_verified(server: ServerProcess, described:
     }
     for reference in ("titanic/passengers", "titanic/passengers@1", digest[:8], digest):
         report = verify(server, {"reference": reference})
-        assert report["verified"] is True and statuses(report)["content"] == "not performed"
+        assert (report["verdict"], report["sound"]) == ("incomplete", True)
+        assert statuses(report)["content"] == "not performed"
 
 
 def test_a_reference_never_makes_the_server_read_its_own_files(server: ServerProcess, prepared: Prepared) -> None:
@@ -196,11 +197,11 @@ def test_a_bundle_verifies_here_and_offline(server: ServerProcess, prepared: Pre
     described.check("Bundle", response.json())
     with Ledger.open(prepared.folder) as ledger:
         trust = ledger.trust_roots(with_blocks=True)
-    assert verify_bundle(response.content, trust).verified
-    assert not verify_bundle(response.content, TrustRoots()).verified
+    assert verify_bundle(response.content, trust).sound
+    assert not verify_bundle(response.content, TrustRoots()).sound
 
     raw = server.client.post("/v1/verify", content=response.content, headers={"Content-Type": BUNDLE})
-    assert raw.status_code == 200 and raw.json()["verified"] is True
+    assert raw.status_code == 200 and raw.json()["verdict"] == "incomplete" and raw.json()["sound"] is True
     wrapped = verify(server, {"bundle": response.json()})
     assert wrapped == raw.json()
     lean = server.client.get("/v1/bundles/titanic/cleaned@1", params={"manifests": "false"})
@@ -243,7 +244,7 @@ def test_verification_goes_on_while_another_process_anchors(
         finally:
             done.set()
         reports = [report for future in asking for report in future.result()]
-    assert reports and all(report["verified"] for report in reports)
+    assert reports and all(report["sound"] for report in reports)
     report = verify(server, {"reference": "harbour/anchored@1"})
     assert statuses(report)["anchor.receipt"] == statuses(report)["anchor.block"] == "passed"
     after = server.client.get("/v1/anchors", params={"limit": "1"}).json()
