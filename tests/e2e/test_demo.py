@@ -1,0 +1,39 @@
+"""The real demo, twice in one folder: every command it shows is run in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.paths import PROJECT
+
+
+def _demo(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "provenance.cli", "demo", str(folder)]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_the_demo_works_twice(tmp_path: Path) -> None:
+    titanic = (PROJECT / "examples" / "data" / "titanic" / "titanic.csv").read_bytes()
+    for _ in range(2):
+        done = _demo(tmp_path / "demo")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        shown = re.findall(r"^\$ (.*)$", done.stdout, re.MULTILINE)
+        assert sum(line.startswith("provenance register") for line in shown) == 6
+        assert {"provenance anchor", "provenance verify --all", "provenance verify museum"} <= set(shown)
+        assert "changed: titanic.csv" in done.stdout
+        affected = done.stdout.rsplit("affected", 1)[1]
+        assert affected.split()[:2] == ["titanic/cleaned@1", "titanic/survival-model@1"]
+        assert done.stdout.index("Somebody changes one byte") < done.stdout.index("The byte is put back")
+        assert (tmp_path / "demo" / "museum" / "titanic.csv").read_bytes() == titanic
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    done = _demo(tmp_path)
+    assert done.returncode == 2
+    assert "not an earlier demo's" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
