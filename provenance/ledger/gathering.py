@@ -12,7 +12,7 @@ from provenance.anchor import AnchorReceipt, parse_receipt_bytes
 from provenance.encoding import Digest
 from provenance.errors import MalformedError, NotFoundError, StoreError
 from provenance.ledger.publication import prove_entry, tile_reader
-from provenance.limits import MAX_BUNDLE_BYTES, MAX_PAGE_ITEMS
+from provenance.limits import MAX_BUNDLE_BYTES
 from provenance.policy import TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope
 from provenance.statement import DatasetStatement, parse_statement
@@ -95,14 +95,6 @@ def _headers(store: StoreReader, blocks: Mapping[bytes, int]) -> tuple[bytes, ..
             found.update({receipt.block_hash: receipt.header for receipt in receipts if receipt is not None})
             before, width = before - width, 2 * width
     return tuple(found[block] for block in blocks if block in found)
-
-
-def all_receipts(store: StoreReader) -> Iterator[AnchorReceipt]:
-    """The receipts of every mined anchor, oldest first."""
-    after = 0
-    while page := store.anchors(after_id=after, limit=MAX_PAGE_ITEMS):
-        yield from (receipt for receipt in map(receipt_of, page) if receipt is not None)
-        after = page[-1].id
 
 
 def receipt_of(row: OutboxRow) -> AnchorReceipt | None:

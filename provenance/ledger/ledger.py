@@ -39,7 +39,7 @@ from provenance.fingerprint import FileEntry, Fingerprint, fingerprint_files
 from provenance.ledger.anchoring import Anchorer, Deployment
 from provenance.ledger.audit import Auditor, FsckProgress
 from provenance.ledger.fsck_report import FsckReport
-from provenance.ledger.gathering import all_receipts, receipt_of
+from provenance.ledger.gathering import receipt_of
 from provenance.ledger.keyring import Keyring
 from provenance.ledger.layout import (
     FOLDER,
@@ -59,6 +59,7 @@ from provenance.ledger.receipts import AnchorOutcome, Receipt
 from provenance.ledger.reference import pinned_name, resolve
 from provenance.ledger.registration import Clock, Description, check_description, sign_dataset
 from provenance.ledger.verification import Verification, content_of, file_report
+from provenance.limits import MAX_PAGE_ITEMS
 from provenance.policy import TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import parse_envelope, verify_envelope
 from provenance.sources import ProgressCallback, open_source
@@ -117,6 +118,7 @@ class Ledger:
         self.blobs = BlobStore(layout.blobs, create=True)
         self.log = LogView(store)
         self._known_blocks: dict[tuple[int, int], BlockFinding] = {}
+        self._final_blocks: dict[int, TrustedBlock] = {}
         self._chain_guard = threading.RLock()
         self._chain_silent_until_s = 0.0
 
@@ -354,9 +356,23 @@ class Ledger:
         logs = tuple(dict.fromkeys((*trust.logs, self.keyring.vkey)))
         blocks = trust.blocks
         if with_blocks:
-            own = (TrustedBlock(r.chain_id, r.block_number, r.block_hash) for r in all_receipts(self._store))
-            blocks = tuple(dict.fromkeys((*blocks, *own)))
+            blocks = tuple(dict.fromkeys((*blocks, *self._own_blocks())))
         return replace(trust, logs=logs, anchors=anchors, blocks=blocks)
+
+    def _own_blocks(self) -> Iterator[TrustedBlock]:
+        """The blocks of this ledger's anchors. Receipts of final ones never change and are read once."""
+        after = 0
+        while page := self._store.anchors(after_id=after, limit=MAX_PAGE_ITEMS):
+            for row in page:
+                block = self._final_blocks.get(row.id)
+                receipt = receipt_of(row) if block is None else None
+                if receipt is not None:
+                    block = TrustedBlock(receipt.chain_id, receipt.block_number, receipt.block_hash)
+                    if row.state == "final":
+                        self._final_blocks[row.id] = block
+                if block is not None:
+                    yield block
+            after = page[-1].id
 
     def verify(
         self,
