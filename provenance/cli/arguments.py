@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from provenance.cli.completion import complete_key, complete_reference
+from provenance.cli.completion import complete_key, complete_own_key, complete_reference
 from provenance.errors import MalformedError
 from provenance.limits import MAX_UINT64
 
@@ -26,11 +26,16 @@ ReferenceArgument = Annotated[
         autocompletion=complete_reference,
     ),
 ]
-KeyNameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The key's name.", autocompletion=complete_key)]
+KeyNameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The key's name or key id.", autocompletion=complete_key)
+]
 KeyOption = Annotated[
     str | None,
     typer.Option(
-        "--key", metavar="NAME", help="Sign with this key. Needed if there are several.", autocompletion=complete_key
+        "--key",
+        metavar="NAME",
+        help="Sign with this key. Needed if there are several.",
+        autocompletion=complete_own_key,
     ),
 ]
 PassphraseFileOption = Annotated[

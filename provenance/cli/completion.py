@@ -1,16 +1,18 @@
-"""What the shell offers for REF and key names.
+"""What the shell offers for REF, key names and words that are one of a few.
 
 Invariant: completion prints nothing and never fails; where there is no ledger, it offers nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import typer
 
 if TYPE_CHECKING:
     from provenance.ledger import Ledger
+    from provenance.ledger.keyring import Keyring
 
 _MAX_OFFERS: Final = 200
 
@@ -26,13 +28,62 @@ def complete_reference(context: typer.Context, incomplete: str) -> list[str]:
 
 def complete_key(context: typer.Context, incomplete: str) -> list[str]:
     """Names of keys that are held or trusted here."""
+    return _names(context, incomplete, lambda keyring: {*_held(keyring), *_trusted(keyring)})
+
+
+def complete_own_key(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of keys that can sign here."""
+    return _names(context, incomplete, _held)
+
+
+def complete_trusted_key(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of keys that are trusted here, and not revoked."""
+    return _names(context, incomplete, _trusted)
+
+
+def complete_sensitivity(incomplete: str) -> list[str]:
+    """The four sensitivities."""
+    from provenance.statement import Sensitivity
+
+    return [str(word) for word in Sensitivity if word.startswith(incomplete)]
+
+
+def complete_kind(incomplete: str) -> list[str]:
+    """What bytes can be."""
+    from provenance.statement import Kind
+
+    return [str(word) for word in Kind if word.startswith(incomplete)]
+
+
+def complete_level(incomplete: str) -> list[str]:
+    """The levels."""
+    from provenance.policy import Level
+
+    return [level.name for level in Level if level.name.startswith(incomplete)]
+
+
+def complete_algorithm(incomplete: str) -> list[str]:
+    """Kinds of signing keys."""
+    from provenance.signature import ALGORITHMS
+
+    return [name for name in ALGORITHMS if name.startswith(incomplete)]
+
+
+def _held(keyring: Keyring) -> set[str]:
+    return {key.name for key in keyring.list()}
+
+
+def _trusted(keyring: Keyring) -> set[str]:
+    return {source.name for source in keyring.trust().sources if not source.revoked}
+
+
+def _names(context: typer.Context, incomplete: str, names_in: Callable[[Keyring], set[str]]) -> list[str]:
     try:
         with _ledger(context) as ledger:
-            held = {key.name for key in ledger.keyring.list()}
-            trusted = {source.name for source in ledger.keyring.trust().sources}
+            names = names_in(ledger.keyring)
     except Exception:  # noqa: BLE001 - as above
         return []
-    return [name for name in sorted(held | trusted) if name.startswith(incomplete) and name.isprintable()]
+    return [name for name in sorted(names) if name.startswith(incomplete) and name.isprintable()]
 
 
 def _ledger(context: typer.Context) -> Ledger:

@@ -1,27 +1,38 @@
 """A ledger's keys and what it trusts.
 
 Invariants: private keys stay in the key store; `trust.json` lists whose public keys count, and a key made here is
-trusted here unless that is refused; the log's own key and the chain account are made once, by `init`.
+trusted here unless that is refused; a key is trusted under one name, which nothing changes silently; the log's own key
+and the chain account are made once, by `init`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from provenance.errors import MalformedError, NotFoundError, PolicyError, SignerError, StoreError
+from provenance.errors import ConflictError, MalformedError, NotFoundError, PolicyError, SignerError, StoreError
 from provenance.ledger.layout import Layout, exists, read_bounded, write_private
 from provenance.ledger.lock import editing_lock
 from provenance.limits import MAX_TRUST_BYTES
 from provenance.log import NoteSigner, encode_vkey
 from provenance.policy import TrustedSource, TrustRoots, encode_trust, parse_trust
-from provenance.signature import ALGORITHMS, Algorithm, PublicKey, Signer, parse_public_key
+from provenance.signature import (
+    ALGORITHMS,
+    Algorithm,
+    PublicKey,
+    Signer,
+    parse_private_key,
+    parse_public_key,
+)
 from provenance.signers import KeyStore, StoredKey, open_key_store
 from provenance.signers.note import load_note_key, new_note_key
 from provenance.statement import DatasetName
 
 DEFAULT_ALGORITHM: Algorithm = "ecdsa-p256"
+_KEYID_PREFIX = re.compile(r"[0-9a-f]{8,64}")
 
 
 class Keyring:
@@ -89,8 +100,13 @@ class Keyring:
         trust: bool = True,
         namespaces: tuple[str, ...] = (),
     ) -> PublicKey:
-        """Take over a private key from PKCS#8 PEM; trusted in this ledger unless `trust` is False."""
+        """Take over a private key from PKCS#8 PEM; trusted in this ledger unless `trust` is False.
+
+        Nothing is kept if it is to be trusted and cannot be: it is revoked here, or trusted under another name.
+        """
         check_namespaces(namespaces)
+        if trust:
+            _check_listing(self.trust(), name, parse_private_key(pem, passphrase).public)
         key = self._store.import_pem(name, pem, passphrase)
         if trust:
             self.trust_key(name, key, namespaces=namespaces)
@@ -128,28 +144,30 @@ class Keyring:
     def trust_key(
         self, name: str, key: PublicKey, *, namespaces: tuple[str, ...] = (), revoked: bool = False
     ) -> TrustedSource:
-        """Trust a source's key, or list it as revoked. `MalformedError` for a name or namespace that can be none."""
+        """Trust a source's key, or list it as revoked.
+
+        `MalformedError` for a name or namespace that can be none, `PolicyError` for a key that is revoked here,
+        `ConflictError` for one that is listed under another name.
+        """
         if not name or not name.isprintable():
             raise MalformedError("not a name for a key", expected="printable text", got=name)
         check_namespaces(namespaces)
         source = TrustedSource(name, key, revoked=revoked, namespaces=namespaces)
         with self._editing_trust():
             trust = self.trust()
-            known = trust.source(key.keyid)
-            if known is not None and known.revoked and not revoked:
-                hint = "make a new key: what a revoked one signed is never trusted again"
-                raise PolicyError("key is revoked here", expected="a key in force", got=key.keyid, hint=hint)
+            _check_listing(trust, name, key, revoking=revoked)
             self.write_trust(trust.with_source(source))
         return source
 
     def revoke(self, name: str) -> TrustedSource:
-        """List the key called `name` (or with that key id) as revoked; what is revoked already stays so.
+        """List a key as revoked; what is revoked already stays so.
 
-        `MalformedError` if several keys in force have that name.
+        `name` is what it is trusted as, its key id (8 digits or more of it), or what it is kept under here.
+        `MalformedError` if that is said of several keys in force.
         """
         with self._editing_trust():
             trust = self.trust()
-            named = [source for source in trust.sources if name in (source.name, source.key.keyid)]
+            named = self._trusted_as(trust, name)
             if not named:
                 raise NotFoundError("no such trusted key", got=name, hint="`provenance keys list` shows them")
             in_force = [source for source in named if not source.revoked]
@@ -159,6 +177,14 @@ class Keyring:
             revoked = replace((in_force or named)[0], revoked=True)
             self.write_trust(trust.with_source(revoked))
         return revoked
+
+    def _trusted_as(self, trust: TrustRoots, name: str) -> tuple[TrustedSource, ...]:
+        keyids = {s.key.keyid for s in trust.sources if s.name == name} or set(
+            matching_keyids(name, (s.key.keyid for s in trust.sources))
+        )
+        if not keyids:  # last, so that a key file that is damaged does not stop a revocation
+            keyids = {stored.public.keyid for stored in self.list() if stored.name == name}
+        return tuple(source for source in trust.sources if source.key.keyid in keyids)
 
     def trust_pem(
         self, name: str, pem: bytes, *, namespaces: tuple[str, ...] = (), revoked: bool = False
@@ -174,6 +200,28 @@ class Keyring:
         data = encode_trust(trust)
         parse_trust(data)
         write_private(self._layout.trust, data)
+
+
+def matching_keyids(text: str, keyids: Iterable[str]) -> list[str]:
+    """Those of `keyids` that begin with `text`; none if it is not 8 digits or more."""
+    return [keyid for keyid in keyids if keyid.startswith(text)] if _KEYID_PREFIX.fullmatch(text) else []
+
+
+def _check_listing(trust: TrustRoots, name: str, key: PublicKey, *, revoking: bool = False) -> None:
+    """Raise if a key cannot be listed under `name`, by what is said of it already."""
+    known = [source for source in trust.sources if source.key.keyid == key.keyid]
+    if not revoking and any(source.revoked for source in known):
+        hint = "make a new key: what a revoked one signed is never trusted again"
+        raise PolicyError("key is revoked here", expected="a key in force", got=key.keyid, hint=hint)
+    names = {source.name for source in known}
+    if names and name not in names:
+        raise ConflictError(
+            "key is trusted already, under another name",
+            expected=" | ".join(sorted(names)),
+            got=name,
+            where=f"key {key.keyid}",
+            hint="use that name; or `provenance keys revoke`, which is for ever",
+        )
 
 
 def check_namespaces(namespaces: tuple[str, ...]) -> None:

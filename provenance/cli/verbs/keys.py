@@ -14,6 +14,7 @@ from provenance.cli.arguments import (
     OutputOption,
     PassphraseFileOption,
 )
+from provenance.cli.completion import complete_algorithm, complete_trusted_key
 from provenance.cli.exits import DONE
 from provenance.cli.files import STDOUT, check_output, read_file, write_file
 from provenance.cli.invocation import Invocation
@@ -47,6 +48,13 @@ class _Listed:
         return "revoked" if self.source.revoked else "trusted"
 
     @property
+    def trust_text(self) -> str:
+        """The trust, and the name it is trusted under if that is another."""
+        if self.source is None or self.source.name == self.name:
+            return self.trust
+        return f"{self.trust} as {self.source.name}"
+
+    @property
     def private(self) -> str:
         if self.stored is None:
             return "not here"
@@ -62,6 +70,7 @@ class _Listed:
             "algorithm": self.key.algorithm,
             "keyid": self.key.keyid,
             "trust": self.trust,
+            "trustedAs": self.source.name if self.source is not None else None,
             "namespaces": list(self.namespaces),
             "private": self.private,
             "pem": self.key.pem,
@@ -72,7 +81,13 @@ def new(
     run: Invocation,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The key's name: a-z 0-9 . _ -")],
     algorithm: Annotated[
-        str, typer.Option("--algorithm", metavar="NAME", help="ecdsa-p256 (also makes OMS bundles) or ed25519.")
+        str,
+        typer.Option(
+            "--algorithm",
+            metavar="NAME",
+            help="ecdsa-p256 (also makes OMS bundles) or ed25519.",
+            autocompletion=complete_algorithm,
+        ),
     ] = "ecdsa-p256",
     encrypt: Annotated[bool, typer.Option("--encrypt", help="Ask for a passphrase to encrypt the key with.")] = False,
     passphrase_file: PassphraseFileOption = None,
@@ -85,14 +100,24 @@ def new(
     """
     with run.ledger() as ledger:
         passphrase = new_passphrase(passphrase_file, ask=encrypt)
-        ledger.keyring.new(
+        key = ledger.keyring.new(
             name,
             algorithm=algorithm,
             passphrase=passphrase,
             trust=not no_trust,
             namespaces=tuple(namespaces or ()),
         )
-        return _show(run, _find(ledger.keyring, name))
+        listed, file = _find(ledger.keyring, key.keyid), ledger.layout.keys / f"{name}.pem"
+    _describe(run, listed)
+    run.screen.pairs(
+        [
+            ("file", f"{file}: keep a copy, nobody can make it again"),
+            ("for others", f"provenance keys show {name} -o {name}.pub"),
+            ("next", "provenance register PATH --name NS/NAME --version V"),
+        ]
+    )
+    run.document(listed.to_json())
+    return DONE
 
 
 def list_keys(run: Invocation) -> int:
@@ -105,7 +130,7 @@ def list_keys(run: Invocation) -> int:
                 key.name,
                 key.key.algorithm,
                 key.key.keyid[:16],
-                key.trust,
+                key.trust_text,
                 key.private,
                 ", ".join(key.namespaces) or "any",
             )
@@ -118,10 +143,31 @@ def list_keys(run: Invocation) -> int:
     return DONE
 
 
-def show(run: Invocation, name: KeyNameArgument) -> int:
+def show(
+    run: Invocation,
+    name: KeyNameArgument,
+    pem: Annotated[bool, typer.Option("--pem", help="Print the public key alone, as PEM.")] = False,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the public key there, as PEM. - is stdout."),
+    ] = None,
+) -> int:
     """Show a key: its id, its trust, and its public half as PEM for others to trust."""
+    if output is not None:
+        check_output(output, as_json=run.as_json)
     with run.ledger() as ledger:
-        return _show(run, _find(ledger.keyring, name))
+        listed = _find(ledger.keyring, name)
+    if output is not None:
+        write_file(output, listed.key.pem.encode("ascii"))
+    alone = pem or output == STDOUT
+    if not alone:
+        _describe(run, listed)
+    if output is None:
+        run.stream(listed.key.pem)
+    elif not alone:
+        run.screen.pairs([("public key", output)])
+    run.document(listed.to_json())
+    return DONE
 
 
 def import_key(
@@ -137,8 +183,9 @@ def import_key(
         pem = read_file(file, "private key", max_bytes=MAX_KEY_BYTES)
         encrypted = passphrase_file is not None or any(mark in pem for mark in _ENCRYPTED_MARKS)
         passphrase = unlock(file, passphrase_file) if encrypted else None
-        ledger.keyring.import_private(name, pem, passphrase, trust=not no_trust, namespaces=tuple(namespaces or ()))
-        return _show(run, _find(ledger.keyring, name))
+        own = tuple(namespaces or ())
+        key = ledger.keyring.import_private(name, pem, passphrase, trust=not no_trust, namespaces=own)
+        return _show(run, _find(ledger.keyring, key.keyid))
 
 
 def trust(
@@ -158,7 +205,7 @@ def revoke(
     run: Invocation,
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="A trusted key's name or key id."),
+        typer.Argument(metavar="NAME", help="A trusted key's name or key id.", autocompletion=complete_trusted_key),
     ],
 ) -> int:
     """Trust a key no more. What it signed fails verification from now on."""
@@ -209,27 +256,36 @@ def _listed(keyring: Keyring) -> list[_Listed]:
 
 def _find(keyring: Keyring, name: str) -> _Listed:
     """The key of this name or id; of several, the one held here."""
-    found = [listed for listed in _listed(keyring) if name in (listed.name, listed.key.keyid)]
-    found = [listed for listed in found if listed.stored is not None] or found
+    from provenance.ledger.keyring import matching_keyids
+
+    listed = _listed(keyring)
+    named = [key for key in listed if name == key.name or (key.source is not None and name == key.source.name)]
+    keyids = matching_keyids(name, [key.key.keyid for key in listed])
+    found = named or [key for key in listed if key.key.keyid in keyids]
+    found = [key for key in found if key.stored is not None] or found
     if not found:
         raise NotFoundError("no such key", got=name, hint="`provenance keys list` shows them")
-    if len({listed.key.keyid for listed in found}) > 1:
-        got = ", ".join(listed.key.keyid for listed in found)
+    if len({key.key.keyid for key in found}) > 1:
+        got = ", ".join(key.key.keyid for key in found)
         raise MalformedError("several keys have this name", expected="a key id", got=got)
     return found[0]
 
 
 def _show(run: Invocation, listed: _Listed) -> int:
+    _describe(run, listed)
+    run.stream(listed.key.pem)
+    run.document(listed.to_json())
+    return DONE
+
+
+def _describe(run: Invocation, listed: _Listed) -> None:
     run.screen.pairs(
         [
             ("key", listed.name),
             ("algorithm", listed.key.algorithm),
             ("key id", listed.key.keyid),
-            ("trust", listed.trust),
+            ("trust", listed.trust_text),
             ("namespaces", ", ".join(listed.namespaces) or "any"),
             ("private key", listed.private),
         ]
     )
-    run.stream(listed.key.pem)
-    run.document(listed.to_json())
-    return DONE

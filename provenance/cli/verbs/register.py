@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provenance.cli.arguments import KeyOption, PassphraseFileOption
-from provenance.cli.completion import complete_reference
+from provenance.cli.completion import complete_kind, complete_reference, complete_sensitivity
 from provenance.cli.exits import DONE, ENVIRONMENT
 from provenance.cli.files import check_output, write_file
 from provenance.cli.invocation import Invocation
@@ -44,9 +44,16 @@ def register(
     ] = None,
     sensitivity: Annotated[
         str,
-        typer.Option("--sensitivity", metavar="WORD", help="public, internal, confidential or restricted."),
+        typer.Option(
+            "--sensitivity",
+            metavar="WORD",
+            help="public, internal, confidential or restricted.",
+            autocompletion=complete_sensitivity,
+        ),
     ] = "internal",
-    kind: Annotated[str, typer.Option("--kind", metavar="WORD", help="dataset or model.")] = "dataset",
+    kind: Annotated[
+        str, typer.Option("--kind", metavar="WORD", help="dataset or model.", autocompletion=complete_kind)
+    ] = "dataset",
     key: KeyOption = None,
     passphrase_file: PassphraseFileOption = None,
     receipt_file: Annotated[
