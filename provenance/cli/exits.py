@@ -34,8 +34,8 @@ INTERRUPTED: Final = 130
 READER_GONE: Final = 141
 
 MEANINGS: Final[tuple[tuple[int, str], ...]] = (
-    (DONE, "done; for `verify`, `lineage` and `log fsck`: verified"),
-    (FAILED, "verification failed: a check failed, a level was not reached, or the ledger holds damage"),
+    (DONE, "done; for `verify`: verified; for `lineage` and `log fsck`: nothing failed"),
+    (FAILED, "verification failed: a check failed, the required level is not reached, or the ledger is damaged"),
     (USAGE, "usage or malformed input: arguments, files, names, keys, what this ledger's rules forbid"),
     (ENVIRONMENT, "environment: chain, store, network, disk, or a defect of this program"),
     (INTERRUPTED, "interrupted by Ctrl-C"),

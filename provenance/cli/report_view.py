@@ -22,23 +22,17 @@ _MAX_NAMES: Final = 50
 _MAX_SAME_CHECKS: Final = 4
 
 
-def reaches(report: Report, level: Level | None) -> bool:
-    """Whether the report's level is at least `level`."""
-    return level is None or (report.level is not None and report.level >= level)
+VERDICT_STYLES: Final = {"verified": "good", "incomplete": "warn", "failed": "bad"}
 
 
-def show_report(screen: Screen, report: Report, *, require: Level | None = None) -> None:
-    """The whole report."""
-    good = report.verified and reaches(report, require)
-    screen.spans(("VERIFIED" if good else "FAILED", "good" if good else "bad"), (f"  {report.target}", "strong"))
-    screen.pairs(
-        [
-            ("digest", report.digest or None),
-            ("level", level_text(report)),
-            ("needed", _needed_text(report)),
-            ("required", _required_text(report, require)),
-        ]
-    )
+def show_report(screen: Screen, report: Report, *, required_by: str = "for data of its sensitivity") -> None:
+    """The whole report. `required_by` says who asks for the required level."""
+    screen.spans((report.verdict.upper(), VERDICT_STYLES[report.verdict]), (f"  {report.target}", "strong"))
+    screen.pairs([("digest", report.digest or None), ("level", level_text(report))])
+    if report.required is not None:
+        reached = report.level is not None and report.level >= report.required
+        text = f"{report.required.name} {required_by}: {'reached' if reached else 'not reached'}"
+        screen.pairs([("needed", text)], style=None if reached else "warn")
     _show_times(screen, report)
     screen.line()
     own = [check for check in report.checks if check.subject == report.target]
@@ -76,19 +70,6 @@ def show_failures(screen: Screen, failures: Iterable[Check]) -> None:
                 screen.line(f"  {label:<10} {value}")
     if len(failed) > _MAX_FAILURES:
         screen.line(f"and {len(failed) - _MAX_FAILURES} more failures (all of them with --json)")
-
-
-def _needed_text(report: Report) -> str | None:
-    if report.required is None:
-        return None
-    word = "reached" if reaches(report, report.required) else "not reached"
-    return f"{report.required.name} for data of its sensitivity: {word}"
-
-
-def _required_text(report: Report, require: Level | None) -> str | None:
-    if require is None:
-        return None
-    return f"{require.name} by --require: {'reached' if reaches(report, require) else 'not reached'}"
 
 
 def _show_times(screen: Screen, report: Report) -> None:

@@ -32,7 +32,7 @@ STATUS_STYLES: Final = {
     "not performed": "warn",
     "VERIFIED": "good",
     "FAILED": "bad",
-    "not reached": "warn",
+    "INCOMPLETE": "warn",
 }
 """Words that are coloured wherever they are all that a table's cell holds."""
 

@@ -120,7 +120,7 @@ def tamper(session: Session) -> None:
     assert "changed: titanic.csv" in outcome.out
     assert "affected     titanic/clean@1\n             titanic/model@1\n" in outcome.out
     document = session.json("verify", "--all", code=1)
-    assert (document["failed"], document["affected"]) == (1, ["titanic/clean@1", "titanic/model@1"])
+    assert (document["counts"]["failed"], document["affected"]) == (1, ["titanic/clean@1", "titanic/model@1"])
     assert session.json("verify", "titanic/model", "--deep", code=1)["verified"] is False
     file.write_bytes(content)
     session.run("verify", "museum")

@@ -235,7 +235,16 @@ def test_a_changed_byte_anywhere_in_a_bundle_proves_nothing_more(
     """It is no bundle, or fails, or (in what nobody has to believe, as an anchor's contract) proves less."""
     good = (session.folder / "bundle.json").read_bytes()
     (tmp_path / "b.json").write_bytes(good)
-    whole = ("verify", "--bundle", tmp_path / "b.json", "--trust", session.folder / "trust.json", "--json")
+    whole = (
+        "verify",
+        "--bundle",
+        tmp_path / "b.json",
+        "--trust",
+        session.folder / "trust.json",
+        "--require",
+        "D0",
+        "--json",
+    )
     original = forks.run(tmp_path, *whole).json
     passed = {(check["check"], check["subject"]) for check in original["checks"] if check["status"] == "passed"}
     codes = set()

@@ -17,4 +17,4 @@ def lineage(run: Invocation, reference: ReferenceArgument) -> int:
     show_lineage(run.screen, found)
     show_failures(run.screen, found.report.failures)
     run.document(found.to_json())
-    return DONE if found.report.verified else FAILED
+    return DONE if found.report.sound else FAILED

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from provenance.cli.arguments import parse_places
-from provenance.cli.completion import complete_reference
+from provenance.cli.completion import complete_level, complete_reference
 from provenance.cli.exits import DONE, FAILED, failure_of
 from provenance.cli.files import read_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.progress import Meter
-from provenance.errors import MalformedError, NotFoundError
+from provenance.cli.screen import count_text
+from provenance.errors import MalformedError, NotFoundError, ProvenanceError
 from provenance.limits import MAX_BUNDLE_BYTES, MAX_TRUST_BYTES
 
 if TYPE_CHECKING:
@@ -56,10 +58,19 @@ def verify(
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the chain about blocks.")] = False,
     require: Annotated[
-        str | None, typer.Option("--require", metavar="LEVEL", help="Fail below this level, D0 to D4.")
+        str | None,
+        typer.Option(
+            "--require",
+            metavar="LEVEL",
+            help="Require this level, D0 to D4, instead of the one its sensitivity asks for.",
+            autocompletion=complete_level,
+        ),
     ] = None,
 ) -> int:
-    """Verify bytes, signatures, log and anchor. Exit code 0: verified; 1: something failed, or a level is missing.
+    """Verify bytes, signatures, log and anchor. Exit code 0: verified; 1: failed, or incomplete.
+
+    Verified is what no check failed of and what reaches the level it needs: D1 for public data, D2 internal, D3
+    confidential, D4 restricted, or what --require says. With less it is incomplete: --require D0 takes a record alone.
 
     PATH is matched to what was registered by its digest, its place or its files. For a REF, the bytes are read where
     they were registered from, if they are still there.
@@ -136,68 +147,79 @@ def _trust(run: Invocation, file: str | None) -> tuple[TrustRoots, str]:
 
 
 def _conclude(run: Invocation, report: Report, level: Level | None, more: Mapping[str, JsonValue] | None = None) -> int:
-    from provenance.cli.report_view import reaches, show_report
+    from provenance.cli.report_view import show_report
 
-    show_report(run.screen, report, require=level)
-    document: dict[str, JsonValue] = {**report.to_json(), **(more or {})}
-    if level is not None:
-        document["require"] = {"level": level.name, "reached": reaches(report, level)}
-    run.document(document)
-    return DONE if report.verified and reaches(report, level) else FAILED
+    if level is None:
+        show_report(run.screen, report)
+    else:
+        report = report.requiring(level)
+        show_report(run.screen, report, required_by="by --require")
+    run.document({**report.to_json(), **(more or {})})
+    return DONE if report.verified else FAILED
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """What came of every dataset so far."""
+
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    results: list[JsonValue] = field(default_factory=list)
+    failures: list[Check] = field(default_factory=list)
+    affected: dict[str, None] = field(default_factory=dict)
+    codes: list[int] = field(default_factory=lambda: [DONE])
+
+    def add_report(self, report: Report) -> None:
+        level = report.level.name if report.level is not None else "none"
+        needed = report.required.name if report.required is not None else ""
+        self.rows.append((report.target, report.verdict.upper(), level, needed, ", ".join(report.missing)))
+        self.results.append(_summary(report))
+        self.failures += [c for c in report.failures if c.subject == report.target and c.id != "lineage"]
+        self.affected.update(dict.fromkeys(report.affected))
+        self.codes.append(DONE if report.verified else FAILED)
+
+    def add_error(self, name: str, error: BaseException) -> None:
+        failure = failure_of(error)
+        self.rows.append((name, "FAILED", "", "", failure.message))
+        self.results.append({"target": name, "verified": False, "verdict": "failed", **failure.to_json()})
+        self.codes.append(failure.code)
+
+    def count(self, verdict: str) -> int:
+        return sum(1 for row in self.rows if row[1] == verdict.upper())
 
 
 def _everything(run: Invocation, level: Level | None, *, ask_chain: bool) -> int:
-    from provenance.cli.report_view import reaches, show_affected, show_failures
+    from provenance.cli.report_view import VERDICT_STYLES, show_affected, show_failures
     from provenance.ledger.sweep import verify_all
 
-    rows: list[tuple[str, ...]] = []
-    results: list[JsonValue] = []
-    failures: list[Check] = []
-    affected: dict[str, None] = {}
-    codes = [DONE]
+    sweep = _Sweep()
     with run.ledger() as ledger, Meter("reading") as meter:
         for name, found in verify_all(ledger, ask_chain=ask_chain, progress=meter.read):
-            if isinstance(found, Exception):
-                failure = failure_of(found)
-                codes.append(failure.code)
-                rows.append((name, "FAILED", "", "", failure.message))
-                results.append({"target": name, "verified": False, **failure.to_json()})
-                continue
-            good = found.verified and reaches(found, level)
-            codes.append(DONE if good else FAILED)
-            rows.append(_row(found, good=good))
-            failures += [check for check in found.failures if check.subject == found.target and check.id != "lineage"]
-            affected.update(dict.fromkeys(found.affected))
-            results.append(_summary(found))
-    run.screen.table(("dataset", "verdict", "level", "needed", "the next level lacks"), rows)
-    show_failures(run.screen, failures)
-    show_affected(run.screen, list(affected))
-    bad = sum(1 for row in rows if row[1] == "FAILED")
+            if isinstance(found, ProvenanceError):
+                sweep.add_error(name, found)
+            else:
+                sweep.add_report(found if level is None else found.requiring(level))
+    counts: dict[str, JsonValue] = {verdict: sweep.count(verdict) for verdict in VERDICT_STYLES}
+    verdict = next((word for word in ("failed", "incomplete") if counts[word]), "verified")
+    run.screen.table(("dataset", "verdict", "level", "needed", "the next level lacks"), sweep.rows)
+    show_failures(run.screen, sweep.failures)
+    show_affected(run.screen, list(sweep.affected))
     run.screen.line()
+    parts = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     run.screen.spans(
-        ("VERIFIED" if not bad else "FAILED", "good" if not bad else "bad"),
-        (f"  {len(rows)} datasets, {len(rows) - bad} verified, {bad} failed", None),
+        (verdict.upper(), VERDICT_STYLES[verdict]),
+        (f"  {count_text(len(sweep.rows), 'dataset')}{f': {parts}' if parts else ''}", None),
     )
     run.document(
         {
-            "verified": not bad,
-            "datasets": len(rows),
-            "failed": bad,
-            "results": results,
-            "affected": list(affected),
+            "verified": verdict == "verified",
+            "verdict": verdict,
+            "datasets": len(sweep.rows),
+            "counts": counts,
+            "results": sweep.results,
+            "affected": list(sweep.affected),
         }
     )
-    return FAILED if FAILED in codes else max(codes)
-
-
-def _row(report: Report, *, good: bool) -> tuple[str, ...]:
-    from provenance.cli.report_view import reaches
-
-    level = report.level.name if report.level is not None else "none"
-    needed = "" if report.required is None else report.required.name
-    if not reaches(report, report.required):
-        needed += ", not reached"
-    return report.target, "VERIFIED" if good else "FAILED", level, needed, ", ".join(report.missing)
+    return FAILED if FAILED in sweep.codes else max(sweep.codes)
 
 
 def _summary(report: Report) -> dict[str, JsonValue]:
@@ -205,6 +227,7 @@ def _summary(report: Report) -> dict[str, JsonValue]:
         "target": report.target,
         "digest": {"sha256": report.digest},
         "verified": report.verified,
+        "verdict": report.verdict,
         "level": report.level.name if report.level is not None else None,
         "missing": list(report.missing),
         "requiredLevel": report.required.name if report.required is not None else None,

@@ -117,6 +117,59 @@ class TestKeys:
         assert (revoked["trust"], revoked["keyid"]) == ("revoked", trusted["keyid"])
         assert "revoked" in invoke("keys", "list").out
 
+    def test_a_trusted_key_is_not_renamed(self, invoke: Invoke, made: Place) -> None:
+        invoke("--ledger", made.folder, "keys", "show", "museum", "-o", "museum.pub")
+        assert invoke("keys", "trust", "The Museum", "museum.pub").code == DONE
+        before = invoke("keys", "list", "--json").json
+        outcome = invoke("keys", "trust", "museum", "museum.pub")
+        assert (outcome.code, "The Museum" in outcome.err, "keys revoke" in outcome.err) == (USAGE, True, True)
+        assert invoke("keys", "trust", "museum", "museum.pub", "--json").json["error"]["kind"] == "conflict"
+        private = (made.folder / ".provenance" / "keys" / "museum.pem").read_bytes()
+        Path("private.pem").write_bytes(private[private.index(b"-----BEGIN PRIVATE") :])
+        assert invoke("keys", "import", "museum", "private.pem", "--json").json["error"]["kind"] == "conflict"
+        assert invoke("keys", "list", "--json").json == before
+        assert invoke("keys", "trust", "The Museum", "museum.pub", "--namespace", "titanic").code == DONE
+
+    def test_a_key_that_is_trusted_under_another_name(self, invoke: Invoke, made: Place) -> None:
+        private = (made.folder / ".provenance" / "keys" / "lab.pem").read_bytes()
+        Path("lab.pem").write_bytes(private[private.index(b"-----BEGIN PRIVATE") :])
+        invoke("keys", "import", "lab", "lab.pem", "--no-trust")
+        invoke("keys", "show", "lab", "-o", "lab.pub")
+        invoke("keys", "trust", "The Lab", "lab.pub")
+        assert "trusted as The Lab" in " ".join(invoke("keys", "list").out.split())
+        shown = invoke("keys", "show", "The Lab", "--json").json
+        assert (shown["name"], shown["trustedAs"], shown["private"]) == ("lab", "The Lab", "not encrypted")
+        assert "trust        trusted as The Lab\n" in invoke("keys", "show", "lab").out
+
+    @pytest.mark.parametrize("name", ["museum", "The Museum", "keyid", "start of the keyid"])
+    def test_revoke_by_any_name(self, invoke: Invoke, name: str) -> None:
+        made = invoke("keys", "new", "museum", "--no-trust", "--json").json
+        Path("museum.pub").write_text(made["pem"])
+        invoke("keys", "trust", "The Museum", "museum.pub")
+        said = {"keyid": made["keyid"], "start of the keyid": made["keyid"][:16]}.get(name, name)
+        revoked = invoke("keys", "revoke", said, "--json").json
+        assert (revoked["trust"], revoked["keyid"]) == ("revoked", made["keyid"])
+        assert invoke("keys", "revoke", made["keyid"][:7]).code == USAGE
+
+    def test_the_public_key_alone(self, invoke: Invoke) -> None:
+        made = invoke("keys", "new", "museum", "--json").json
+        assert invoke("keys", "show", "museum", "--pem").out == made["pem"]
+        assert invoke("keys", "show", "museum", "-o", "-").out == made["pem"]
+        outcome = invoke("keys", "show", "museum", "-o", "museum.pub")
+        assert (outcome.code, Path("museum.pub").read_text()) == (DONE, made["pem"])
+        assert "public key   museum.pub\n" in outcome.out
+        assert "BEGIN" not in outcome.out
+        assert invoke("keys", "show", "museum", "--pem", "-o", "again.pub").out == ""
+        assert Path("again.pub").read_text() == made["pem"]
+        assert invoke("keys", "show", "museum", "-o", "-", "--json").code == USAGE
+        assert invoke("keys", "show", made["keyid"][:8], "--pem", "--json").json == made
+
+    def test_a_new_key_says_where_it_is_and_what_is_next(self, invoke: Invoke) -> None:
+        text = invoke("keys", "new", "museum").out
+        assert ".provenance/keys/museum.pem" in text
+        assert "for others   provenance keys show museum -o museum.pub\n" in text
+        assert "next         provenance register PATH" in text
+
     def test_import(self, invoke: Invoke, made: Place) -> None:
         private = (made.folder / ".provenance" / "keys" / "lab.pem").read_bytes()
         Path("lab.pem").write_bytes(private[private.index(b"-----BEGIN PRIVATE") :])
@@ -129,7 +182,7 @@ class TestKeys:
         invoke("keys", "new", "locked")
         both = Path(".provenance/keys/locked.pem").read_bytes()
         Path("locked.pem").write_bytes(both[both.index(b"-----BEGIN ENCRYPTED") :])
-        assert invoke("keys", "import", "copy", "locked.pem", "--json").json["private"] == "encrypted"
+        assert invoke("keys", "import", "copy", "locked.pem", "--no-trust", "--json").json["private"] == "encrypted"
         monkeypatch.delenv("PROVENANCE_PASSPHRASE")
         outcome = invoke("keys", "import", "other", "locked.pem")
         assert (outcome.code, "needs a passphrase" in outcome.err) == (USAGE, True)
@@ -227,7 +280,8 @@ class TestVerify:
     def test_a_level_can_be_required(self, invoke: Invoke, here: Place) -> None:
         assert invoke("verify", "raw", "--require", "d2").code == DONE
         outcome = invoke("verify", "raw", "--require", "D3", "--json")
-        assert (outcome.code, outcome.json["require"]) == (FAILED, {"level": "D3", "reached": False})
+        assert (outcome.code, outcome.json["verdict"], outcome.json["requiredLevel"]) == (FAILED, "incomplete", "D3")
+        assert invoke("verify", "raw", "--require", "D3").out.startswith("INCOMPLETE  titanic/raw@1\n")
 
     def test_other_bytes(self, invoke: Invoke, here: Place, tmp_path: Path) -> None:
         (tmp_path / "rows.csv").write_text("a,b\n1,3\n")
@@ -241,10 +295,12 @@ class TestVerify:
     def test_everything(self, invoke: Invoke, here: Place) -> None:
         outcome = invoke("verify", "--all")
         assert outcome.code == DONE
-        assert outcome.out.endswith("VERIFIED  2 datasets, 2 verified, 0 failed\n")
+        assert outcome.out.endswith("VERIFIED  2 datasets: 2 verified\n")
         document = invoke("verify", "--all", "--require", "D3", "--json")
-        assert document.code == FAILED
+        assert (document.code, document.json["verdict"]) == (FAILED, "incomplete")
+        assert document.json["counts"] == {"verified": 0, "incomplete": 2, "failed": 0}
         assert [result["target"] for result in document.json["results"]] == ["titanic/raw@1", "titanic/clean@1"]
+        assert "INCOMPLETE  2 datasets: 2 incomplete\n" in invoke("verify", "--all", "--require", "D3").out
 
     def test_everything_goes_on_past_what_cannot_be_read(
         self, invoke: Invoke, here: Place, monkeypatch: pytest.MonkeyPatch
@@ -259,7 +315,7 @@ class TestVerify:
         monkeypatch.setattr(Ledger, "verify", broken)
         outcome = invoke("verify", "--all")
         assert outcome.code == USAGE
-        assert "FAILED  2 datasets, 1 verified, 1 failed" in outcome.out
+        assert "FAILED  2 datasets: 1 verified, 1 failed" in outcome.out
         document = invoke("verify", "--all", "--json").json
         assert document["results"][0]["error"]["kind"] == "source"
         assert document["results"][1]["verified"] is True
@@ -282,10 +338,12 @@ class TestVerify:
         assert invoke("bundle", "titanic/clean", "-o", bundle, "--json").json["target"] == "titanic/clean@1"
         invoke("keys", "export", "-o", trust)
         inside = invoke("verify", "--bundle", bundle)
-        assert (inside.code, "those of the ledger in" in inside.out) == (DONE, True)
+        assert (inside.code, "those of the ledger in" in inside.out) == (FAILED, True)
+        assert "INCOMPLETE  titanic/clean@1" in inside.out  # nobody looked at its bytes
         monkeypatch.chdir(tmp_path)
         whole = ("verify", "--bundle", bundle, "--trust", trust)
-        assert invoke(*whole).code == DONE
+        assert invoke(*whole).code == FAILED
+        assert invoke(*whole, "--require", "D0").code == DONE
         for reference in ("titanic/clean", "titanic/clean@1"):
             assert invoke(*whole, "--data", f"{reference}={here.clean}", "--json").json["level"] == "D2"
         digest = invoke("fingerprint", here.clean, "--json").json["digest"]["sha256"]
