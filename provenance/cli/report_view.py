@@ -25,9 +25,16 @@ _MAX_SAME_CHECKS: Final = 4
 VERDICT_STYLES: Final = {"verified": "good", "incomplete": "warn", "failed": "bad"}
 
 
-def show_report(screen: Screen, report: Report, *, required_by: str = "for data of its sensitivity") -> None:
-    """The whole report. `required_by` says who asks for the required level."""
+BY_SENSITIVITY: Final = "for data of its sensitivity"
+_HIGHEST: Final = Level.D2
+"""No check of a higher level than this is built yet."""
+
+
+def show_report(screen: Screen, report: Report, *, required_by: str = BY_SENSITIVITY, by_hand: bool = False) -> None:
+    """The whole report. `required_by` says who asks for the required level; `by_hand`, that `--deep` is no way on."""
     screen.spans((report.verdict.upper(), VERDICT_STYLES[report.verdict]), (f"  {report.target}", "strong"))
+    if report.verdict == "incomplete":
+        screen.prose(incomplete_text(report, required_by), style="warn")
     screen.pairs([("digest", report.digest or None), ("level", level_text(report))])
     if report.required is not None:
         reached = report.level is not None and report.level >= report.required
@@ -40,9 +47,39 @@ def show_report(screen: Screen, report: Report, *, required_by: str = "for data 
     _show_lineage(screen, report)
     show_failures(screen, report.failures)
     show_affected(screen, report.affected)
-    if any(check.id == "content" and check.status is Status.NOT_PERFORMED for check in own):
+    if report.verdict != "incomplete" and any(c.id == "content" and c.status is Status.NOT_PERFORMED for c in own):
         screen.line()
         screen.prose("note: its bytes were not in hand, so nobody looked at them: give a path, or --data REF=PATH")
+    _show_unread(screen, report, by_hand=by_hand)
+
+
+def incomplete_text(report: Report, required_by: str = BY_SENSITIVITY) -> str:
+    """Why a report is incomplete and what would complete it."""
+    reached = report.level.name if report.level is not None else "none"
+    if report.required is None:
+        return f"incomplete: level {reached}, and what it needs is not known"
+    need = report.required.name
+    needed = f"data of its sensitivity needs {need}" if required_by == BY_SENSITIVITY else f"{need} {required_by}"
+    start = f"incomplete: level {reached}, {needed}; "
+    if report.required > _HIGHEST:
+        return (
+            f"{start}{need} cannot be reached in this release: quality results come later; accept less with "
+            f"--require {_HIGHEST.name}"
+        )
+    lacks = f"{start}lacks {', '.join(report.missing)}"
+    if "content" not in report.missing:
+        return lacks
+    return f"{lacks} (give the bytes with --data REF=PATH, or accept the record alone with --require D0)"
+
+
+def _show_unread(screen: Screen, report: Report, *, by_hand: bool) -> None:
+    """A line if the bytes of ancestors were not compared."""
+    compared = {check.subject for check in report.checks if check.id == "content"}
+    unread = [artefact for artefact in report.artefacts if artefact.depth and artefact.name not in compared]
+    if unread:
+        way = "give them with --data REF=PATH" if by_hand else "--deep reads them where they were registered from"
+        screen.line()
+        screen.prose(f"note: the bytes of {count_text(len(unread), 'ancestor')} were not read; {way}")
 
 
 def level_text(report: Report) -> str:
@@ -65,7 +102,10 @@ def show_failures(screen: Screen, failures: Iterable[Check]) -> None:
     for check in failed[:_MAX_FAILURES]:
         screen.spans(("failed", "bad"), (f"  {check.id}  ", "strong"), (check.subject, None))
         screen.prose(_headline(check), indent=2)
-        for label, value in (("expected", check.expected), ("found", check.found), ("where", check.where)):
+        # What was renamed is expected and found with one digest, and the headline has both names.
+        same = check.expected is not None and check.expected == check.found
+        details = () if same else (("expected", check.expected), ("found", check.found))
+        for label, value in (*details, ("where", check.where)):
             if value is not None:
                 screen.line(f"  {label:<10} {value}")
     if len(failed) > _MAX_FAILURES:

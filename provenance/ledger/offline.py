@@ -32,22 +32,32 @@ def verify_offline(
     trust: TrustRoots,
     places: Mapping[str, str | PathLike[str]],
     progress: ProgressCallback | None = None,
+    *,
+    target: str | PathLike[str] | None = None,
 ) -> Report:
     """The report on a bundle, with the bytes at `places` (reference -> path) compared.
 
-    `MalformedError` if it is no bundle or a reference is ambiguous in it, `NotFoundError` if it names nothing in it,
-    `SourceError` if bytes cannot be read.
+    `target` is where the bytes of the bundle's own dataset are. `MalformedError` if it is no bundle or a reference is
+    ambiguous in it, `NotFoundError` if it names nothing in it, `SourceError` if bytes cannot be read.
     """
     evidence = parse_bundle(data)
     statements = _statements(evidence)
+    named = [(str(_named(statements, reference)), place) for reference, place in places.items()]
+    if target is not None:
+        named.insert(0, (_target(evidence), target))
     contents: dict[str, ContentFinding] = {}
-    for reference, place in places.items():
-        name = str(_named(statements, reference))
+    for name, place in named:
         if name in contents:
             raise MalformedError("bytes are given twice", expected="one place each", got=name)
         source = open_source(place)
         contents[name] = content_of(source.fingerprint(progress), source.location)
     return verify_evidence(evidence, trust, contents=contents)
+
+
+def _target(evidence: Evidence) -> str:
+    """The name of the bundle's own dataset. `MalformedError` if its statement cannot be read."""
+    entry = next(entry for entry in evidence.entries if entry.digest == evidence.target)
+    return str(parse_statement(parse_envelope(entry.envelope).payload).name)
 
 
 def _statements(evidence: Evidence) -> list[DatasetStatement]:

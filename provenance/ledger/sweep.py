@@ -16,16 +16,19 @@ from provenance.verify import Report
 
 
 def verify_all(
-    ledger: Ledger, *, ask_chain: bool = True, progress: ProgressCallback | None = None
+    ledger: Ledger, *, deep: bool = False, ask_chain: bool = True, progress: ProgressCallback | None = None
 ) -> Iterator[tuple[str, Report | ProvenanceError]]:
-    """(`ns/name@version`, its report) for every dataset, in log order; an error where it cannot be examined."""
+    """(`ns/name@version`, its report) for every dataset, in log order; an error where it cannot be examined.
+
+    With `deep`, each report is on the bytes of its ancestors, too: they are read once for every descendant.
+    """
     ask_chain = ask_chain and _chain_answers(ledger)
     after: int | None = None
     while rows := ledger.datasets(after=after, limit=MAX_PAGE_ITEMS):
         for row in rows:
             name = pinned_name(row)
             try:
-                yield name, ledger.verify(name, ask_chain=ask_chain, progress=progress)
+                yield name, ledger.verify(name, deep=deep, ask_chain=ask_chain, progress=progress)
             except ProvenanceError as error:
                 yield name, error
         after = rows[-1].entry_index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -26,7 +27,10 @@ def bundle(
         bool, typer.Option("--oms", help="Write the OpenSSF Model Signing bundle instead, for other people's tools.")
     ] = False,
 ) -> int:
-    """Write the offline bundle of a dataset and all its ancestors."""
+    """Write the offline bundle of a dataset and all its ancestors.
+
+    It holds statements, signatures, proofs and file lists, and no bytes of the data: hand those over as well.
+    """
     if oms and no_manifests:
         raise MalformedError("--oms and --no-manifests exclude each other", expected="one of them")
     check_output(output, as_json=run.as_json)
@@ -34,16 +38,25 @@ def bundle(
         row = ledger.dataset(reference)
         name = f"{row.namespace}/{row.name}@{row.version}"
         data = ledger.oms_bundle(name) if oms else ledger.bundle(name, with_manifests=not no_manifests)
+        keys = {key.public.keyid: key.name for key in ledger.keyring.list()}
+        keys |= {source.key.keyid: source.name for source in ledger.keyring.trust().sources}
     write_file(output, data)
     if output == STDOUT:
         return DONE
-    run.screen.pairs(
-        [
-            ("bundle", f"{output} ({size_text(len(data))})"),
-            ("of", name),
-            ("verify it", None if oms else f"provenance verify --bundle {output} --trust TRUST, anywhere, offline"),
-            ("trust roots", None if oms else "provenance keys export -o TRUST"),
+    run.screen.pairs([("bundle", f"{output} ({size_text(len(data))})"), ("of", name)])
+    if oms:
+        key = shlex.quote(keys.get(row.keyid, row.keyid))
+        rows = [
+            ("verify it", f"model_signing verify key FOLDER --signature {shlex.quote(output)} --public_key KEY.pub"),
+            ("one file", "name its folder, and add --ignore_unsigned_files"),
+            ("KEY.pub", f"provenance keys show {key} --pem > KEY.pub"),
         ]
-    )
+    else:
+        file = shlex.quote(output)
+        rows = [
+            ("verify it", f"provenance verify --bundle {file} --trust TRUST --data {name}=PATH, anywhere, offline"),
+            ("trust roots", "provenance keys export -o TRUST"),
+        ]
+    run.screen.pairs(rows)
     run.document({"file": output, "bytes": len(data), "target": name, "format": "oms" if oms else "provenance"})
     return DONE

@@ -28,12 +28,21 @@ _UNTRUSTED_HINT = (
     "(their owner writes them with `provenance keys export -o FILE`)"
 )
 
+_UNREAD_NOTE = (
+    "note: the bytes of {whose} are not where they were registered from: `provenance verify REF --data REF=PATH` where "
+    "they are, or accept the records alone with --require D0"
+)
+
 
 def verify(
     run: Invocation,
     target: Annotated[
         str | None,
-        typer.Argument(metavar="[PATH|REF]", help="Bytes, or what is registered.", autocompletion=complete_reference),
+        typer.Argument(
+            metavar="PATH|REF",
+            help="Bytes, or what is registered. With --bundle: where its bytes are.",
+            autocompletion=complete_reference,
+        ),
     ] = None,
     bundle: Annotated[
         str | None, typer.Option("--bundle", metavar="FILE", help="Verify an offline bundle; needs no ledger.")
@@ -77,38 +86,36 @@ def verify(
     """
     from provenance.policy import parse_level
 
-    _check_modes(
-        target, bundle, everything, bundle_only=[("--trust", trust)], target_only=[("--as", expected), ("--deep", deep)]
-    )
+    _check_modes(target, bundle, everything=everything)
+    if bundle is None:
+        _refuse([("--trust", trust)], "--bundle")
+    else:
+        _refuse([("--as", expected), ("--deep", deep)], "a PATH or REF in a ledger")
+    if everything:
+        _refuse([("--as", expected)], "a PATH or REF")
     level = parse_level(require) if require is not None else None
     places = parse_places(data or ())
     if bundle is not None:
-        return _bundle(run, bundle, trust, places, level)
+        return _bundle(run, bundle, trust, target, places, level)
     if target is None:
         if places:
             raise MalformedError("--data does not go with --all", expected="a PATH or REF, or --bundle")
-        return _everything(run, level, ask_chain=not offline)
+        return _everything(run, level, deep=deep, ask_chain=not offline)
     with run.ledger() as ledger, Meter("reading") as meter:
         report = ledger.verify(
             target, expected=expected, data=places, deep=deep, ask_chain=not offline, progress=meter.read
         )
-    return _conclude(run, report, level)
+    return _conclude(run, report, level, by_hand=deep)
 
 
-def _check_modes(
-    target: str | None,
-    bundle: str | None,
-    everything: bool,
-    *,
-    bundle_only: list[tuple[str, object]],
-    target_only: list[tuple[str, object]],
-) -> None:
-    if (target is not None) + (bundle is not None) + everything != 1:
-        raise MalformedError("nothing, or too much, to verify", expected="one of PATH, REF, --bundle FILE, --all")
-    if bundle is None:
-        _refuse(bundle_only, "--bundle")
-    if target is None:
-        _refuse(target_only, "a PATH or REF")
+def _check_modes(target: str | None, bundle: str | None, *, everything: bool) -> None:
+    hint = "see `provenance verify --help`"
+    if target is None and bundle is None and not everything:
+        raise MalformedError("nothing to verify", expected="a PATH or REF, --bundle FILE, or --all", hint=hint)
+    if everything and (target is not None or bundle is not None):
+        raise MalformedError("too much to verify", expected="--all, or something", hint=hint)
+    if target == "":
+        raise MalformedError("nothing to verify", expected="a PATH or REF", got=target, hint=hint)
 
 
 def _refuse(options: list[tuple[str, object]], place: str) -> None:
@@ -117,15 +124,22 @@ def _refuse(options: list[tuple[str, object]], place: str) -> None:
             raise MalformedError(f"{name} goes with {place} only", hint="see `provenance verify --help`")
 
 
-def _bundle(run: Invocation, file: str, trust_file: str | None, places: Mapping[str, str], level: Level | None) -> int:
+def _bundle(
+    run: Invocation,
+    file: str,
+    trust_file: str | None,
+    target: str | None,
+    places: Mapping[str, str],
+    level: Level | None,
+) -> int:
     from provenance.ledger.offline import verify_offline
 
     roots, whose = _trust(run, trust_file)
     data = read_file(file, "bundle", max_bytes=MAX_BUNDLE_BYTES)
     with Meter("reading") as meter:
-        report = verify_offline(data, roots, places, meter.read)
+        report = verify_offline(data, roots, places, meter.read, target=target)
     run.screen.pairs([("bundle", file), ("trust roots", whose)])
-    code = _conclude(run, report, level, {"trustRoots": whose})
+    code = _conclude(run, report, level, {"trustRoots": whose}, by_hand=True)
     if any(check.id in ("trust", "log.checkpoint") for check in report.failures):
         run.screen.line()
         run.screen.prose(_UNTRUSTED_HINT)
@@ -146,14 +160,21 @@ def _trust(run: Invocation, file: str | None) -> tuple[TrustRoots, str]:
     return TrustRoots(), "none: nothing is trusted"
 
 
-def _conclude(run: Invocation, report: Report, level: Level | None, more: Mapping[str, JsonValue] | None = None) -> int:
+def _conclude(
+    run: Invocation,
+    report: Report,
+    level: Level | None,
+    more: Mapping[str, JsonValue] | None = None,
+    *,
+    by_hand: bool = False,
+) -> int:
     from provenance.cli.report_view import show_report
 
     if level is None:
-        show_report(run.screen, report)
+        show_report(run.screen, report, by_hand=by_hand)
     else:
         report = report.requiring(level)
-        show_report(run.screen, report, required_by="by --require")
+        show_report(run.screen, report, required_by="by --require", by_hand=by_hand)
     run.document({**report.to_json(), **(more or {})})
     return DONE if report.verified else FAILED
 
@@ -167,12 +188,16 @@ class _Sweep:
     failures: list[Check] = field(default_factory=list)
     affected: dict[str, None] = field(default_factory=dict)
     codes: list[int] = field(default_factory=lambda: [DONE])
+    unread: int = 0
+    """Of so many the bytes were not in hand."""
 
     def add_report(self, report: Report) -> None:
         level = report.level.name if report.level is not None else "none"
         needed = report.required.name if report.required is not None else ""
         self.rows.append((report.target, report.verdict.upper(), level, needed, ", ".join(report.missing)))
         self.results.append(_summary(report))
+        read = any(c.id == "content" and c.subject == report.target and c.where is not None for c in report.checks)
+        self.unread += not read
         self.failures += [c for c in report.failures if c.subject == report.target and c.id != "lineage"]
         self.affected.update(dict.fromkeys(report.affected))
         self.codes.append(DONE if report.verified else FAILED)
@@ -187,13 +212,13 @@ class _Sweep:
         return sum(1 for row in self.rows if row[1] == verdict.upper())
 
 
-def _everything(run: Invocation, level: Level | None, *, ask_chain: bool) -> int:
+def _everything(run: Invocation, level: Level | None, *, deep: bool, ask_chain: bool) -> int:
     from provenance.cli.report_view import VERDICT_STYLES, show_affected, show_failures
     from provenance.ledger.sweep import verify_all
 
     sweep = _Sweep()
     with run.ledger() as ledger, Meter("reading") as meter:
-        for name, found in verify_all(ledger, ask_chain=ask_chain, progress=meter.read):
+        for name, found in verify_all(ledger, deep=deep, ask_chain=ask_chain, progress=meter.read):
             if isinstance(found, ProvenanceError):
                 sweep.add_error(name, found)
             else:
@@ -203,6 +228,9 @@ def _everything(run: Invocation, level: Level | None, *, ask_chain: bool) -> int
     run.screen.table(("dataset", "verdict", "level", "needed", "the next level lacks"), sweep.rows)
     show_failures(run.screen, sweep.failures)
     show_affected(run.screen, list(sweep.affected))
+    if sweep.unread:
+        run.screen.line()
+        run.screen.prose(_UNREAD_NOTE.format(whose=count_text(sweep.unread, "dataset")))
     run.screen.line()
     parts = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     run.screen.spans(
@@ -214,6 +242,7 @@ def _everything(run: Invocation, level: Level | None, *, ask_chain: bool) -> int
             "verified": verdict == "verified",
             "verdict": verdict,
             "datasets": len(sweep.rows),
+            "unread": sweep.unread,
             "counts": counts,
             "results": sweep.results,
             "affected": list(sweep.affected),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from provenance.cli.report_view import level_text, show_affected, show_report
+from provenance.cli.report_view import BY_SENSITIVITY, incomplete_text, level_text, show_affected, show_report
 from provenance.cli.screen import Screen
 from provenance.policy import Level, Status
 from provenance.verify import Check, Report, TimeBound
@@ -35,10 +35,10 @@ GOOD = Report(
 )
 
 
-def shown(report: Report, **more: str) -> str:
+def shown(report: Report, required_by: str = BY_SENSITIVITY) -> str:
     terminal = Terminal()
     with redirect_stdout(terminal):
-        show_report(Screen(), report, **more)
+        show_report(Screen(), report, required_by=required_by)
     return terminal.text()
 
 
@@ -92,6 +92,28 @@ def test_a_failure_is_told_in_full_and_its_sum_is_not_repeated() -> None:
     )
     assert "failed  lineage" not in text
     assert "affected     a/c@1\n             a/d@1\n" in text
+
+
+def test_a_renamed_file_is_told_by_its_names() -> None:
+    same = "aa" * 32
+    renamed = check("content.file", Status.FAILED, "renamed: a is now b", expected=same, found=same, where="a")
+    text = shown(replace(GOOD, checks=(*GOOD.checks, renamed)))
+    assert f"\nfailed  content.file  {NAME}\n  renamed: a is now b\n  where      a\n\n" in text
+
+
+@pytest.mark.parametrize("required", [Level.D3, Level.D4, None])
+def test_what_no_release_reaches_yet_is_said(required: Level | None) -> None:
+    text = incomplete_text(replace(GOOD, required=required))
+    if required is None:
+        assert text == "incomplete: level D2, and what it needs is not known"
+    else:
+        assert text.startswith(f"incomplete: level D2, data of its sensitivity needs {required.name}; ")
+        assert f"{required.name} cannot be reached in this release: quality results come later" in text
+
+
+def test_what_only_lacks_the_log_asks_for_no_bytes() -> None:
+    text = incomplete_text(replace(GOOD, level=Level.D0, missing=("log.inclusion",)))
+    assert text == "incomplete: level D0, data of its sensitivity needs D2; lacks log.inclusion"
 
 
 def test_many_checks_of_one_kind_are_counted() -> None:

@@ -358,12 +358,70 @@ class TestVerify:
         assert "signed but not trusted" in outside.out
         assert "give the trust roots with --trust FILE" in " ".join(outside.out.split())
 
+    def test_nothing_at_all_hints_at_help(self, invoke: Invoke) -> None:
+        assert "provenance verify --help" in invoke("verify").err
+
+    def test_a_bundle_and_where_its_bytes_are(self, invoke: Invoke, here: Place, tmp_path: Path) -> None:
+        made = invoke("bundle", "titanic/clean", "-o", tmp_path / "b.json")
+        assert "--data titanic/clean@1=PATH" in made.out
+        outcome = invoke("verify", here.clean, "--bundle", tmp_path / "b.json", "--json")
+        assert (outcome.code, outcome.json["verdict"], outcome.json["level"]) == (DONE, "verified", "D2")
+        both = ("--data", f"titanic/raw={here.raw}")
+        text = invoke("verify", here.clean, "--bundle", tmp_path / "b.json").out
+        assert "note: the bytes of 1 ancestor were not read; give them with --data REF=PATH\n" in text
+        assert "were not read" not in invoke("verify", here.clean, "--bundle", tmp_path / "b.json", *both).out
+        assert invoke("verify", here.raw, "--bundle", tmp_path / "b.json").code == FAILED
+        assert invoke("verify", tmp_path / "no", "--bundle", tmp_path / "b.json").code == USAGE
+        twice = ("--data", f"titanic/clean={here.clean}")
+        assert "given twice" in invoke("verify", here.clean, "--bundle", tmp_path / "b.json", *twice).err
+
+    def test_what_is_incomplete_says_why(self, invoke: Invoke, here: Place, tmp_path: Path) -> None:
+        invoke("bundle", "titanic/raw", "-o", tmp_path / "b.json")
+        outcome = invoke("verify", "--bundle", tmp_path / "b.json")
+        text = " ".join(outcome.out.split())
+        assert outcome.code == FAILED
+        assert "incomplete: level D0, data of its sensitivity needs D2; lacks content (give the bytes with" in text
+        assert "or accept the record alone with --require D0)" in text
+        accepted = invoke("verify", "--bundle", tmp_path / "b.json", "--require", "D0")
+        assert (accepted.code, "incomplete: " in accepted.out, "\nVERIFIED  " in accepted.out) == (DONE, False, True)
+        text = " ".join(invoke("verify", "raw", "--require", "D3").out.split())
+        assert "incomplete: level D2, D3 by --require; D3 cannot be reached in this release" in text
+        assert "accept less with --require D2" in text
+
+    def test_ancestors_that_were_not_read(self, invoke: Invoke, here: Place) -> None:
+        line = "note: the bytes of 1 ancestor were not read; --deep reads them where they were registered from"
+        assert line in " ".join(invoke("verify", "titanic/clean").out.split())
+        assert "were not read" not in invoke("verify", "titanic/clean", "--deep").out
+        assert "were not read" not in invoke("verify", "titanic/raw").out
+
+    def test_everything_deep(self, invoke: Invoke, here: Place) -> None:
+        outcome = invoke("verify", "--all", "--deep", "--json")
+        assert (outcome.code, outcome.json["unread"]) == (DONE, 0)
+
+    def test_everything_with_bytes_that_are_gone(
+        self, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("data").write_text("x")
+        with Ledger.init(tmp_path) as ledger:
+            ledger.keyring.new("museum")
+            ledger.register("data", "x/y", "1", anchor=False)
+        Path("data").unlink()
+        outcome = invoke("verify", "--all")
+        assert (outcome.code, outcome.out.splitlines()[-1]) == (FAILED, "INCOMPLETE  1 dataset: 1 incomplete")
+        assert "note: the bytes of 1 dataset are not where" in outcome.out
+        document = invoke("verify", "--all", "--require", "D0", "--json")
+        assert (document.code, document.json["unread"]) == (DONE, 1)
+
     def test_a_bundle_piped_on(self, invoke: Invoke, here: Place, tmp_path: Path) -> None:
         invoke("bundle", "titanic/raw", "-o", tmp_path / "b.json")
         assert invoke("bundle", "titanic/raw", "-o", "-").out.encode() == (tmp_path / "b.json").read_bytes()
 
     def test_an_oms_bundle(self, invoke: Invoke, here: Place, tmp_path: Path) -> None:
-        assert invoke("bundle", "titanic/raw", "-o", tmp_path / "o.json", "--oms").code == DONE
+        made = invoke("bundle", "titanic/raw", "-o", tmp_path / "o.json", "--oms")
+        assert made.code == DONE
+        assert "model_signing verify key FOLDER --signature" in made.out
+        assert "KEY.pub      provenance keys show museum --pem > KEY.pub\n" in made.out
         assert json.loads((tmp_path / "o.json").read_text())["mediaType"].startswith("application/vnd.dev.sigstore")
         outcome = invoke("bundle", "titanic/clean", "-o", tmp_path / "p.json", "--oms")
         assert (outcome.code, (tmp_path / "p.json").exists()) == (USAGE, False)
@@ -372,8 +430,8 @@ class TestVerify:
     @pytest.mark.parametrize(
         "arguments",
         [
-            (), ("raw", "--all"), ("raw", "--bundle", "b"), ("--all", "--bundle", "b"), ("raw", "--trust", "t"),
-            ("--all", "--trust", "t"), ("--all", "--deep"), ("--all", "--as", "x/y"), ("--all", "--data", "x/y=z"),
+            (), ("",), ("raw", "--all"), ("raw", "--bundle", "b"), ("--all", "--bundle", "b"), ("raw", "--trust", "t"),
+            ("--all", "--trust", "t"), ("--all", "--as", "x/y"), ("--all", "--data", "x/y=z"),
             ("--bundle", "b", "--deep"), ("--bundle", "b", "--as", "x/y"), ("raw", "--require", "D5"),
             ("raw", "--data", "nothing"),
         ],
