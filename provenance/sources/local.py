@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from provenance.encoding import Digest
 from provenance.errors import MalformedError, SourceError, printable

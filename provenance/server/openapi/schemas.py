@@ -138,8 +138,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "TimeBound": closed("A time, RFC 3339, and whose clock says so.", time=TEXT, clock=TEXT),
     "Report": closed(
-        "A verification report. Verified: no check failed and the required level is reached; incomplete: none failed and "
-        "it is not. Sound: some check passed and none failed.",
+        "A verification report. Verified: no check failed and the required level is reached; incomplete: none failed "
+        "and it is not. Sound: some check passed and none failed.",
         verified=FLAG,
         verdict={"type": "string", "enum": ["verified", "incomplete", "failed"]},
         sound=FLAG,
