@@ -16,9 +16,11 @@ from provenance.chains import RejectedError, embedded
 from provenance.errors import ChainError, VerificationError
 from provenance.ledger import Ledger, anchoring, lock
 from provenance.ledger.gathering import receipt_of
+from provenance.statement import BlockReference
 from provenance.stores import OutboxRow
 from tests.e2e.aftermath import anchored_events
 from tests.unit.ledger.conftest import Write
+from tests.unit.verify import forge
 
 
 def _register(ledger: Ledger, write: Write, *names: str) -> None:
@@ -403,10 +405,17 @@ def test_looking_up_evidence_does_not_read_every_anchor(
         opened.bundle("t/b")
         opened.verify("t/b", ask_chain=False)
         assert len(parsed) < 40
+        # A stranger may name any block: looking for it ends.
+        opened.keyring.trust_key("stranger", forge.key(1).public)
+        nowhere = BlockReference(1, 7, b"\7" * 32)
+        opened.submit(forge.sign(forge.statement("x", not_before=nowhere), forge.key(1)))
+        parsed.clear()
+        assert opened.verify("forge/x").not_before is None
+        assert len(parsed) < 600
 
 
 def _copy_anchor(ledger: Ledger, row: OutboxRow, count: int) -> None:
-    """Rows that stand for as many later anchors, all with one receipt."""
+    """Rows that stand for as many other anchors, all with one receipt; the last of them is the smallest."""
     columns = "chain_id, kind, publisher, contract, origin, root, nonce, raw, tx, state, receipt, created_s"
     statement = f"INSERT INTO outbox ({columns}, size) SELECT {columns}, {{size}} FROM outbox WHERE id = {row.id}"
-    _edit(ledger, *(statement.format(size=2 + number) for number in range(count)))
+    _edit(ledger, *(statement.format(size=2 + number) for number in reversed(range(count))))

@@ -449,6 +449,30 @@ def test_a_change_between_any_two_files_is_noticed(
         _fingerprint(folder)  # once it holds still
 
 
+def test_a_folder_exchanged_for_the_moment_of_opening_is_noticed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renaming a folder touches no time of the files in it: only the inode that was read gives it away."""
+    (folder / "dir").mkdir()
+    (folder / "dir" / "x").write_bytes(b"good")
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "x").write_bytes(b"evil")
+    genuine = os.open
+
+    def exchanging(path: Any, *arguments: Any) -> int:
+        if path != folder / "dir" / "x":
+            return genuine(path, *arguments)
+        (folder / "dir").rename(tmp_path / "aside")
+        (tmp_path / "evil").rename(folder / "dir")
+        descriptor = genuine(path, *arguments)
+        (folder / "dir").rename(tmp_path / "evil")
+        (tmp_path / "aside").rename(folder / "dir")
+        return descriptor
+
+    monkeypatch.setattr(os, "open", exchanging)
+    assert _refused(folder).where == str(folder / "dir" / "x")
+
+
 def test_a_file_that_grows_all_the_time_is_refused_and_not_followed(folder: Path) -> None:
     """A thread appends as fast as it can; the reader must give up on it."""
     path, stop = folder / "grows", threading.Event()
