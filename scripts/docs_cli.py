@@ -76,7 +76,7 @@ def _verb(path: tuple[str, ...], command: Any) -> str:
     usage = " ".join(
         [
             *path,
-            *(p.metavar for p in arguments),
+            *(p.metavar if p.required else f"[{p.metavar}]" for p in arguments),
             *(f"{_names(p)[0]} {p.metavar}" for p in options if p.required),
             *(["[OPTIONS]"] if any(not p.required for p in options) else []),
         ]

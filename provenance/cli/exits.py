@@ -74,6 +74,11 @@ class Failure:
     hint: str | None = None
 
     @property
+    def details(self) -> tuple[tuple[str, str | None], ...]:
+        """What follows `what` for people, by its label."""
+        return ("expected", self.expected), ("got", self.got), ("where", _shortened(self.where)), ("hint", self.hint)
+
+    @property
     def message(self) -> str:
         """What, expected, got, where, in one line with control characters escaped."""
         named = (("expected", self.expected), ("got", self.got), ("at", _shortened(self.where)))

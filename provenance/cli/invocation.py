@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -63,7 +64,7 @@ class Invocation:
         if not self.as_json:
             self.flush()
             failure = failure_of(error)
-            complain(failure.message, failure.hint)
+            complain(failure.what, failure.details)
 
     @property
     def names_ledger(self) -> bool:
@@ -108,7 +109,19 @@ def _as_typed(parameters: list[Any]) -> list[Any]:
     # are text or flags, parsed by us, so that errors come from one tree. Releases that work otherwise ignore this.
     for parameter in parameters:
         vars(parameter)["get_runtime_param"] = _AsTyped
+        if parameter.param_type_name == "argument":
+            # It would show `{NAME}` and `NAME <str>`, and brackets of its own.
+            vars(parameter)["_usage_display_name"] = partial(_usage_name, parameter)
+            vars(parameter)["display_type_rich"] = _no_type
     return parameters
+
+
+def _usage_name(parameter: Any) -> str:
+    return str(parameter.metavar) if parameter.required else f"[{parameter.metavar}]"
+
+
+def _no_type(*, ctx: object) -> None:
+    """An argument's metavar says what it is."""
 
 
 def add_verb(app: typer.Typer, name: str, function: Callable[..., int]) -> None:

@@ -27,9 +27,9 @@ def show_lineage(screen: Screen, lineage: Lineage) -> None:
     _show_tree(screen, lineage)
     screen.line()
     if not lineage.descendants:
-        screen.pairs([("made from it", "nothing in this ledger")])
+        screen.pairs([("made of it", "nothing in this ledger")])
     for number, name in enumerate(lineage.descendants[:_MAX_LINES]):
-        screen.pairs([("made from it" if number == 0 else "", name)])
+        screen.pairs([("made of it" if number == 0 else "", name)])
     if len(lineage.descendants) > _MAX_LINES:
         screen.pairs([("", f"and {len(lineage.descendants) - _MAX_LINES} more (all of them with --json)")])
 

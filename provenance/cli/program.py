@@ -1,7 +1,7 @@
 """The program: arguments in, exit code out.
 
-Invariants: `run` never raises; a failure is an `error:` line and perhaps a `hint:` line on stderr, or one document on
-stdout with `--json`; output that cannot be shown in the terminal's encoding is escaped, never fatal.
+Invariants: `run` never raises; a failure is an `error:` line and its details on stderr, or one document on stdout
+with `--json`; output that cannot be shown in the terminal's encoding is escaped, never fatal.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _report(failure: Failure, invocation: Invocation, arguments: Sequence[str]) 
             invocation.document(failure.to_json())
         else:
             sys.stdout.flush()
-            complain(failure.message, failure.hint)
+            complain(failure.what, failure.details)
     except BrokenPipeError:
         _discard_output()
 
@@ -86,7 +86,7 @@ def _usage(error: BaseException) -> Failure:
     path = context.command_path if context is not None else NAME
     hint = f"see `{path} --help`"
     if "--ledger" in what and path != NAME:
-        hint = f"--ledger goes before the verb: `{NAME} --ledger DIR {path.removeprefix(NAME).strip()} ...`"
+        hint = f"it goes before the verb: `{NAME} --ledger DIR {path.removeprefix(NAME).strip()} ...`"
     return Failure("usage", USAGE, what[:1].lower() + what[1:], hint=hint)
 
 

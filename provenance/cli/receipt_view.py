@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def show_receipt(screen: Screen, receipt: Receipt) -> None:
     """A registration's receipt, as far as it holds before anchoring."""
-    screen.pairs([("registered" if receipt.created else "already here", receipt.name)], style="good")
+    screen.pairs([("registered" if receipt.created else "unchanged", receipt.name)], style="good")
     screen.pairs(
         [
             ("digest", receipt.digest),

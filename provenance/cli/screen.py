@@ -17,6 +17,7 @@ from provenance.errors import printable
 
 LABEL_COLUMNS: Final = 12
 _MAX_COLUMNS = 120
+_DETAIL_COLUMNS = 13
 _NARROW_CHARS = 16
 _MIN_COLUMNS = 72
 _STYLES: Final = {
@@ -45,8 +46,8 @@ class Screen:
 
     @property
     def columns(self) -> int:
-        """The width to keep to: the terminal's, at most 120; 80 where there is none."""
-        return min(shutil.get_terminal_size((80, 24)).columns or 80, _MAX_COLUMNS)
+        """The width to keep to."""
+        return columns()
 
     def line(self, text: str = "", style: str | None = None) -> None:
         """One line, as long as it is: what may be copied is not broken."""
@@ -70,7 +71,7 @@ class Screen:
         for label, value in rows:
             if value is None:
                 continue
-            first, *others = self._wrapped(printable(value), LABEL_COLUMNS + 1) or [""]
+            first, *others = self._wrapped(printable(value), LABEL_COLUMNS + 1)
             _put(f"{label:<{LABEL_COLUMNS}} {paint(first, style, sys.stdout)}")
             for other in others:
                 _put(" " * (LABEL_COLUMNS + 1) + paint(other, style, sys.stdout))
@@ -113,10 +114,7 @@ class Screen:
             _put(line.rstrip())
 
     def _wrapped(self, text: str, indent: int) -> list[str]:
-        width = max(self.columns - indent, 20)
-        if len(text) <= width:
-            return [text]
-        return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        return _wrap(text, max(self.columns - indent, 20))
 
 
 _RICH: Final = {"good": "bold green", "bad": "bold red", "warn": "yellow"}
@@ -127,12 +125,29 @@ def _put(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def complain(message: str, hint: str | None) -> None:
-    """An `error:` line, and a `hint:` line if there is a way out, on stderr."""
-    lines = [f"{paint('error:', 'bad', sys.stderr)} {printable(message)}"]
-    if hint is not None:
-        lines.append(f"{paint('hint:', 'strong', sys.stderr)} {printable(hint)}")
+def complain(what: str, details: Iterable[tuple[str, str | None]] = ()) -> None:
+    """An `error:` line and, indented below it, its details by their labels, on stderr; None is left out."""
+    first, *others = _wrap(printable(what), columns() - len("error: "))
+    lines = [f"{paint('error:', 'bad', sys.stderr)} {first}", *(f"       {line}" for line in others)]
+    for label, text in details:
+        if text is not None:
+            first, *others = _wrap(printable(text), columns() - _DETAIL_COLUMNS)
+            shown = paint(label, "strong" if label == "hint" else None, sys.stderr)
+            lines.append(f"  {shown}{' ' * (_DETAIL_COLUMNS - 2 - len(label))}{first}")
+            lines += [" " * _DETAIL_COLUMNS + line for line in others]
     sys.stderr.write("".join(f"{line}\n" for line in lines))
+
+
+def columns() -> int:
+    """The width to keep to: the terminal's, at most 120; 80 where there is none."""
+    return min(shutil.get_terminal_size((80, 24)).columns or 80, _MAX_COLUMNS)
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Lines broken between words; at least one, and as long as its longest word."""
+    if len(text) <= width:
+        return [text]
+    return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def has_colour(stream: IO[str] | None) -> bool:

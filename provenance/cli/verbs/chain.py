@@ -8,6 +8,7 @@ from provenance.cli.exits import DONE
 from provenance.cli.invocation import Invocation
 from provenance.cli.progress import Meter
 from provenance.cli.receipt_view import chain_text
+from provenance.cli.screen import count_text
 
 _WEI_PER_ETHER = 10**18
 
@@ -29,7 +30,7 @@ def status(run: Invocation) -> int:
             ("final", f"up to block {finalized}: {info.finality}"),
             ("account", f"{account}, {balance / _WEI_PER_ETHER:.6f} ETH"),
             ("contract", contract.contract if contract else "none yet: the first anchor, or `chain deploy`, makes it"),
-            ("pending", f"{len(pending)} transactions" if pending else "none"),
+            ("pending", count_text(len(pending), "transaction") if pending else "none"),
         ]
     )
     if pending:

@@ -15,7 +15,7 @@ from provenance.cli.invocation import Invocation
 def demo(
     run: Invocation,
     directory: Annotated[
-        str | None, typer.Argument(metavar="[DIR]", help="Where to play it. Default: .demo here.")
+        str | None, typer.Argument(metavar="DIR", help="Where to play it. Default: .demo here.")
     ] = None,
 ) -> int:
     """Play the main job on real data.

@@ -41,7 +41,7 @@ def test_a_tree() -> None:
         "│  └─ a/codes@1  not performed  museum (0011)",
         "└─ a/gone@1  not at hand",
         "",
-        "made from it a/next@1",
+        "made of it   a/next@1",
         "             a/last@1",
     ]
 
@@ -49,7 +49,7 @@ def test_a_tree() -> None:
 def test_ascii() -> None:
     lines = tree(artefact("a/c@1", "a/b@1", "a/x@1"), artefact("a/b@1", "a/a@1"), artefact("a/a@1"), encoding="ascii")
     assert [line[:9] for line in lines[:4]] == ["a/c@1  pa", "|- a/b@1 ", "|  `- a/a", "`- a/x@1 "]
-    assert lines[-1] == "made from it nothing in this ledger"
+    assert lines[-1] == "made of it   nothing in this ledger"
 
 
 def test_what_is_shared_is_unfolded_once() -> None:

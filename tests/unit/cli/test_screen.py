@@ -114,8 +114,19 @@ def test_colour(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], tty: 
 def test_complaints_go_to_stderr_escaped() -> None:
     stream = Terminal()
     with redirect_stderr(stream):
-        complain("what\x1b[31m", "way\nout")
-    assert stream.text() == "error: what\\x1b[31m\nhint: way\\nout\n"
+        complain("what\x1b[31m", [("got", "x\u202e"), ("where", None), ("hint", "way\nout")])
+    assert stream.text() == "error: what\\x1b[31m\n  got        x\\u202e\n  hint       way\\nout\n"
+
+
+def test_complaints_break_between_words_only() -> None:
+    stream, path = Terminal(), "/" + "x" * 100
+    with redirect_stderr(stream):
+        complain("word " * 40, [("where", path), ("hint", "word " * 40)])
+    lines = stream.text().splitlines()
+    assert f"  where      {path}" in lines
+    assert all(len(line) <= 80 for line in lines if path not in line)
+    assert lines[1].startswith("       word")
+    assert lines[-1].startswith("             word")
 
 
 @pytest.mark.parametrize(
