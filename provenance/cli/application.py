@@ -98,6 +98,7 @@ add_verb(_log, "checkpoint", log.checkpoint)
 add_verb(_log, "inclusion", log.inclusion)
 add_verb(_log, "consistency", log.consistency)
 add_verb(_log, "fsck", log.fsck)
+add_verb(_log, "reindex", log.reindex)
 
 _chain = _group("The chain that this ledger anchors on.")
 app.add_typer(_chain, name="chain")

@@ -45,9 +45,18 @@ def read_file(path: str, what: str, *, max_bytes: int) -> bytes:
 
 
 def check_output(path: str, *, as_json: bool = False) -> None:
-    """Raise `MalformedError` unless a file can be written at `path`, before work is done whose result goes there."""
+    """Raise `MalformedError` unless a file can be written at `path`, before work is done whose result goes there.
+
+    A draft is made and removed: a folder's mode says nothing to root, and nothing of file systems that are read-only.
+    """
     if path != STDOUT:
-        _resolved(path)
+        draft = _draft(_resolved(path))
+        try:
+            draft.open("xb").close()
+            draft.unlink()
+        except OSError as error:
+            hint = "name a file in a folder that you may write to"
+            raise MalformedError("cannot write there", got=error.strerror, where=path, hint=hint) from error
     elif as_json:
         raise MalformedError("--json and -o - both want stdout", expected="-o FILE")
 
@@ -59,15 +68,21 @@ def write_file(path: str, data: bytes) -> None:
         sys.stdout.buffer.write(data)
         return
     target = _resolved(path)
-    draft = target.with_name(f".{target.name[:100]}.{os.getpid()}.new")
+    draft = _draft(target)
     try:
         with draft.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error  # where it was to go, not what it was drafted in
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _draft(target: Path) -> Path:
+    return target.with_name(f".{target.name[:100]}.{os.getpid()}.new")
 
 
 def _resolved(path: str) -> Path:

@@ -26,7 +26,7 @@ VERDICT_STYLES: Final = {"verified": "good", "incomplete": "warn", "failed": "ba
 
 
 BY_SENSITIVITY: Final = "for data of its sensitivity"
-_HIGHEST: Final = Level.D2
+HIGHEST: Final = Level.D2
 """No check of a higher level than this is built yet."""
 
 
@@ -61,10 +61,10 @@ def incomplete_text(report: Report, required_by: str = BY_SENSITIVITY) -> str:
     need = report.required.name
     needed = f"data of its sensitivity needs {need}" if required_by == BY_SENSITIVITY else f"{need} {required_by}"
     start = f"incomplete: level {reached}, {needed}; "
-    if report.required > _HIGHEST:
+    if report.required > HIGHEST:
         return (
             f"{start}{need} cannot be reached in this release: quality results come later; accept less with "
-            f"--require {_HIGHEST.name}"
+            f"--require {HIGHEST.name}"
         )
     lacks = f"{start}lacks {', '.join(report.missing)}"
     if "content" not in report.missing:

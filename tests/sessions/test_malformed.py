@@ -147,7 +147,11 @@ CASES: list[Case] = [
     *each(("keys", "export", "-o"), ("empty", "pipe", ".provenance/trust.json")),
     *each(("init",), (".", "raw/rows.csv", "loop", "pipe")),
     *each(("init", "fresh", "--origin"), ("", "../x", "a b", b"\xff", "x" * 300), "origin"),
-    *each(("init", "fresh", "--chain"), ("", "ftp", "http://", b"\xff", "x" * 3_000), "chain"),
+    *each(
+        ("init", "fresh", "--chain"),
+        ("", "ftp", "foo://x", "http://", "http://[", "http://x:99999999", b"\xff", "x" * 3_000),
+        "chain",
+    ),
     *each(("serve", "--port"), (*BAD_NUMBERS, "65536"), "--port"),
     *(
         ((b"--ledger", ledger, "log", "show"), "ledger")
@@ -174,13 +178,15 @@ def session(anchored: Session) -> Iterator[Session]:
 
 
 def check(result: Result, word: str) -> None:
-    """It is a usage error in one line, and perhaps a hint."""
+    """It is a usage error in one line, with details below it."""
     result.check_clean()
     assert (result.code, result.out) == (2, ""), result
     lines = result.err.splitlines()
     assert lines[0].startswith("error: ")
     assert word in result.err
-    assert [line[:6] for line in lines[1:]] in ([], ["hint: "])
+    labels = [line[:13].strip() for line in lines[1:] if line[2:3].strip()]
+    assert labels == [label for label in ("expected", "got", "where", "hint") if label in labels]
+    assert all(line.startswith("  ") for line in lines[1:])
     assert max(map(len, lines)) < 1_000
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from provenance.cli.invocation import Invocation
+from provenance.errors import MalformedError
 
 
 def init(
     run: Invocation,
-    directory: Annotated[str, typer.Argument(metavar="[DIR]", help="Where .provenance is made.")] = ".",
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="Where .provenance is made.")] = ".",
     origin: Annotated[
         str | None,
         typer.Option("--origin", metavar="NAME", help="The log's name for ever, as example.com/log. Default: random."),
@@ -31,6 +34,7 @@ def init(
     """
     from provenance.ledger import Ledger
 
+    taken = _chain_text(chain)
     with Ledger.init(directory or ".", origin=origin, chain=chain) as ledger:
         folder, vkey, account = str(ledger.layout.directory), ledger.keyring.vkey, ledger.account().address
         name = ledger.config.origin
@@ -40,10 +44,37 @@ def init(
             ("ledger", folder),
             ("origin", name),
             ("log key", vkey),
-            ("chain", "embedded: a single-operator development chain" if development else "an Ethereum endpoint"),
+            ("chain", taken),
             ("account", f"{account} pays for anchors"),
             ("next", "provenance keys new NAME, then provenance register PATH --name NS/NAME --version V"),
         ]
     )
     run.document({"ledger": folder, "origin": name, "logKey": vkey, "account": account, "development": development})
     return 0
+
+
+def _chain_text(uri: str) -> str:
+    """What kind of chain a URI names, without its path, query or user, which may be secret.
+
+    `MalformedError` for a kind that nothing here can open. What is no URI at all is left to the ledger.
+    """
+    scheme, colon, _ = uri.partition(":")
+    if scheme == "embedded" or not colon:
+        return "embedded: a single-operator development chain"
+    if scheme in ("http", "https"):
+        try:
+            parts = urlsplit(uri)
+            place = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+        except ValueError as error:
+            raise MalformedError("not a chain URI", expected="http://HOST:PORT/..., or https://...") from error
+        return f"the Ethereum endpoint at {scheme}://{place}"
+    from provenance.chains import ENTRY_POINT_GROUP
+
+    if not entry_points(group=ENTRY_POINT_GROUP, name=scheme):
+        raise MalformedError(
+            "no such kind of chain",
+            expected="embedded:, http://... or https://...",
+            got=f"{scheme[:16]}:",
+            hint=f"another kind needs a package that provides it (entry point `{ENTRY_POINT_GROUP}`)",
+        )
+    return f"{scheme}: by an installed package"

@@ -10,6 +10,7 @@ from provenance.cli.arguments import parse_number
 from provenance.cli.exits import DONE, FAILED
 from provenance.cli.invocation import Invocation
 from provenance.cli.progress import Meter
+from provenance.cli.screen import count_text
 from provenance.limits import MAX_PAGE_ITEMS
 
 _MAX_NOTES_SHOWN = 20
@@ -42,7 +43,10 @@ def show(
         ],
     )
     next_page = f"; the next ones: provenance log show --after {more}" if more is not None else ""
-    run.screen.line(f"{len(rows)} of {size} entries{next_page}")
+    if start is not None and not rows:
+        run.screen.line(f"nothing after entry {start}: the log has {_entries(size)}")
+    else:
+        run.screen.line(f"{len(rows)} of {_entries(size)}{next_page}")
     run.document(
         {
             "size": size,
@@ -79,7 +83,10 @@ def inclusion(
     run: Invocation,
     index: Annotated[str, typer.Argument(metavar="INDEX", help="A log entry, counted from 0.")],
 ) -> int:
-    """Print the proof that an entry is in the log (C2SP tlog-proof)."""
+    """Print the proof that an entry is in the log.
+
+    It is a C2SP tlog-proof.
+    """
     number = parse_number(index, "INDEX")
     with run.ledger() as ledger:
         proof = ledger.log.inclusion(number).decode("utf-8")
@@ -92,10 +99,13 @@ def consistency(
     run: Invocation,
     size1: Annotated[str, typer.Argument(metavar="SIZE1", help="An earlier size of the log.")],
     size2: Annotated[
-        str | None, typer.Argument(metavar="[SIZE2]", help="A later size. Default: the current one.")
+        str | None, typer.Argument(metavar="SIZE2", help="A later size. Default: the current one.")
     ] = None,
 ) -> int:
-    """Print the proof that the log only grew between two sizes (RFC 9162, 2.1.4)."""
+    """Print the proof that the log only grew.
+
+    It is that of RFC 9162, 2.1.4, between two sizes.
+    """
     first = parse_number(size1, "SIZE1")
     second = parse_number(size2, "SIZE2") if size2 is not None else None
     with run.ledger() as ledger:
@@ -115,18 +125,21 @@ def fsck(
         bool, typer.Option("--independent", help="Let a second implementation (pymerkle) decide, too.")
     ] = False,
 ) -> int:
-    """Derive everything again from the entries and compare. Nothing is repaired."""
+    """Derive everything again from the entries and compare. Nothing is repaired; `log reindex` can."""
     with run.ledger() as ledger, Meter("examining") as meter:
         report = ledger.fsck(independent=independent, progress=meter.count)
     screen = run.screen
     screen.line("CLEAN" if report.clean else "DAMAGED", "good" if report.clean else "bad")
     screen.pairs(
         [
-            ("examined", f"{report.entries} entries, {report.tiles} tiles, {report.checkpoints} checkpoints"),
-            ("", f"{report.blobs} blobs, {report.anchors} anchors"),
+            ("examined", ", ".join([_entries(report.entries), count_text(report.tiles, "tile")])),
+            ("", count_text(report.checkpoints, "checkpoint")),
+            ("", ", ".join([count_text(report.blobs, "blob"), count_text(report.anchors, "anchor")])),
             (
                 "pymerkle",
-                f"{report.independent_roots} roots, {report.independent_proofs} proofs" if independent else None,
+                f"{count_text(report.independent_roots, 'root')}, {count_text(report.independent_proofs, 'proof')}"
+                if independent
+                else None,
             ),
         ]
     )
@@ -136,5 +149,22 @@ def fsck(
         screen.pairs([("note", f"and {len(report.notes) - _MAX_NOTES_SHOWN} more (see --json)")])
     for finding in report.findings:
         screen.pairs([("finding", finding)], style="bad")
+    if any("index" in finding for finding in report.findings):
+        screen.line()
+        screen.prose("hint: the index holds nothing of its own: `provenance log reindex` derives it again")
     run.document(report.to_json())
     return DONE if report.clean else FAILED
+
+
+def reindex(run: Invocation) -> int:
+    """Derive the index again from the entries. The log itself is not touched."""
+    with run.ledger() as ledger, Meter("indexing"):
+        ledger.rebuild_index()
+        size = ledger.log.size()
+    run.screen.pairs([("reindexed", _entries(size)), ("next", "provenance log fsck")])
+    run.document({"entries": size})
+    return DONE
+
+
+def _entries(count: int) -> str:
+    return f"{count:,} {'entry' if count == 1 else 'entries'}"

@@ -85,14 +85,27 @@ def register(
                 anchor=False,
                 progress=meter.read,
             )
+        receipt = replace(receipt, notes=(*receipt.notes, *_level_notes(sensitivity)))
         show_receipt(run.screen, receipt)
-        _keep(run, receipt, receipt_file)
-        code = DONE
-        if not no_anchor:
+        codes = [_keep(run, receipt, receipt_file)]
+        if no_anchor:
+            run.screen.pairs([("anchor", "not anchored yet: provenance anchor")], style="warn")
+        else:
             receipt, code = _anchored(run, ledger, receipt)
-            _keep(run, receipt, receipt_file, again=True)
+            codes += [code, _keep(run, receipt, receipt_file, again=True)]
     run.document(receipt.to_json())
-    return code
+    return max(codes)
+
+
+def _level_notes(sensitivity: str) -> tuple[str, ...]:
+    from provenance.cli.report_view import HIGHEST
+    from provenance.policy import REQUIRED_LEVEL
+    from provenance.statement import parse_sensitivity
+
+    required = REQUIRED_LEVEL[parse_sensitivity(sensitivity)]
+    if required <= HIGHEST:
+        return ()
+    return (f"{sensitivity} data needs level {required.name}; this release reaches at most {HIGHEST.name}",)
 
 
 def _anchored(run: Invocation, ledger: Ledger, receipt: Receipt) -> tuple[Receipt, int]:
@@ -107,8 +120,15 @@ def _anchored(run: Invocation, ledger: Ledger, receipt: Receipt) -> tuple[Receip
     return replace(receipt, anchor=outcome), DONE
 
 
-def _keep(run: Invocation, receipt: Receipt, file: str | None, *, again: bool = False) -> None:
-    if file is not None:
+def _keep(run: Invocation, receipt: Receipt, file: str | None, *, again: bool = False) -> int:
+    """Write the receipt. The registration stands if that fails: it can be had again."""
+    if file is None:
+        return DONE
+    try:
         write_file(file, json.dumps(receipt.to_json(), indent=2).encode("ascii") + b"\n")
-        if not again:
-            run.screen.pairs([("receipt", file)])
+    except OSError as error:
+        run.problem(error)
+        return ENVIRONMENT
+    if not again:
+        run.screen.pairs([("receipt", file)])
+    return DONE

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import sys
 import types
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pytest
 
 from provenance import ChainError, Ledger, SourceError, StoreError, parse_trust
 from provenance.cli.exits import DONE, ENVIRONMENT, FAILED, USAGE
+from provenance.cli.verbs import init
 from provenance.ledger import sweep
 from tests.unit.cli.conftest import Invoke, Place
 
@@ -32,6 +35,7 @@ def test_init(invoke: Invoke, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [("--origin", "A B"), ("--origin", ""), ("--origin", "x" * 300), ("--chain", "foo"), ("--chain", ""),
+     ("--chain", "foo://x"), ("--chain", "http://[x"), ("--chain", "http://x:y"),
      ("--chain", "http://"), ("--chain", "embedded:x"), ("--chain", "http://x\x1b")],
 )  # fmt: skip
 def test_init_refuses_and_makes_nothing(invoke: Invoke, tmp_path: Path, options: tuple[str, str]) -> None:
@@ -44,7 +48,16 @@ def test_an_endpoint_is_not_shown(invoke: Invoke, tmp_path: Path) -> None:
     outcome = invoke("init", tmp_path / "new", "--chain", "https://user:secret@rpc.example/key")
     assert outcome.code == DONE
     assert "secret" not in outcome.out + outcome.err
-    assert "an Ethereum endpoint" in outcome.out
+    assert "chain        the Ethereum endpoint at https://rpc.example\n" in outcome.out
+
+
+def test_the_chain_of_an_installed_package(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = invoke("init", tmp_path / "new", "--chain", "foo://secret")
+    assert (outcome.code, "no such kind of chain" in outcome.err, "secret" in outcome.err) == (USAGE, True, False)
+    monkeypatch.setattr(init, "entry_points", lambda *, group, name: [name] if group == "provenance.chains" else [])
+    outcome = invoke("init", tmp_path / "new", "--chain", "foo://secret")
+    assert (outcome.code, "secret" in outcome.out) == (DONE, False)
+    assert "chain        foo: by an installed package\n" in outcome.out
 
 
 def test_fingerprint(invoke: Invoke, here: Place) -> None:
@@ -247,7 +260,7 @@ class TestRegister:
     def test_again_is_the_same_entry(self, invoke: Invoke) -> None:
         arguments = ("register", "data", "--name", "x/y", "--version", "1", "--no-anchor")
         first, second = invoke(*arguments, "--json").json, invoke(*arguments)
-        assert second.out.startswith("already here x/y@1\n")
+        assert second.out.startswith("unchanged    x/y@1\n")
         assert invoke(*arguments, "--json").json["envelope"] == first["envelope"]
 
     def test_another_content_is_a_conflict(self, invoke: Invoke) -> None:
@@ -260,6 +273,50 @@ class TestRegister:
         outcome = invoke("register", "data", "--name", "x/y", "--version", "1", "--receipt", "no/r.json")
         assert (outcome.code, "cannot write there" in outcome.err) == (USAGE, True)
         assert invoke("log", "show", "--json").json["size"] == 0
+
+    def test_a_place_that_cannot_be_written_stops_it_before(
+        self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(self: Path, mode: str = "r") -> object:
+            raise PermissionError(13, "Permission denied", str(self))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "open", refuse)
+            outcome = invoke("register", "data", "--name", "x/y", "--version", "1", "--receipt", "r.json")
+        assert outcome.code == USAGE
+        assert "got        Permission denied\n  where      r.json\n  hint       name a file" in outcome.err
+        assert ".new" not in outcome.err
+        assert invoke("log", "show", "--json").json["size"] == 0
+
+    def test_a_disk_that_fills_up_leaves_the_registration(
+        self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        replace = Path.replace
+
+        def full(self: Path, target: Path) -> Path:
+            if target.name == "r.json":
+                raise OSError(28, "No space left on device", str(self), None, str(target))
+            return replace(self, target)
+
+        monkeypatch.setattr(Path, "replace", full)
+        arguments = ("register", "data", "--name", "x/y", "--version", "1", "--receipt", "r.json", "--no-anchor")
+        outcome = invoke(*arguments)
+        assert (outcome.code, outcome.out.splitlines()[0]) == (ENVIRONMENT, "registered   x/y@1")
+        assert outcome.err == "error: No space left on device\n  where      r.json\n"
+        assert list(Path().glob(".*.new")) == []
+        assert invoke(*arguments, "--json").json["name"] == "x/y@1"
+
+    def test_what_is_left_to_do_is_said(self, invoke: Invoke) -> None:
+        arguments = ("register", "data", "--name", "x/y", "--version", "1", "--no-anchor")
+        assert "anchor       not anchored yet: provenance anchor\n" in invoke(*arguments).out
+
+    @pytest.mark.parametrize(("sensitivity", "level"), [("confidential", "D3"), ("restricted", "D4")])
+    def test_what_no_release_reaches_yet_is_said(self, invoke: Invoke, sensitivity: str, level: str) -> None:
+        arguments = ("register", "data", "--version", "1", "--no-anchor", "--sensitivity")
+        note = f"{sensitivity} data needs level {level}; this release reaches at most D2"
+        assert f"note         {note}\n" in invoke(*arguments, sensitivity, "--name", "x/y").out
+        assert note in invoke(*arguments, sensitivity, "--name", "x/z", "--json").json["notes"]
+        assert invoke(*arguments, "internal", "--name", "x/i", "--json").json["notes"] == []
 
     def test_an_endpoint_that_does_not_answer(self, invoke: Invoke) -> None:
         invoke("register", "data", "--name", "x/y", "--version", "1", "--no-anchor")
@@ -468,7 +525,8 @@ class TestLog:
         assert (
             "1 of 2 entries; the next ones: provenance log show --after 0\n" in invoke("log", "show", "--limit", 1).out
         )
-        assert invoke("log", "show", "--after", 2**64 - 1).out == "0 of 2 entries\n"
+        assert invoke("log", "show", "--after", 99).out == "nothing after entry 99: the log has 2 entries\n"
+        assert invoke("log", "show", "--after", 2**64 - 1, "--json").json["entries"] == []
 
     def test_checkpoint_and_proofs_are_verbatim(self, invoke: Invoke, here: Place) -> None:
         with Ledger.open(here.folder) as ledger:
@@ -502,6 +560,26 @@ class TestLog:
         assert "finding" in outcome.out
         document = invoke("log", "fsck", "--json")
         assert (document.code, document.json["clean"]) == (FAILED, False)
+
+
+def test_a_damaged_index_is_derived_again(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").write_text("x")
+    with Ledger.init(tmp_path) as ledger:
+        ledger.keyring.new("museum")
+        ledger.register("data", "x/y", "1", license="MIT", anchor=False)
+    with contextlib.closing(sqlite3.connect(".provenance/ledger.db")) as database, database:
+        database.execute("UPDATE datasets SET license = 'X11'")
+    outcome = invoke("log", "fsck")
+    assert (outcome.code, "`provenance log reindex`" in " ".join(outcome.out.split())) == (FAILED, True)
+    before = invoke("log", "checkpoint").out
+    assert invoke("log", "reindex").out.startswith("reindexed    1 entry\n")
+    assert invoke("log", "reindex", "--json").json == {"entries": 1}
+    outcome = invoke("log", "fsck")
+    assert (outcome.code, "reindex" in outcome.out) == (DONE, False)
+    assert "examined     1 entry, 1 tile\n             1 checkpoint\n" in outcome.out
+    assert invoke("log", "checkpoint").out == before
+    assert invoke("verify", "x/y").code == DONE  # where its bytes are is still known
 
 
 class TestServe:
