@@ -142,13 +142,13 @@ def test_kill_at_a_step(
     _go_on(place, template / "data", "d9")
 
 
-@pytest.mark.parametrize(("files", "every"), [(ANCHORING, 7), (BELOW, 61)])
+@pytest.mark.parametrize(("files", "every"), [(ANCHORING, 9), (BELOW, 71)])
 def test_kill_at_every_line(
     template: Path, tmp_path: Path, crash_workers: CrashWorkers, files: tuple[str, ...], every: int
 ) -> None:
     """From opening to the receipt of the first anchor, the worker is killed before one line after another.
 
-    Each run takes every seventh (or so) line and starts at another, so that in time all are taken.
+    Each run takes every ninth line (fewer further down) and starts at another, so that in time all are taken.
     """
     order: dict[str, Any] = {"data": template / "data", "names": ["d1"], "parents": ["crash/d0"]}
 
