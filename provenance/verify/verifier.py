@@ -234,7 +234,8 @@ def _lineage(
     if any(check.id == "log.consistency" for check in checks):
         return Check("lineage", target.subject, Status.NOT_PERFORMED, "its proofs lead to several checkpoints")
     origins = sum(1 for node, _ in ancestry if not node.statement.parents)
-    note = f"{len(ancestry)} statements back to {origins} declared origin{'s' if origins != 1 else ''}"
+    count = len(ancestry)
+    note = f"{count} statement{'s' if count != 1 else ''} back to {origins} declared origin{'s' if origins != 1 else ''}"
     return Check("lineage", target.subject, Status.PASSED, note)
 
 
