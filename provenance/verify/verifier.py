@@ -235,7 +235,9 @@ def _lineage(
         return Check("lineage", target.subject, Status.NOT_PERFORMED, "its proofs lead to several checkpoints")
     origins = sum(1 for node, _ in ancestry if not node.statement.parents)
     count = len(ancestry)
-    note = f"{count} statement{'s' if count != 1 else ''} back to {origins} declared origin{'s' if origins != 1 else ''}"
+    note = (
+        f"{count} statement{'s' if count != 1 else ''} back to {origins} declared origin{'s' if origins != 1 else ''}"
+    )
     return Check("lineage", target.subject, Status.PASSED, note)
 
 
