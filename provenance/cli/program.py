@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TextIO
 
 import typer
 
@@ -74,6 +74,9 @@ def _report(failure: Failure, invocation: Invocation, arguments: Sequence[str]) 
             complain(failure.what, failure.details)
     except BrokenPipeError:
         _discard_output()
+    except OSError:  # standard output takes nothing more: what is left in its buffer must not be tried again at exit
+        _discard(sys.stdout)
+        complain(failure.what, failure.details)
 
 
 def _usage(error: BaseException) -> Failure:
@@ -102,10 +105,14 @@ def _tolerate_terminal() -> None:
 
 def _discard_output() -> None:
     """Let the interpreter's last flush go nowhere, without a word."""
+    for stream in (sys.stdout, sys.stderr):
+        _discard(stream)
+
+
+def _discard(stream: TextIO) -> None:
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
     except (OSError, ValueError, AttributeError):
         return
