@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,17 @@ def test_bundle_verifies() -> None:
     ]
     assert report.not_after is not None
     assert report.not_after.time == "2026-11-20T20:41:56Z"
+
+
+def test_the_development_label_cannot_be_taken_away() -> None:
+    evidence = parse_bundle((FOLDER / "model.bundle.json").read_bytes())
+    unlabelled = tuple(replace(receipt, development=False) for receipt in evidence.anchors)
+    assert unlabelled != evidence.anchors
+    trust = parse_trust((FOLDER / "trust.json").read_bytes())
+    report = verify_bundle(encode_bundle(replace(evidence, anchors=unlabelled)), trust)
+    assert report.sound
+    assert report.not_after is not None
+    assert "development chain" in report.not_after.clock
 
 
 def test_bundle_re_encodes_to_the_same_bytes() -> None:

@@ -31,6 +31,7 @@ class Queries:
     path: Path
 
     def _fetch(self, sql: str, parameters: tuple[Value, ...]) -> list[Row]:
+        """The rows, unchecked. A store and a transaction each read in their own way."""
         raise NotImplementedError
 
     def _rows(self, shape: Shape, sql: str, parameters: tuple[Value, ...] = ()) -> list[Row]:
