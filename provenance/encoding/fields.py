@@ -23,6 +23,10 @@ class Fields:
         self._object, self._what = value, what
         self._unread = set(value)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether the field is there, null or not."""
+        return name in self._object
+
     def has(self, name: str) -> bool:
         """Whether the field is there and not null."""
         return self._object.get(name) is not None
@@ -81,6 +85,13 @@ class Fields:
     def digest(self, name: str) -> Digest:
         """64 lower-case hex digits as a `Digest`."""
         return Digest.from_hex(self.value(name), what=self._at(name))
+
+    def only_name(self) -> str:
+        """The name of the object's one field; `MalformedError` if it has none or several."""
+        if len(self._object) != 1:
+            got = f"{len(self._object)} fields"
+            raise MalformedError(f"{self._what} must have one field", expected="exactly one", got=got)
+        return next(iter(self._object))
 
     def digest_set(self, name: str) -> Digest:
         """An in-toto digest set that holds `sha256` and nothing else."""

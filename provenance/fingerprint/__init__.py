@@ -1,16 +1,22 @@
 """Fingerprints of datasets: file leaves, the document, manifests and differences."""
 
+from provenance.fingerprint.algorithm import Algorithm, parse_algorithm
 from provenance.fingerprint.diff import Change, ChangeKind, diff_files
 from provenance.fingerprint.document import Fingerprint, FingerprintDocument, fingerprint_files, parse_document
 from provenance.fingerprint.files import FileEntry, check_path, encode_leaf, file_root, parse_leaf, sort_entries
 from provenance.fingerprint.manifest import encode_manifest, open_manifest, parse_manifest
+from provenance.fingerprint.parameters import Parameters, parse_parameters
+from provenance.fingerprint.records import RecordFingerprint, parse_record_fingerprint
 
 __all__ = [
+    "Algorithm",
     "Change",
     "ChangeKind",
     "FileEntry",
     "Fingerprint",
     "FingerprintDocument",
+    "Parameters",
+    "RecordFingerprint",
     "check_path",
     "diff_files",
     "encode_leaf",
@@ -18,8 +24,11 @@ __all__ = [
     "file_root",
     "fingerprint_files",
     "open_manifest",
+    "parse_algorithm",
     "parse_document",
     "parse_leaf",
     "parse_manifest",
+    "parse_parameters",
+    "parse_record_fingerprint",
     "sort_entries",
 ]

@@ -120,4 +120,4 @@ def _identity(entry: FileEntry) -> _Identity:
 
 
 def _content(entry: FileEntry) -> str:
-    return f"sha256 {entry.digest.hex[:16]}... ({entry.size} bytes)"
+    return f"{entry.algorithm} {entry.digest.hex[:16]}... ({entry.size} bytes)"

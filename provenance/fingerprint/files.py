@@ -4,7 +4,7 @@ Invariants: leaves are sorted by the UTF-8 bytes of their paths and no path appe
 without empty, `.` or `..` parts and without NUL; it is taken as it is (no Unicode normalisation). The leaf binds name,
 size and content, so that renaming or swapping two files changes the root.
 
-Bytes of a leaf's data (canonical JSON):
+Bytes of a leaf's data (canonical JSON; `blake3` in place of `sha256` where that is the algorithm):
 `{"digest":{"sha256":"<64 hex>"},"path":"data/a.csv","size":3}`
 """
 
@@ -17,6 +17,7 @@ from itertools import pairwise
 
 from provenance.encoding import Digest, Fields, parse_json
 from provenance.errors import MalformedError
+from provenance.fingerprint.algorithm import Algorithm, parse_algorithm
 from provenance.limits import MAX_FILES, MAX_PATH_BYTES, MAX_SAFE_INTEGER, check_size
 from provenance.merkle import CompactRange, leaf_hash
 
@@ -25,11 +26,12 @@ _MAX_LEAF_BYTES = 8 * MAX_PATH_BYTES
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One file: `path` relative with `/`, `size` in bytes, SHA-256 `digest` of its content."""
+    """One file: `path` relative with `/`, `size` in bytes, `digest` of its content by `algorithm`."""
 
     path: str
     size: int
     digest: Digest
+    algorithm: Algorithm = Algorithm.SHA256
 
     def __post_init__(self) -> None:
         check_path(self.path)
@@ -57,16 +59,19 @@ def encode_leaf(entry: FileEntry) -> bytes:
     """The leaf's data: RFC 8785 canonical JSON of path, size and digest."""
     # json.dumps escapes a string just as RFC 8785 3.2.2.2 does; a test holds this against the library.
     path = json.dumps(entry.path, ensure_ascii=False)
-    return f'{{"digest":{{"sha256":"{entry.digest.hex}"}},"path":{path},"size":{entry.size}}}'.encode()
+    return f'{{"digest":{{"{entry.algorithm}":"{entry.digest.hex}"}},"path":{path},"size":{entry.size}}}'.encode()
 
 
 def parse_leaf(data: bytes) -> FileEntry:
     """The entry whose leaf data is exactly `data`; `MalformedError` otherwise."""
     fields = Fields(parse_json(data, what="file leaf", max_bytes=_MAX_LEAF_BYTES), "file leaf")
+    digest_set = fields.object("digest")
+    algorithm = parse_algorithm(digest_set.only_name())
     entry = FileEntry(
         path=fields.string("path", max_chars=MAX_PATH_BYTES),
         size=fields.integer("size"),
-        digest=fields.digest_set("digest"),
+        digest=digest_set.digest(algorithm),
+        algorithm=algorithm,
     )
     fields.end()
     if encode_leaf(entry) != data:
@@ -75,7 +80,7 @@ def parse_leaf(data: bytes) -> FileEntry:
 
 
 def sort_entries(entries: Iterable[FileEntry]) -> tuple[FileEntry, ...]:
-    """The entries in leaf order; `MalformedError` for none, too many, or a path that appears twice."""
+    """The entries in leaf order; `MalformedError` for none, too many, two algorithms or a path that appears twice."""
     ordered = tuple(sorted(entries, key=lambda entry: entry.sort_key))
     if not ordered:
         raise MalformedError("dataset has no files", expected="at least one file")
@@ -83,6 +88,8 @@ def sort_entries(entries: Iterable[FileEntry]) -> tuple[FileEntry, ...]:
     for before, after in pairwise(ordered):
         if before.path == after.path:
             raise MalformedError("file path appears twice", got=after.path)
+        if before.algorithm is not after.algorithm:
+            raise MalformedError("files are hashed by two algorithms", expected=before.algorithm, got=after.algorithm)
     return ordered
 
 

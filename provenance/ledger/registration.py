@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from provenance.encoding import Digest
 from provenance.errors import LimitError, SignerError, StoreError
-from provenance.fingerprint import Fingerprint, FingerprintDocument, encode_manifest
+from provenance.fingerprint import Algorithm, Fingerprint, FingerprintDocument, encode_manifest
 from provenance.ledger.publication import Publication, find_published
 from provenance.ledger.reference import resolve
 from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, check_size
@@ -43,6 +43,7 @@ _ENVELOPE_BYTES = 400
 """A DSSE envelope less its payload, at most: names, a key id and a P-256 signature in base64."""
 
 NO_OMS = "no OMS bundle: that format needs a P-256 key, and this key is Ed25519"
+NO_OMS_BLAKE3 = "no OMS bundle: files are hashed with BLAKE3, and other tools expect SHA-256 in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,9 @@ def pin_parents(store: StoreReader, references: Sequence[str]) -> tuple[Parent, 
 def check_description(store: StoreReader, description: Description, now: str) -> None:
     """Raise what `sign_dataset` would raise for the description, before a byte of the dataset is read."""
     anything = Digest.of(b"")
-    document = FingerprintDocument(1, anything, 0)
-    statement = _statement(document, anything, None, description, pin_parents(store, description.parents), Clock(now))
-    _encode(statement)
+    fingerprint = Fingerprint(FingerprintDocument(1, anything, 0), ())
+    parents = pin_parents(store, description.parents)
+    _encode(_statement(fingerprint, anything, None, description, parents, Clock(now)))
 
 
 def sign_dataset(
@@ -99,7 +100,7 @@ def sign_dataset(
     manifest = encode_manifest(fingerprint)
     oms, oms_bundle, notes = _sign_oms(fingerprint, description.name, signer)
     parents = pin_parents(store, description.parents)
-    statement = _statement(fingerprint.document, Digest.of(manifest), oms, description, parents, clock)
+    statement = _statement(fingerprint, Digest.of(manifest), oms, description, parents, clock)
     envelope = _sign(statement, signer)
     find_published(store, statement, signer.public.keyid)
     for data in (manifest, oms_bundle):
@@ -110,7 +111,7 @@ def sign_dataset(
 
 
 def _statement(
-    document: FingerprintDocument,
+    fingerprint: Fingerprint,
     manifest: Digest,
     oms: OmsReference | None,
     description: Description,
@@ -119,7 +120,8 @@ def _statement(
 ) -> DatasetStatement:
     return DatasetStatement(
         name=description.name,
-        fingerprint=document,
+        fingerprint=fingerprint.document,
+        parameters=fingerprint.parameters,
         manifest=manifest,
         created=clock.now,
         kind=description.kind,
@@ -163,6 +165,8 @@ def _sign_oms(
 ) -> tuple[OmsReference | None, bytes | None, tuple[str, ...]]:
     if signer.public.algorithm != ECDSA_P256:
         return None, None, (NO_OMS,)
+    if fingerprint.document.algorithm is not Algorithm.SHA256:
+        return None, None, (NO_OMS_BLAKE3,)
     resources = [OmsResource(entry.path, entry.digest) for entry in fingerprint.files]
     try:
         payload = oms_payload(str(name), resources, ignore_paths=(".provenance",))

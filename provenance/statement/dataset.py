@@ -10,14 +10,14 @@ Sources: in-toto attestation spec v1 (unknown fields of a predicate are ignored 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeVar
 
 from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse_json
 from provenance.errors import MalformedError
-from provenance.fingerprint import FingerprintDocument, parse_document
+from provenance.fingerprint import FingerprintDocument, Parameters, parse_document, parse_parameters
 from provenance.limits import (
     MAX_ENTRY_BYTES,
     MAX_INPUTS,
@@ -100,6 +100,7 @@ class DatasetStatement:
     parents: tuple[Parent, ...] = ()
     oms: OmsReference | None = None
     not_before: BlockReference | None = None
+    parameters: Parameters = field(default_factory=Parameters)
 
     def __post_init__(self) -> None:
         if not _is_time(self.created):
@@ -139,6 +140,8 @@ def encode_statement(statement: DatasetStatement) -> bytes:
         predicate["license"] = statement.license
     if statement.origin is not None:
         predicate["origin"] = statement.origin
+    if statement.parameters:
+        predicate["parameters"] = statement.parameters.to_json()
     if statement.oms is not None:
         predicate["oms"] = {
             "bundle": {"sha256": statement.oms.bundle.hex},
@@ -199,6 +202,11 @@ def _parse_predicate(predicate: Fields, name: PinnedName) -> DatasetStatement:
         parents=tuple(_parse_parent(item) for item in predicate.array("parents", max_items=MAX_INPUTS)),
         oms=_parse_oms(predicate),
         not_before=_parse_block(predicate),
+        parameters=(
+            parse_parameters(predicate.value("parameters"), "statement.predicate.parameters")
+            if "parameters" in predicate
+            else Parameters()
+        ),
     )
 
 
