@@ -10,7 +10,7 @@ Bytes: `{"files":{"algorithm":"sha256","count":1,"leaf":"urn:provenance-ledger:f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -60,11 +60,15 @@ class FingerprintDocument:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """A fingerprint document with the file entries it was made from, in leaf order, and how it was made."""
+    """A fingerprint document with the file entries it was made from, in leaf order, and how it was made.
+
+    `reread` are the paths of the files that were read this time, in leaf order; None if all were (no cache was used).
+    """
 
     document: FingerprintDocument
-    files: tuple[FileEntry, ...]
+    files: Sequence[FileEntry]
     parameters: Parameters = field(default_factory=Parameters)
+    reread: tuple[str, ...] | None = field(default=None, compare=False)
 
     def with_records(self, records: RecordFingerprint) -> Fingerprint:
         """The same files, their records fingerprinted too."""

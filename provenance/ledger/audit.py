@@ -153,7 +153,7 @@ class Auditor:
                 self._index_rows(dataset_row(row.index, statement, keyid), statement, files)
         return leaf
 
-    def _manifest(self, index: int, statement: DatasetStatement) -> tuple[FileEntry, ...]:
+    def _manifest(self, index: int, statement: DatasetStatement) -> Sequence[FileEntry]:
         if not self._blobs.has(statement.manifest):
             self.report.note(f"entry {index}: its manifest is not kept here")
             return ()

@@ -62,7 +62,7 @@ from provenance.ledger.verification import Verification, content_of, file_report
 from provenance.limits import MAX_PAGE_ITEMS
 from provenance.policy import TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import parse_envelope, verify_envelope
-from provenance.sources import ProgressCallback, open_source
+from provenance.sources import ProgressCallback, Reading, open_source
 from provenance.statement import (
     PAYLOAD_TYPE,
     BlockReference,
@@ -214,7 +214,7 @@ class Ledger:
         signer = self.keyring.signer(key, passphrase)
         trusted = self._check_signer(signer.public.keyid, description.name.dataset.namespace)
         check_description(self._store, description, _now())
-        source = open_source(path, leave_out=self.layout.directory)
+        source = open_source(path, Reading(leave_out=self.layout.directory))
         fingerprint = source.fingerprint(progress)
         clock = Clock(_now(), self._newest_block())
         item, notes = sign_dataset(self._store, self.blobs, fingerprint, description, signer, clock)
@@ -393,14 +393,14 @@ class Ledger:
         """
         contents: dict[str, ContentFinding] = {}
         for reference, place in (data or {}).items():
-            found = open_source(place, leave_out=self.layout.directory)
+            found = open_source(place, Reading(leave_out=self.layout.directory))
             contents[self._pinned(reference)] = content_of(found.fingerprint(progress), found.location)
         if isinstance(target, str) and self._is_reference(target):
             row = resolve(self._store, target)
             if pinned_name(row) not in contents:
                 self._find_content(row, contents, progress)
         else:
-            source = open_source(target, leave_out=self.layout.directory)
+            source = open_source(target, Reading(leave_out=self.layout.directory))
             fingerprint = source.fingerprint(progress)
             verification = self._verification()
             row = (
@@ -484,7 +484,7 @@ class Ledger:
         for location in self._store.locations(row.entry_index):
             if not exists(location.path):
                 continue
-            found = open_source(Path(location.path), leave_out=self.layout.directory)
+            found = open_source(Path(location.path), Reading(leave_out=self.layout.directory))
             fingerprint = found.fingerprint(progress)
             last = self._store.locations_at(location.path, limit=1)
             meant = self._store.dataset_at(last[0].entry_index) if last else None
@@ -556,7 +556,7 @@ def fingerprint(
     path: Location, progress: ProgressCallback | None = None, *, leave_out: Path | None = None
 ) -> Fingerprint:
     """The fingerprint of a file or folder. Needs no ledger; `leave_out` names one that lies within and is no data."""
-    return open_source(path, leave_out=leave_out).fingerprint(progress)
+    return open_source(path, Reading(leave_out=leave_out)).fingerprint(progress)
 
 
 def _blocks_named(evidence: Evidence) -> list[tuple[int, int]]:

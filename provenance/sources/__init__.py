@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from provenance.errors import SourceError
-from provenance.sources.base import Progress, ProgressCallback, Source
+from provenance.sources.base import Progress, ProgressCallback, Reading, Source, Workers
 
-__all__ = ["Progress", "ProgressCallback", "Source", "open_source"]
+__all__ = ["Progress", "ProgressCallback", "Reading", "Source", "Workers", "open_source"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 _LOCAL_FILE = re.compile(r"file:(?://(?:localhost)?(?=/))?(/(?!/)[^?#]*)", re.IGNORECASE)
 
 
-def open_source(location: str | os.PathLike[str], *, leave_out: Path | None = None) -> Source:
-    """The source at a local path or `file:` URI (RFC 8089). `SourceError` for another scheme, host or a query.
+def open_source(location: str | os.PathLike[str], reading: Reading | None = None) -> Source:
+    """The source at a local path, `file:` URI (RFC 8089) or any URI that fsspec reads.
 
-    `leave_out` names one folder, the ledger in use, that is no part of the dataset though it may lie within.
+    `SourceError` for an unknown scheme, a `file:` URI with a host or query, or a scheme whose extra is not installed.
     """
+    reading = reading or Reading()
     text = os.fspath(location)
     scheme = _SCHEME.match(text)
     if scheme is not None and scheme[1].lower() == "file":
@@ -34,4 +34,4 @@ def open_source(location: str | os.PathLike[str], *, leave_out: Path | None = No
         raise SourceError("unsupported source", expected="a local path or file:// URI", got=f"{scheme[1]}://")
     from provenance.sources.local import LocalSource
 
-    return LocalSource(text, leave_out=leave_out)
+    return LocalSource(text, reading)

@@ -6,11 +6,15 @@ Guarantees of every implementation: the fingerprint is of one unchanging state o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, TypeVar
 
-from provenance.fingerprint import Fingerprint
+from provenance.fingerprint import Algorithm, Fingerprint
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,31 @@ class Progress:
 ProgressCallback = Callable[[Progress], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a dataset is to be read.
+
+    `cache` is the folder of caches of what was read before, or None to read every byte; `ignore` are rules that hold
+    besides the dataset's own `.provenanceignore`; `declared_by` names whose stated digests are taken in place of
+    computed ones, where the source has them (None: every digest is computed); `leave_out` is one folder, the ledger in
+    use, that is no part of the dataset though it may lie within.
+    """
+
+    algorithm: Algorithm = Algorithm.SHA256
+    cache: Path | None = None
+    ignore: tuple[str, ...] = ()
+    declared_by: str | None = None
+    leave_out: Path | None = None
+
+
+class Workers(Protocol):
+    """Other processes or machines that do the work. An engine is one (`provenance.engines`)."""
+
+    def map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+        """The results in the order of the items. `work` is importable by name and everything can be pickled; an item
+        whose worker is lost is done again."""
+
+
 class Source(Protocol):
     """One dataset that can be read."""
 
@@ -33,5 +62,5 @@ class Source(Protocol):
     def location(self) -> str:
         """Where it is, for messages and for the ledger's private index."""
 
-    def fingerprint(self, progress: ProgressCallback | None = None) -> Fingerprint:
+    def fingerprint(self, progress: ProgressCallback | None = None, *, workers: Workers | None = None) -> Fingerprint:
         """The fingerprint of what is there now. `SourceError` if it cannot be read or changes while it is read."""

@@ -30,7 +30,7 @@ from provenance.encoding import Digest
 from provenance.errors import MalformedError, SourceError, printable
 from provenance.fingerprint import FileEntry, Fingerprint, check_path, fingerprint_files
 from provenance.limits import MAX_FILES
-from provenance.sources.base import Progress, ProgressCallback
+from provenance.sources.base import Progress, ProgressCallback, Reading, Workers
 
 _CHUNK_BYTES = 1 << 20
 _MAX_BATCH_FILES = 64
@@ -57,7 +57,9 @@ class _File:
 class LocalSource:
     """A file or folder. `SourceError` if there is nothing at `path`."""
 
-    def __init__(self, path: str | os.PathLike[str], *, leave_out: Path | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], reading: Reading | None = None) -> None:
+        self._reading = reading or Reading()
+        leave_out = self._reading.leave_out
         try:
             self._root = Path(path).resolve(strict=True)
             self._stat = self._root.stat()
@@ -70,7 +72,7 @@ class LocalSource:
         """The absolute path, links resolved."""
         return str(self._root)
 
-    def fingerprint(self, progress: ProgressCallback | None = None) -> Fingerprint:
+    def fingerprint(self, progress: ProgressCallback | None = None, *, workers: Workers | None = None) -> Fingerprint:
         """The fingerprint of the file or folder as it is now."""
         found = self._list()
         if not found:

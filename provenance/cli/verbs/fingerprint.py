@@ -19,10 +19,10 @@ def fingerprint(
 ) -> int:
     """Fingerprint a file or folder; nothing is signed or written."""
     # Not through the ledger package: that would load chains, stores and proofs, which hashing a file does not need.
-    from provenance.sources import open_source
+    from provenance.sources import Reading, open_source
 
     with Meter("reading") as meter:
-        found = open_source(path, leave_out=_ledger_within(run, path)).fingerprint(meter.read)
+        found = open_source(path, Reading(leave_out=_ledger_within(run, path))).fingerprint(meter.read)
     document = found.document
     run.screen.pairs(
         [

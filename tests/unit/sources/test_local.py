@@ -24,7 +24,7 @@ import rfc8785
 from provenance.encoding import Digest
 from provenance.errors import SourceError
 from provenance.fingerprint import Fingerprint
-from provenance.sources import Progress, local, open_source
+from provenance.sources import Progress, Reading, local, open_source
 
 
 def _fingerprint(path: Path) -> Fingerprint:
@@ -165,11 +165,11 @@ def test_nothing_but_the_ledger_in_use_is_left_out(folder: Path) -> None:
     inside = {".provenance/config.toml", ".provenance/ledger.db"}
     others = {"a.csv", "sub/.provenance/config.toml", "sub/.provenance/ledger.db"}
     assert {entry.path for entry in _fingerprint(folder).files} == inside | others
-    left = open_source(folder, leave_out=ledger).fingerprint()
+    left = open_source(folder, Reading(leave_out=ledger)).fingerprint()
     assert {entry.path for entry in left.files} == others
     shutil.rmtree(other.parent)
-    assert open_source(folder, leave_out=folder / "x" / ".." / ".provenance").fingerprint() == before
-    assert open_source(folder, leave_out=folder / "nowhere").fingerprint() != before
+    assert open_source(folder, Reading(leave_out=folder / "x" / ".." / ".provenance")).fingerprint() == before
+    assert open_source(folder, Reading(leave_out=folder / "nowhere")).fingerprint() != before
 
 
 def test_a_deep_tree(folder: Path) -> None:
