@@ -211,6 +211,7 @@ def _listed_files(blobs: BlobStore, envelope: bytes) -> tuple[FileRow, ...]:
 def dataset_row(index: int, statement: DatasetStatement, keyid: str) -> DatasetRow:
     """What the index says of a statement."""
     name: PinnedName = statement.name
+    records = statement.fingerprint.records
     return DatasetRow(
         entry_index=index,
         namespace=name.dataset.namespace,
@@ -225,6 +226,7 @@ def dataset_row(index: int, statement: DatasetStatement, keyid: str) -> DatasetR
         created=statement.created,
         manifest=statement.manifest,
         oms=statement.oms.bundle if statement.oms is not None else None,
+        record_root=records.root.raw if records is not None else None,
     )
 
 

@@ -165,8 +165,8 @@ class IndexReader(Protocol):
     def datasets_by_digest(self, digest: Digest, *, limit: int = MAX_PAGE_ITEMS) -> list[DatasetRow]:
         """The earliest datasets whose fingerprint document has this digest."""
 
-    def datasets_by_root(self, file_root: bytes, *, limit: int = MAX_PAGE_ITEMS) -> list[DatasetRow]:
-        """The earliest datasets with this file root."""
+    def datasets_by_root(self, root: bytes, *, limit: int = MAX_PAGE_ITEMS) -> list[DatasetRow]:
+        """The earliest datasets with this file root or record root."""
 
     def datasets_by_prefix(self, hex_prefix: str, *, limit: int = MAX_PAGE_ITEMS) -> list[DatasetRow]:
         """The earliest datasets whose digest starts with 1 to 64 lower-case hex digits."""

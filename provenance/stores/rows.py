@@ -85,8 +85,9 @@ class OutboxRow:
 class DatasetRow:
     """What the index knows of one dataset statement; all of it is re-derived from the entry and its blobs.
 
-    `digest` is the fingerprint document's, `file_root` the 32-byte root over its files, `keyid` the signer's, and
-    `created` the time the signer claims, as the statement writes it. `manifest` and `oms` name blobs.
+    `digest` is the fingerprint document's, `file_root` the 32-byte root over its files and `record_root` the one over
+    its rows if they were fingerprinted, `keyid` the signer's, and `created` the time the signer claims, as the
+    statement writes it. `manifest` and `oms` name blobs.
     """
 
     entry_index: int
@@ -102,6 +103,7 @@ class DatasetRow:
     created: str
     manifest: Digest | None = None
     oms: Digest | None = None
+    record_root: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,15 @@ from provenance.stores.sqlite.failures import damaged
 from provenance.stores.sqlite.queries import Queries, Row, Shape, Statements, Value
 
 _HEX_PREFIX = re.compile(r"[0-9a-f]{1,64}")
-_DATASET: Shape = (int, str, str, str, bytes, bytes, str, str, str | None, str, str, bytes | None, bytes | None)
+_NAMES: Shape = (int, str, str, str)
+_DATASET: Shape = (*_NAMES, bytes, bytes, str, str, str | None, str, str, bytes | None, bytes | None, bytes | None)
 PARENT: Shape = (int, int, str, str, str, bytes, int | None)
 _DATASETS = """SELECT d.entry_index, d.namespace, d.name, d.version, d.digest, d.file_root, d.kind, d.sensitivity,
-    d.license, d.keyid, d.created, d.manifest, d.oms FROM datasets d"""
+    d.license, d.keyid, d.created, d.manifest, d.oms, d.record_root FROM datasets d"""
 _FILES = """SELECT d.entry_index, d.namespace, d.name, d.version, d.digest, d.file_root, d.kind, d.sensitivity,
-    d.license, d.keyid, d.created, d.manifest, d.oms, f.path
+    d.license, d.keyid, d.created, d.manifest, d.oms, d.record_root, f.path
     FROM files f JOIN datasets d ON d.entry_index = f.dataset"""
-_PATH = 13
+_PATH = 14
 """Where `_FILES` has the path: after a dataset's columns."""
 
 
@@ -55,8 +56,9 @@ class IndexQueries(Queries):
     def datasets_by_digest(self, digest: Digest, *, limit: int = MAX_PAGE_ITEMS) -> list[DatasetRow]:
         return self._datasets("d.digest = ?", (digest.raw,), limit=limit)
 
-    def datasets_by_root(self, file_root: bytes, *, limit: int = MAX_PAGE_ITEMS) -> list[DatasetRow]:
-        return self._datasets("d.file_root = ?", (hash_bytes(file_root, "file root"),), limit=limit)
+    def datasets_by_root(self, root: bytes, *, limit: int = MAX_PAGE_ITEMS) -> list[DatasetRow]:
+        value = hash_bytes(root, "root")
+        return self._datasets("d.file_root = ? OR d.record_root = ?", (value, value), limit=limit)
 
     def datasets_by_prefix(self, hex_prefix: str, *, limit: int = MAX_PAGE_ITEMS) -> list[DatasetRow]:
         if not isinstance(hex_prefix, str) or not _HEX_PREFIX.fullmatch(hex_prefix):
@@ -148,7 +150,7 @@ class IndexStatements(IndexQueries, Statements):
                 raise MalformedError("a parent of another dataset", expected=row.entry_index, got=parent.child)
         with self._all_or_nothing():
             self._run(
-                "INSERT INTO datasets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO datasets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 _dataset_values(row),
                 action=f"indexing {row.namespace}/{row.name}@{row.version}",
             )
@@ -222,6 +224,7 @@ def _dataset_values(row: DatasetRow) -> tuple[Value, ...]:
         row.created,
         None if row.manifest is None else row.manifest.raw,
         None if row.oms is None else row.oms.raw,
+        None if row.record_root is None else hash_bytes(row.record_root, "record root"),
     )
 
 

@@ -20,7 +20,7 @@ from provenance.limits import MAX_ENTRY_BYTES
 
 APPLICATION_ID: Final = 0x50524C47
 """ASCII "PRLG", at byte 68 of the file."""
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MIN_SQLITE: Final = (3, 37, 0)
 """STRICT tables."""
 
@@ -135,7 +135,12 @@ _INDEX = (
     "CREATE INDEX locations_by_path ON locations (path, entry_index)",
 )
 
-_STEPS: Final = (_LOG + _OUTBOX + _INDEX,)
+_RECORDS = (
+    "ALTER TABLE datasets ADD COLUMN record_root BLOB CHECK (length(record_root) = 32)",
+    "CREATE INDEX datasets_by_record_root ON datasets (record_root) WHERE record_root IS NOT NULL",
+)
+
+_STEPS: Final = (_LOG + _OUTBOX + _INDEX, _RECORDS)
 """Statements that bring schema n to n + 1, at position n."""
 
 

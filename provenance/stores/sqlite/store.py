@@ -22,7 +22,7 @@ from provenance.stores.sqlite.lineage_queries import LineageQueries
 from provenance.stores.sqlite.log_tables import LogQueries, LogStatements
 from provenance.stores.sqlite.outbox_table import OutboxQueries, OutboxStatements
 from provenance.stores.sqlite.queries import BoundQueries, Row, Value
-from provenance.stores.sqlite.schema import MIN_SQLITE, identify, prepare
+from provenance.stores.sqlite.schema import MIN_SQLITE, SCHEMA_VERSION, identify, prepare
 
 _MIN_PAGE_BYTES = 512
 
@@ -181,6 +181,14 @@ class SqliteStore(LogQueries, OutboxQueries, LineageQueries):
     def _identify(self, mode: str) -> None:
         connection = connect(self.path, mode, self._timeout_s)
         try:
-            identify(connection, self.path, create=False)
+            version = identify(connection, self.path, create=False)
         finally:
             close_quietly(connection)
+        if version < SCHEMA_VERSION:
+            raise StoreError(
+                "the ledger was written by an older release and must be brought up to date first",
+                expected=f"schema {SCHEMA_VERSION}",
+                got=f"schema {version}",
+                where=self.path,
+                hint="open it once where it may be written: provenance log show",
+            )

@@ -76,6 +76,7 @@ def dataset(index: int, name: str | None = None, version: str = "1", namespace: 
         created="2026-01-02T03:04:05Z",
         manifest=Digest.of(b"manifest %d" % index) if index % 3 else None,
         oms=Digest.of(b"oms %d" % index) if index % 5 else None,
+        record_root=hashlib.sha256(b"records %d" % index).digest() if index % 2 else None,
     )
 
 

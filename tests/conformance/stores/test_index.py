@@ -55,6 +55,7 @@ def test_rows_come_back_as_they_were_added(store: Store) -> None:
         assert store.dataset_at(row.entry_index) == row
         assert store.datasets_by_digest(row.digest) == [row]
         assert store.datasets_by_root(row.file_root) == [row]
+        assert row.record_root is None or store.datasets_by_root(row.record_root) == [row]
     assert store.dataset_at(4) is None
 
 

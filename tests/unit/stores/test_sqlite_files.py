@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import stat
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,9 +123,10 @@ def test_another_programs_database_is_refused_and_kept(tmp_path: Path) -> None:
         assert path.read_bytes() == before
 
 
-def change(path: Path, statement: str) -> None:
+def change(path: Path, *statements: str) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute(statement)
+    for statement in statements:
+        connection.execute(statement)
     connection.close()
 
 
@@ -138,6 +140,25 @@ def test_a_newer_schema_is_refused_with_a_way_out(ledger: Path, version: int) ->
         assert raised.value.hint and "upgrade" in raised.value.hint
         assert f"schema {version}" in str(raised.value)
     assert ledger.read_bytes() == before
+
+
+def test_a_ledger_of_the_first_schema_is_brought_up_to_date_and_keeps_its_rows(ledger: Path) -> None:
+    with open_store(ledger) as store:
+        before = store.datasets_page()
+    change(
+        ledger,
+        "DROP INDEX datasets_by_record_root",
+        "ALTER TABLE datasets DROP COLUMN record_root",
+        "PRAGMA user_version = 1",
+    )
+    with pytest.raises(StoreError, match="older release") as raised:
+        open_store(ledger, read_only=True)
+    assert raised.value.hint and "provenance log show" in raised.value.hint
+    with open_store(ledger) as store:
+        assert store.datasets_page() == [replace(row, record_root=None) for row in before]
+        assert all(store.datasets_by_root(row.file_root) == [replace(row, record_root=None)] for row in before)
+    with open_store(ledger, read_only=True) as store:
+        assert len(store.datasets_page()) == len(before) > 0
 
 
 @pytest.mark.parametrize("version", [0, -1])
