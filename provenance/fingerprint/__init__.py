@@ -2,7 +2,13 @@
 
 from provenance.fingerprint.algorithm import Algorithm, parse_algorithm
 from provenance.fingerprint.diff import Change, ChangeKind, diff_files
-from provenance.fingerprint.document import Fingerprint, FingerprintDocument, fingerprint_files, parse_document
+from provenance.fingerprint.document import (
+    Fingerprint,
+    FingerprintDocument,
+    fingerprint_files,
+    parse_document,
+    same_files,
+)
 from provenance.fingerprint.files import FileEntry, check_path, encode_leaf, file_root, parse_leaf, sort_entries
 from provenance.fingerprint.manifest import encode_manifest, open_manifest, parse_manifest
 from provenance.fingerprint.parameters import Parameters, parse_parameters
@@ -30,5 +36,6 @@ __all__ = [
     "parse_manifest",
     "parse_parameters",
     "parse_record_fingerprint",
+    "same_files",
     "sort_entries",
 ]

@@ -90,6 +90,11 @@ def fingerprint_files(entries: Iterable[FileEntry], parameters: Parameters | Non
     return Fingerprint(document, files, parameters or Parameters())
 
 
+def same_files(one: FingerprintDocument, other: FingerprintDocument) -> bool:
+    """Whether two documents are of the same files, hashed alike, whatever each says of their records."""
+    return replace(one, records=None) == replace(other, records=None)
+
+
 def parse_document(value: JsonValue, what: str = "fingerprint") -> FingerprintDocument:
     """The document in a parsed JSON value; `MalformedError` for another format or algorithm."""
     fields = Fields(value, what)

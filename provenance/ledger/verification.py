@@ -52,7 +52,7 @@ class Verification:
         that belong elsewhere are not what should be there; then the last of this digest; then the one with which it
         shares most files. `NotFoundError` if nothing fits.
         """
-        rows = self._store.datasets_by_digest(fingerprint.digest)
+        rows = self._store.datasets_by_digest(fingerprint.digest) or self._of_same_files(fingerprint)
         here = {location_row.entry_index for location_row in self._store.locations_at(location)}
         meant = self._store.dataset_at(max(here)) if here else None
         if rows and (meant is None or any(row.entry_index in here for row in rows)):
@@ -68,6 +68,10 @@ class Verification:
             where=location,
             hint="register them with `provenance register`, or name what they should be with --as REF",
         )
+
+    def _of_same_files(self, fingerprint: Fingerprint) -> list[DatasetRow]:
+        """Datasets of the very same files, whose records were fingerprinted on one side only."""
+        return self._store.datasets_by_root(fingerprint.document.file_root.raw)
 
     def _most_shared(self, fingerprint: Fingerprint) -> DatasetRow | None:
         counts: dict[int, tuple[int, DatasetRow]] = {}

@@ -9,7 +9,7 @@ import pytest
 
 from provenance.encoding import Digest
 from provenance.errors import StoreError
-from provenance.fingerprint import FileEntry, Fingerprint, encode_manifest, fingerprint_files
+from provenance.fingerprint import FileEntry, Fingerprint, RecordFingerprint, encode_manifest, fingerprint_files
 from provenance.policy import Level, Status
 from provenance.verify import Check, ContentFinding, Report, verify_evidence
 from tests.unit.verify.forge import Lineage, statement
@@ -140,3 +140,44 @@ def test_hostile_paths_are_printable_in_a_report() -> None:
     before = fingerprint_files([_entry("a\x1b[2J\nverified: true", "1")])
     report = _report(fingerprint_files([_entry("b", "2")]), before=before)
     assert all(check.note.isprintable() for check in report.checks)
+
+
+RECORDS = RecordFingerprint(3, Digest.of(b"rows"), Digest.of(b"schema"), 3, Digest.of(b"index"))
+
+
+def _with_records(report: Report) -> dict[str, Status]:
+    return {check.id: check.status for check in report.checks if check.id.startswith("content")}
+
+
+@pytest.mark.parametrize("stated", [BEFORE, BEFORE.with_records(RECORDS)])
+def test_the_same_files_pass_and_records_hashed_on_one_side_only_are_said_to_be(stated: Fingerprint) -> None:
+    found = BEFORE if stated.document.records else BEFORE.with_records(RECORDS)
+    report = _report(found, before=stated)
+    assert _with_records(report) == {"content": Status.PASSED, "content.records": Status.NOT_PERFORMED}
+    assert report.level is Level.D2
+
+
+def test_the_same_files_and_records_pass() -> None:
+    stated = BEFORE.with_records(RECORDS)
+    assert _with_records(_report(stated, before=stated)) == {"content": Status.PASSED}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected", "found"),
+    [
+        (replace(RECORDS, root=Digest.of(b"other")), RECORDS.root, Digest.of(b"other")),
+        (replace(RECORDS, schema=Digest.of(b"other")), RECORDS.schema, Digest.of(b"other")),
+    ],
+)
+def test_other_records_of_the_same_files_fail(changed: RecordFingerprint, expected: Digest, found: Digest) -> None:
+    report = _report(BEFORE.with_records(changed), before=BEFORE.with_records(RECORDS))
+    assert _with_records(report) == {"content": Status.FAILED, "content.records": Status.FAILED}
+    (check,) = [check for check in report.checks if check.id == "content.records"]
+    assert (check.expected, check.found) == (expected.hex, found.hex)
+
+
+def test_changed_files_are_named_whatever_is_said_of_records() -> None:
+    found = fingerprint_files([_entry("a", "x"), _entry("b", "2"), _entry("dir/c", "3")])
+    report = _report(found, before=BEFORE.with_records(RECORDS))
+    assert [check.where for check in _content(report)] == ["/x", "a"]
+    assert _with_records(report)["content"] is Status.FAILED
