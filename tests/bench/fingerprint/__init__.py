@@ -1,0 +1,1 @@
+"""How fast fingerprints are, beside what others use: `python -m tests.bench.fingerprint`."""

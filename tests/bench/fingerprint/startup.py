@@ -1,0 +1,43 @@
+"""What `provenance fingerprint` on one small file costs more than an empty Python."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.bench.fingerprint.report import Row
+
+_LIMIT_MS = 250
+
+
+def _cpu_ms(arguments: list[str]) -> float:
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return (usage.ru_utime + usage.ru_stime) * 1000
+
+
+def run(*, quick: bool, folder: Path) -> list[Row]:
+    """One row: CPU milliseconds, median of turns."""
+    file = folder / "small.csv"
+    file.write_bytes(b"a,b\n1,2\n")
+    bare, ours = [], []
+    for _ in range(5 if quick else 15):
+        bare.append(_cpu_ms(["-c", "pass"]))
+        ours.append(_cpu_ms(["-m", "provenance", "fingerprint", str(file)]))
+    more = statistics.median(ours) - statistics.median(bare)
+    return [
+        Row(
+            path="start-up, one small file",
+            reference="python -c pass",
+            goal=f"at most {_LIMIT_MS} ms CPU more",
+            ratio=None,
+            ours=f"{more:.0f} ms CPU more",
+            theirs=f"{statistics.median(bare):.0f} ms CPU",
+            reached=more <= _LIMIT_MS,
+        )
+    ]
