@@ -30,8 +30,9 @@ def open_source(location: str | os.PathLike[str], reading: Reading | None = None
             raise SourceError("not a local file URI", expected="file:///absolute/path", got=ascii(text), hint=hint)
         text = os.fsdecode(unquote_to_bytes(local[1]))
     elif scheme is not None and scheme[2]:
-        # The rest is not shown: it may hold a password.
-        raise SourceError("unsupported source", expected="a local path or file:// URI", got=f"{scheme[1]}://")
+        from provenance.sources.remote import RemoteSource
+
+        return RemoteSource(text, reading)
     from provenance.sources.local import LocalSource
 
     return LocalSource(text, reading)

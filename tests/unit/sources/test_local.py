@@ -354,7 +354,6 @@ def test_file_uris(folder: Path) -> None:
         "file:///etc/hostname#x",
         "file://user:hunter2@elsewhere/x",
         "https://user:hunter2@example.org/x",
-        "s3://bucket/key",
         "http://[::1",
         "HTTP://x",
         "x://",

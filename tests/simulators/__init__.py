@@ -1,0 +1,1 @@
+"""Servers that behave as those outside do, and misbehave on purpose."""
