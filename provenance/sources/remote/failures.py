@@ -45,6 +45,12 @@ def denied(where: str, got: str) -> SourceError:
     return SourceError("not allowed to read", got=got, where=where, hint=hint)
 
 
+def damaged(where: str, *, expected: object = None, got: object = None) -> SourceError:
+    """What is raised for bytes that do not have the digest that is stated of them."""
+    hint = "read it again; if it stays so, the store holds damaged bytes"
+    return SourceError("content is not what it is said to be", expected=expected, got=got, where=where, hint=hint)
+
+
 def status_failure(
     status: int, where: str, *, is_listed: bool, retry_after_s: float | None = None, code: str = ""
 ) -> Exception:
@@ -79,6 +85,8 @@ def library_failure(error: BaseException, where: str, *, is_listed: bool) -> Exc
     for link in chain:
         if type(link).__name__ in _NO_CREDENTIALS:
             return denied(where, "no credentials that work")
+        if type(link).__name__ == "FlexibleChecksumError":  # botocore compares the store's checksum, if there is one
+            return damaged(where)
     for link in chain:
         status = _status(link)
         if status is not None and status >= 400:

@@ -26,12 +26,15 @@ _FIRST_RANGE_BYTES: Final = 1 << 18
 
 
 class RemoteFile(io.RawIOBase):
-    """One object. Closing it closes its store."""
+    """One object. `keep` is kept alive until the file is closed: whoever closes the store."""
 
-    def __init__(self, store: ObjectStore, stored: StoredObject, patience: Patience) -> None:
+    def __init__(
+        self, store: ObjectStore, stored: StoredObject, patience: Patience, *, keep: object | None = None
+    ) -> None:
         super().__init__()
         self.name = object_label(store.label, stored.name)
         self._store, self._stored, self._patience = store, stored, patience
+        self._keep = keep
         self._position = 0
         self._pieces: Iterator[bytes] | None = None
         self._rest = memoryview(b"")
@@ -79,10 +82,10 @@ class RemoteFile(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        """Close the file and its store."""
+        """Close the file. The store stays open."""
         if not self.closed:
             self._drop()
-            self._store.close()
+            self._keep = None
         super().close()
 
     def _next(self) -> bool:

@@ -20,7 +20,7 @@ from provenance.errors import SourceError
 from provenance.fingerprint import Algorithm, FileEntry
 from provenance.sources.base import Progress, ProgressCallback
 from provenance.sources.remote.address import Address
-from provenance.sources.remote.failures import TransientError
+from provenance.sources.remote.failures import TransientError, damaged
 from provenance.sources.remote.objects import ObjectStore, StoredObject, object_label
 from provenance.sources.remote.patience import Attempts, Patience
 
@@ -175,10 +175,7 @@ def _hash_object(reader: _Reader, stored: StoredObject, algorithm: Algorithm, me
         )
     computed = digests.get(Algorithm.SHA256)
     if stored.stated is not None and computed != stored.stated:
-        hint = "read it again; if it stays so, the store holds damaged bytes"
-        raise SourceError(
-            "content is not what it is said to be", expected=stored.stated, got=computed, where=where, hint=hint
-        )
+        raise damaged(where, expected=stored.stated, got=computed)
     meter.advance(0, 1)
     return FileEntry(stored.name, stored.size, digests[algorithm], algorithm)
 

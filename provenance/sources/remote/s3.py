@@ -97,7 +97,7 @@ class S3Store:
             asked = {"Key": stored.key, "IfMatch": stored.state[0], "ChecksumMode": "ENABLED"}
             answer = patiently(self._patience, where, lambda: self._call("head_object", where, True, **asked))
             self._check_state(stored, answer, where)
-            return replace(stored, stated=_full_object_sha256(answer))
+            return replace(stored, stated=full_object_sha256(answer))
 
         with ThreadPoolExecutor(_HEAD_THREADS) as pool:
             try:
@@ -213,7 +213,8 @@ def _state(etag: object, modified: object) -> tuple[str, ...]:
     return str(etag or ""), when
 
 
-def _full_object_sha256(answer: dict[str, Any]) -> Digest | None:
+def full_object_sha256(answer: dict[str, Any]) -> Digest | None:
+    """The SHA-256 in the head of an object, if it is one of the whole content."""
     text = answer.get("ChecksumSHA256")
     if answer.get("ChecksumType") != "FULL_OBJECT" or not isinstance(text, str):
         return None

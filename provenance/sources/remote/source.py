@@ -9,8 +9,10 @@ one that is computed is taken only when the caller names who declares it, and th
 from __future__ import annotations
 
 import io
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from threading import Lock
 from typing import BinaryIO
 
 from provenance.errors import SourceError
@@ -31,6 +33,8 @@ class RemoteSource:
         self._reading = reading or Reading()
         self._patience = patience
         self._address = parse_address(uri)
+        self._kept: ObjectStore | None = None
+        self._lock = Lock()
         declared_by = self._reading.declared_by
         if declared_by is not None:
             Parameters(declared_by=declared_by, declared_files=1)  # raises if it is no declarer
@@ -51,13 +55,9 @@ class RemoteSource:
 
     def open(self, path: str) -> BinaryIO:
         """The file of this name, to be read from any position. The caller closes it."""
-        store = open_store(self._address, self._patience)
-        try:
-            stored = patiently(self._patience, object_label(store.label, path), lambda: store.stat(path))
-            return io.BufferedReader(RemoteFile(store, stored, self._patience), BUFFER_BYTES)
-        except BaseException:
-            store.close()
-            raise
+        store = self._kept_store()
+        stored = patiently(self._patience, object_label(store.label, path), lambda: store.stat(path))
+        return io.BufferedReader(RemoteFile(store, stored, self._patience, keep=self), BUFFER_BYTES)
 
     def fingerprint(self, progress: ProgressCallback | None = None, *, workers: Workers | None = None) -> Fingerprint:
         """The fingerprint of what is there now."""
@@ -74,6 +74,14 @@ class RemoteSource:
         count = len(declared)
         parameters = Parameters((), self._reading.declared_by if count else None, count)
         return fingerprint_files([*declared, *computed], parameters)
+
+    def _kept_store(self) -> ObjectStore:
+        """One store for all files that are opened, for as long as this source or one of them is in use."""
+        with self._lock:
+            if self._kept is None:
+                self._kept = open_store(self._address, self._patience)
+                weakref.finalize(self, self._kept.close)
+            return self._kept
 
     @contextmanager
     def _opened(self) -> Iterator[ObjectStore]:
