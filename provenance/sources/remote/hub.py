@@ -75,7 +75,7 @@ class HubStore:
     def _listed(self) -> Sequence[StoredObject]:
         from huggingface_hub import HfApi
 
-        place = self._fs.resolve_path(self._address.path)
+        place = self._place()
         api = HfApi(endpoint=self._fs.endpoint)
         found = api.repo_info(
             place.repo_id, repo_type=place.repo_type, revision=place.revision, timeout=self._patience.read_s
@@ -85,6 +85,13 @@ class HubStore:
         pinned = _Pinned(place.repo_type, place.repo_id, found.sha, place.path_in_repo.strip("/"))
         listed = self._fs.find(f"{pinned.root}/{pinned.inside}".rstrip("/"), detail=True)
         return [self._object(pinned, path.removeprefix(f"{pinned.root}/"), info) for path, info in listed.items()]
+
+    def _place(self) -> Any:
+        try:
+            return self._fs.resolve_path(self._address.path)
+        except (ValueError, NotImplementedError):
+            failure = SourceError("not a repository", expected="hf://datasets/owner/name", where=self.label)
+        raise failure
 
     def _object(self, pinned: _Pinned, path: str, info: Any) -> StoredObject:
         from huggingface_hub import hf_hub_url

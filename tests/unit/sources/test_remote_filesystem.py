@@ -1,0 +1,187 @@
+"""What is read through fsspec alone: its own memory file system, and stand-ins for `gs://` and `az://` over it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
+
+from provenance.encoding import Digest
+from provenance.errors import SourceError
+from provenance.fingerprint import Fingerprint
+from provenance.sources.remote import RemoteSource
+from provenance.sources.remote.filesystem import FileSystemStore
+from provenance.sources.remote.patience import Patience
+
+QUICK = Patience(attempts=3, first_wait_s=0.001, max_wait_s=0.005)
+BIG = random.Random(9).randbytes(9 * 2**20 + 1)
+
+
+class Bucket(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A file system that lists as gcsfs does: paths without a leading slash, a generation and an ETag an object."""
+
+    protocol = "gs"
+    root_marker = ""
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    generation = "1"
+    faults: ClassVar[list[Callable[[bytes], bytes]]] = []
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return path.removeprefix("gs://").rstrip("/")
+
+    def find(self, path: str, **options: Any) -> dict[str, Any]:
+        folder = f"{path}/" if path else ""
+        return {key: self.info(key) for key in self.store if key == path or key.startswith(folder)}
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        if path not in self.store:
+            raise FileNotFoundError(path)
+        size = len(self.store[path])
+        return {"name": path, "size": size, "type": "file", "generation": self.generation, "etag": "CJ" + "0" * 62}
+
+    def isdir(self, path: str) -> bool:
+        return path not in self.store
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
+        data = bytes(self.store[path][start:end])
+        return self.faults.pop(0)(data) if self.faults else data
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
+    monkeypatch.setattr("provenance.sources.remote.address.find_spec", lambda name: name)
+    fsspec.register_implementation("gs", Bucket, clobber=True)
+    Bucket.store.clear()
+    Bucket.faults.clear()
+    Bucket.generation = "1"
+    yield Bucket.store
+    _registry.pop("gs")
+
+
+def fingerprint(uri: str) -> Fingerprint:
+    return RemoteSource(uri, patience=QUICK).fingerprint()
+
+
+def refused(uri: str) -> SourceError:
+    with pytest.raises(SourceError) as raised:
+        fingerprint(uri)
+    return raised.value
+
+
+def digests(found: Fingerprint) -> dict[str, Digest]:
+    return {entry.path: entry.digest for entry in found.files}
+
+
+def test_memory() -> None:
+    memory = fsspec.filesystem("memory")
+    try:
+        memory.pipe({"/set/a": b"1", "/set/d/b": BIG, "/set/empty": b"", "/settings": b"2"})
+        expected = {"a": Digest.of(b"1"), "d/b": Digest.of(BIG), "empty": Digest.of(b"")}
+        assert digests(fingerprint("memory://set")) == digests(fingerprint("memory://set/")) == expected
+        assert digests(fingerprint("memory://set/d/b")) == {"b": Digest.of(BIG)}
+        with RemoteSource("memory://set").open("d/b") as file:
+            file.seek(7 * 2**20)
+            assert file.read(100) == BIG[7 * 2**20 :][:100]
+            file.seek(0)
+            assert file.read() == BIG
+    finally:
+        memory.rm("/set", recursive=True)
+        memory.rm("/settings")
+
+
+def test_objects_below_a_prefix(bucket: dict[str, bytes]) -> None:
+    bucket |= {"b/set/a": b"1", "b/set/d/b": BIG, "b/set/": b"", "b/set/sub/": b""}
+    assert digests(fingerprint("gs://b/set")) == {"a": Digest.of(b"1"), "d/b": Digest.of(BIG)}
+    assert digests(fingerprint("gs://b")) == {"set/a": Digest.of(b"1"), "set/d/b": Digest.of(BIG)}
+    assert digests(fingerprint("gs://b/set/d/b")) == {"b": Digest.of(BIG)}
+    assert RemoteSource("gs://b/set", patience=QUICK).list() == [("a", 1), ("d/b", len(BIG))]
+    with RemoteSource("gs://b/set", patience=QUICK).open("d/b") as file:
+        assert file.read() == BIG
+
+
+@pytest.mark.parametrize("key", ["a//b", "../b", "sub/", "./a"])
+def test_keys_that_cannot_be_files(bucket: dict[str, bytes], key: str) -> None:
+    bucket |= {"b/set/a": b"1", f"b/set/{key}": b"2"}
+    assert refused("gs://b/set").got == repr(key)
+
+
+def test_a_generation_is_a_state(bucket: dict[str, bytes]) -> None:
+    bucket |= {"b/a": BIG}
+
+    def change(data: bytes) -> bytes:
+        Bucket.generation = "2"
+        return data
+
+    Bucket.faults.append(change)
+    error = refused("gs://b/a")
+    assert (error.what, error.where) == ("object changed while it was read", "gs://b/a")
+
+
+@pytest.mark.parametrize("change", [lambda data: data + b"x", lambda data: BIG])
+def test_more_than_was_asked_for(bucket: dict[str, bytes], change: Callable[[bytes], bytes]) -> None:
+    bucket |= {"b/a": BIG}
+    Bucket.faults.append(change)
+    assert refused("gs://b/a").what == "store sends another range"
+
+
+def test_less_than_was_asked_for_is_asked_again(bucket: dict[str, bytes]) -> None:
+    bucket |= {"b/a": BIG}
+    Bucket.faults += [lambda data: data[:-1], lambda data: b""]
+    assert digests(fingerprint("gs://b/a")) == {"a": Digest.of(BIG)}
+
+
+def test_an_object_that_shrinks(bucket: dict[str, bytes]) -> None:
+    bucket |= {"b/a": BIG}
+
+    def shrink(data: bytes) -> bytes:
+        bucket["b/a"] = b"1"
+        return data[:1]
+
+    Bucket.faults.append(shrink)
+    assert refused("gs://b/a").what in ("object changed while it was read", "store sends another range")
+
+
+def test_what_is_not_there(bucket: dict[str, bytes]) -> None:
+    assert refused("gs://b/none").what == "no such object or folder"
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (PermissionError("hunter2"), "not allowed to read"),
+        (ValueError("hunter2"), "cannot read"),
+        (type("DefaultCredentialsError", (Exception,), {})("hunter2"), "not allowed to read"),
+        (type("HttpError", (Exception,), {"code": 403})("hunter2"), "not allowed to read"),
+        (
+            type("HttpResponseError", (Exception,), {"status_code": 503})("hunter2"),
+            "store does not answer after 3 attempts",
+        ),
+        (type("ServiceRequestTimeoutError", (Exception,), {})("hunter2"), "store does not answer after 3 attempts"),
+    ],
+)
+def test_errors_of_libraries(bucket: dict[str, bytes], error: Exception, what: str) -> None:
+    bucket |= {"b/a": b"1"}
+
+    def fail(data: bytes) -> bytes:
+        raise error
+
+    Bucket.faults += [fail] * 9
+    found = refused("gs://b/a")
+    assert found.what == what
+    assert "hunter2" not in str(found)
+    assert found.__context__ is None or "hunter2" not in repr(found.__context__)
+
+
+def test_nothing_is_written(bucket: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket |= {"b/a": b"1"}
+    monkeypatch.setattr(Bucket, "_open", None)
+    monkeypatch.setattr(Bucket, "open", None)
+    assert digests(fingerprint("gs://b/a")) == {"a": Digest.of(b"1")}
+    assert FileSystemStore.range_bytes == 4 * 2**20
