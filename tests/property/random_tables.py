@@ -134,7 +134,7 @@ def _integer(rng: random.Random, bits: int, *, signed: bool) -> int:
     value = rng.choice(edges) if rng.random() < 0.7 else rng.randrange(low, high + 1)
     if signed and rng.random() < 0.5:
         value = -1 - value
-    return min(max(value, low), high)
+    return int(min(max(value, low), high))
 
 
 def _float(rng: random.Random, bits: int) -> float:
