@@ -84,7 +84,7 @@ def verify_absence(target: bytes, absence: AbsenceProof, size: int, root: bytes,
 def _check_order(target: bytes, neighbours: Sequence[bytes], before: int, key_of: KeyOf) -> None:
     wanted = key_of(target)
     keys = [*(key_of(leaf) for leaf in neighbours[:before]), wanted, *(key_of(leaf) for leaf in neighbours[before:])]
-    if any(left >= right for left, right in zip(keys, keys[1:], strict=False)):
+    if any(left >= right for left, right in pairwise(keys)):
         raise VerificationError(
             "the neighbours do not lie around the leaf", expected="ascending order", got=target.hex()
         )
