@@ -25,7 +25,7 @@ from provenance.sources.remote.patience import Patience, patiently
 
 _STATE_FIELDS: Final = (
     *("generation", "metageneration", "version_id", "etag", "ETag", "md5Hash", "crc32c", "updated", "last_modified"),
-    *("LastModified", "mtime", "created", "creation_time", "content_settings"),
+    *("LastModified", "mtime", "created", "creation_time"),
 )
 """What gcsfs, adlfs and fsspec's own file systems list of an object's version."""
 
@@ -40,22 +40,27 @@ class FileSystemStore:
         self.label = address.label
         self._patience = patience
         self._is_folder = address.path.endswith("/")
-        self._uri = address.uri
+        self._address = address
         self._fs, self._path = guarded(self._open, self.label, is_listed=False)
 
     def _open(self) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
 
-        options = {} if self._uri.startswith("memory://") else {"skip_instance_cache": True}
-        fs, path = url_to_fs(self._uri, use_listings_cache=False, **options)
+        options = {} if self._address.kind == "memory" else {"skip_instance_cache": True}
+        fs, path = url_to_fs(self._address.uri, use_listings_cache=False, **options)
         return fs, str(path)
 
     def list(self) -> Sequence[StoredObject]:
         """The object, or those below it. A folder's marker (empty, named as the folder) is no file."""
-        listed: dict[str, Any] = self._call("find", self._path, detail=True)
+        listed = self._call("find", self._path, detail=True)
+        if not isinstance(listed, dict):  # adlfs, for one object
+            listed = {path: self._call("info", path) for path in listed}
         folder = f"{self._path.rstrip('/')}/" if self._path else ""
         found = []
         for path, info in listed.items():
+            if self._address.kind != "memory" and ("?" in path or "#" in path):
+                # The libraries take what follows for a version, and would read another object, or none.
+                raise SourceError("object name holds ? or #", got=ascii(path.removeprefix(folder)), where=self.label)
             if path == self._path and not self._is_folder:
                 found.append(self._object(path.rpartition("/")[2], path, info))
             elif relative_name(path, folder) is not None or info.get("size"):
@@ -94,7 +99,7 @@ class FileSystemStore:
         """Let the file system close its connections."""
         fs, self._fs = self._fs, None
         close = getattr(fs, "close", None)
-        if close is not None and not self._uri.startswith("memory://"):
+        if close is not None and self._address.kind != "memory":
             with suppress(Exception):
                 close()
 

@@ -89,14 +89,19 @@ def hash_objects(
 ) -> list[FileEntry]:
     """The entries of the objects, in their order."""
     width = max(1, min(MAX_CONCURRENCY, len(objects)))
+    # One future an object costs more than a small object does.
+    together = max(1, min(_BATCH_OBJECTS, len(objects) // (4 * width)))
+    groups = [objects[start : start + together] for start in range(0, len(objects), together)]
     with ThreadPoolExecutor(MAX_CONCURRENCY) as fetchers, ThreadPoolExecutor(width) as hashers:
-        reader = _Reader(store, patience, fetchers, ahead=MAX_CONCURRENCY // width)
+        reader = _Reader(store, patience, fetchers, MAX_CONCURRENCY // width, [])
         try:
-            return list(hashers.map(lambda stored: _hash_object(reader, stored, algorithm, meter), objects))
-        except BaseException:
+            hashed = hashers.map(lambda group: _hash_group(reader, group, algorithm, meter), groups)
+            return [entry for entries in hashed for entry in entries]
+        except BaseException as error:  # noqa: BLE001 - the first failure is raised
+            reader.failures.append(error)
             hashers.shutdown(wait=False, cancel_futures=True)
             fetchers.shutdown(wait=False, cancel_futures=True)
-            raise
+            raise reader.failures[0] from None
 
 
 def patient_pieces(
@@ -127,12 +132,14 @@ def patient_pieces(
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads objects of one store; parts of them are fetched ahead, where the store is read in parts."""
+    """Reads objects of one store; parts of them are fetched ahead, where the store is read in parts. When there is
+    one of `failures`, what is read further would be thrown away."""
 
     store: ObjectStore
     patience: Patience
     fetchers: ThreadPoolExecutor
     ahead: int
+    failures: list[BaseException]
 
     def pieces(self, stored: StoredObject) -> Iterator[bytes]:
         step = self.store.range_bytes
@@ -155,6 +162,20 @@ class _Reader:
 
     def _part(self, stored: StoredObject, start: int, stop: int) -> bytes:
         return b"".join(patient_pieces(self.store, stored, start, stop, self.patience))
+
+
+class _GivenUp(Exception):  # noqa: N818 - not an error: another one was
+    """Another object has failed."""
+
+
+def _hash_group(reader: _Reader, group: Sequence[StoredObject], algorithm: Algorithm, meter: Meter) -> list[FileEntry]:
+    try:
+        return [_hash_object(reader, stored, algorithm, meter) for stored in group]
+    except _GivenUp:
+        raise
+    except BaseException as error:
+        reader.failures.append(error)
+        raise
 
 
 def _hash_object(reader: _Reader, stored: StoredObject, algorithm: Algorithm, meter: Meter) -> FileEntry:
@@ -187,6 +208,8 @@ def _digests(
     kinds = {algorithm} | ({Algorithm.SHA256} if stored.stated is not None else set())
     hashers = {kind: _hasher(kind) for kind in kinds}
     for piece in reader.pieces(stored):
+        if reader.failures:
+            raise _GivenUp
         for hasher in hashers.values():
             hasher.update(piece)
         read_bytes[0] += len(piece)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -112,6 +113,19 @@ def test_keys_that_cannot_be_files(bucket: dict[str, bytes], key: str) -> None:
     assert refused("gs://b/set").got == repr(key)
 
 
+def test_one_object_listed_without_details(bucket: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As adlfs does."""
+    bucket |= {"b/a": b"1"}
+    monkeypatch.setattr(Bucket, "find", lambda self, path, **options: [path])
+    assert digests(fingerprint("gs://b/a")) == {"a": Digest.of(b"1")}
+
+
+@pytest.mark.parametrize("name", ["a?b", "a#1"])
+def test_names_that_the_libraries_take_for_versions(bucket: dict[str, bytes], name: str) -> None:
+    bucket |= {"b/set/a": b"1", f"b/set/{name}": b"2"}
+    assert refused("gs://b/set").got == repr(name)
+
+
 def test_a_generation_is_a_state(bucket: dict[str, bytes]) -> None:
     bucket |= {"b/a": BIG}
 
@@ -177,6 +191,32 @@ def test_errors_of_libraries(bucket: dict[str, bytes], error: Exception, what: s
     assert found.what == what
     assert "hunter2" not in str(found)
     assert found.__context__ is None or "hunter2" not in repr(found.__context__)
+
+
+def test_memory_does_not_grow_with_the_object(bucket: dict[str, bytes]) -> None:
+    bucket |= {"b/big": bytes(300 * 2**20)}
+    tracemalloc.start()
+    try:
+        fingerprint("gs://b/big")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 100 * 2**20
+
+
+def test_the_first_failure_ends_it_all(bucket: dict[str, bytes]) -> None:
+    bucket |= {f"b/{number}": bytes(12 * 2**20) for number in range(100)}
+    asked = []
+
+    def count(data: bytes) -> bytes:
+        asked.append(1)
+        if len(asked) == 10:
+            raise PermissionError
+        return data
+
+    Bucket.faults += [count] * 1_000
+    assert refused("gs://b").what == "not allowed to read"
+    assert len(asked) < 100
 
 
 def test_nothing_is_written(bucket: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:

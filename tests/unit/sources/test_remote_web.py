@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import random
 import traceback
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +98,17 @@ def test_identity_is_asked_for_and_no_part_of_the_file(web: WebServer, page: Pag
     (sent,) = web.asked("GET")
     assert sent.headers["accept-encoding"] == "identity"
     assert "range" not in sent.headers
+
+
+def test_memory_does_not_grow_with_the_file(web: WebServer) -> None:
+    web.pages["/big"] = Page(bytes(100 * 2**20))
+    tracemalloc.start()
+    try:
+        fingerprint(web, "/big")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 10 * 2**20
 
 
 def test_progress_reaches_the_end(web: WebServer, page: Page) -> None:
