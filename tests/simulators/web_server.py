@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -46,18 +48,25 @@ class Request:
 class WebServer:
     """Serves `pages` until it is left. `url` ends without a slash."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.pages: dict[str, Page | Fault] = {}
         self.requests: list[Request] = []
         self.released = threading.Event()
         """Set when the server stops: what hangs must wait for it, and no longer."""
         self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._scheme = "http"
+        if context is not None:
+            self._scheme = "https"
+            # The handshake is the business of each connection's own thread.
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:port`."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        """`http://127.0.0.1:port`, or `https`."""
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def asked(self, method: str, path: str | None = None) -> list[Request]:
         """The requests so far by this method, for this path."""
@@ -96,6 +105,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer()
+
+    def do_CONNECT(self) -> None:
+        """What a proxy does: bytes to and fro, until one side has had enough."""
+        self.web.requests.append(Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as target:
+            self.send_response(200)
+            self.end_headers()
+            thread = threading.Thread(target=_pump, args=(target, self.connection))
+            thread.start()
+            _pump(self.connection, target)
+            thread.join()
+        self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is logged."""
@@ -165,6 +187,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 Fault: TypeAlias = Callable[[Handler], None]
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 def page_headers(page: Page) -> dict[str, str]:

@@ -21,6 +21,7 @@ from provenance.fingerprint import Algorithm, Fingerprint
 from provenance.sources import Progress, Reading, open_source
 from provenance.sources.remote import RemoteSource
 from provenance.sources.remote.patience import Patience
+from tests.simulators.tls import self_signed
 from tests.simulators.web_server import (
     Handler,
     Page,
@@ -476,7 +477,51 @@ def test_names_that_cannot_be_a_file(web: WebServer, path: str) -> None:
     assert web.requests == []
 
 
-def test_https_needs_a_certificate_that_is_valid(web: WebServer) -> None:
+# ---- TLS -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
+    """A server whose certificate is trusted."""
+    context = self_signed(tmp_path / "certificate.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    with WebServer(context) as server:
+        server.pages["/a.bin"] = Page(CONTENT)
+        yield server
+
+
+def test_https(secure: WebServer) -> None:
+    assert digest(fingerprint(secure)) == SHA256
+
+
+def test_https_through_a_proxy(secure: WebServer, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", web.url.replace("http://", "http://user:hunter%202@"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert digest(fingerprint(secure)) == SHA256
+    expected = "Basic " + base64.b64encode(b"user:hunter 2").decode()
+    assert {(one.method, one.headers["proxy-authorization"]) for one in web.requests} == {("CONNECT", expected)}
+    assert all("proxy-authorization" not in one.headers for one in secure.requests)
+
+
+def test_a_certificate_that_nobody_vouches_for(secure: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert refused(secure).what == "server has no valid certificate"
+
+
+def test_a_certificate_of_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = self_signed(tmp_path / "certificate.pem", "127.0.0.2")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    with WebServer(context) as server:
+        assert refused(server).what == "server has no valid certificate"
+
+
+def test_https_does_not_go_on_in_the_open(secure: WebServer, web: WebServer, page: Page) -> None:
+    secure.pages["/b"] = redirect(f"{web.url}/a.bin")
+    assert refused(secure, "/b").what == "server redirects from https to http"
+    assert web.requests == []
+
+
+def test_no_tls_where_it_was_expected(web: WebServer) -> None:
     with pytest.raises(SourceError) as raised:
         RemoteSource(web.url.replace("http:", "https:") + "/a", patience=QUICK).fingerprint()
     assert raised.value.got == "SSLError"
