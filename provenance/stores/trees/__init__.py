@@ -1,0 +1,5 @@
+"""Stored Merkle trees: written once, block by block, and read by memory map."""
+
+from provenance.stores.trees.stored import StoredTree, open_tree
+
+__all__ = ["StoredTree", "open_tree"]
