@@ -69,6 +69,20 @@ def complete_algorithm(incomplete: str) -> list[str]:
     return [name for name in ALGORITHMS if name.startswith(incomplete)]
 
 
+def complete_hash(incomplete: str) -> list[str]:
+    """How file contents may be hashed."""
+    from provenance.fingerprint import Algorithm
+
+    return [str(name) for name in Algorithm if name.startswith(incomplete)]
+
+
+def complete_engine(incomplete: str) -> list[str]:
+    """The engines that are installed."""
+    from provenance.engines import engine_names
+
+    return [name for name in ("local", *engine_names()) if name.startswith(incomplete)]
+
+
 def _held(keyring: Keyring) -> set[str]:
     return {key.name for key in keyring.list()}
 

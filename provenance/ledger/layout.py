@@ -53,6 +53,11 @@ class Layout:
         return self.directory / "blobs"
 
     @property
+    def trees(self) -> Path:
+        """Stored trees of datasets' records, by their roots."""
+        return self.directory / "trees"
+
+    @property
     def keys(self) -> Path:
         """Private keys, 0600."""
         return self.directory / "keys"

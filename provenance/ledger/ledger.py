@@ -38,6 +38,8 @@ from provenance.errors import (
 from provenance.fingerprint import FileEntry, Fingerprint, fingerprint_files
 from provenance.ledger.anchoring import Anchorer, Deployment
 from provenance.ledger.audit import Auditor, FsckProgress
+from provenance.ledger.contents import Contents
+from provenance.ledger.fingerprinting import Wanted, find_fingerprint
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
 from provenance.ledger.keyring import Keyring
@@ -58,7 +60,7 @@ from provenance.ledger.publication import Publication, Published, catch_up_index
 from provenance.ledger.receipts import AnchorOutcome, Receipt
 from provenance.ledger.reference import pinned_name, resolve
 from provenance.ledger.registration import Clock, Description, check_description, sign_dataset
-from provenance.ledger.verification import Verification, content_of, file_report
+from provenance.ledger.verification import Verification, file_report
 from provenance.limits import MAX_PAGE_ITEMS
 from provenance.policy import TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import parse_envelope, verify_envelope
@@ -197,11 +199,13 @@ class Ledger:
         key: str | None = None,
         passphrase: bytes | None = None,
         anchor: bool = True,
+        wanted: Wanted | None = None,
         progress: ProgressCallback | None = None,
     ) -> Receipt:
         """Fingerprint, sign, log and (unless `anchor` is False) anchor a dataset; a receipt.
 
-        Once it is in the log a failing chain does not fail the registration: `anchor_problem` says what happened.
+        `wanted` says how to hash, and whether its records and chunks too; their trees are kept in this ledger. Once the
+        statement is in the log a failing chain does not fail the registration: `anchor_problem` says what happened.
         """
         description = Description(
             name=PinnedName(DatasetName.parse(name), version),
@@ -214,14 +218,20 @@ class Ledger:
         signer = self.keyring.signer(key, passphrase)
         trusted = self._check_signer(signer.public.keyid, description.name.dataset.namespace)
         check_description(self._store, description, _now())
-        source = open_source(path, Reading(leave_out=self.layout.directory))
-        fingerprint = source.fingerprint(progress)
+        found = find_fingerprint(path, self._here(wanted or Wanted()), progress)
         clock = Clock(_now(), self._newest_block())
-        item, notes = sign_dataset(self._store, self.blobs, fingerprint, description, signer, clock)
+        item, notes = sign_dataset(
+            self._store, self.blobs, found.fingerprint, description, signer, clock, blobs_besides=found.blobs
+        )
         notes = notes if trusted else (*notes, "this ledger does not trust the key that signed it")
-        item = replace(item, location=LocationRow(0, source.location, int(time.time())))
+        item = replace(item, location=LocationRow(0, found.location, int(time.time())))
         receipt = self._receipt(publish(self._store, self.keyring.note_signer(), item), notes)
         return self._anchored(receipt) if anchor else receipt
+
+    def _here(self, wanted: Wanted) -> Wanted:
+        """The same, with this ledger left out of the dataset and the records' trees kept in it."""
+        reading = replace(wanted.reading, leave_out=self.layout.directory)
+        return replace(wanted, reading=reading, trees=self.layout.trees if wanted.records else None)
 
     def submit(self, envelope: bytes) -> Receipt:
         """Log an envelope that a trusted source signed elsewhere; its receipt.
@@ -381,6 +391,7 @@ class Ledger:
         expected: str | None = None,
         data: Mapping[str, Location] | None = None,
         deep: bool = False,
+        records: bool = False,
         ask_chain: bool = True,
         progress: ProgressCallback | None = None,
     ) -> Report:
@@ -389,32 +400,31 @@ class Ledger:
         A path is fingerprinted and matched to what was registered (`expected` names it, if that is not what its bytes
         or its place say). A reference's bytes are checked where `data` says they are, or where they were registered
         from if they are still there. `data` maps references to places, for ancestors too. `deep` checks the bytes of
-        every ancestor that is still where it was registered from.
+        every ancestor that is still where it was registered from; `records` hashes records again too, not only files.
         """
-        contents: dict[str, ContentFinding] = {}
+        found: dict[str, ContentFinding] = {}
+        contents = self._contents(records=records, progress=progress)
         for reference, place in (data or {}).items():
-            found = open_source(place, Reading(leave_out=self.layout.directory))
-            contents[self._pinned(reference)] = content_of(found.fingerprint(progress), found.location)
+            row = resolve(self._store, reference)
+            found[pinned_name(row)] = contents.at(row, Path(place) if isinstance(place, PathLike) else place)
         if isinstance(target, str) and self._is_reference(target):
             row = resolve(self._store, target)
-            if pinned_name(row) not in contents:
-                self._find_content(row, contents, progress)
+            wanted = [row] if pinned_name(row) not in found else []
         else:
-            source = open_source(target, Reading(leave_out=self.layout.directory))
-            fingerprint = source.fingerprint(progress)
-            verification = self._verification()
-            row = (
-                resolve(self._store, expected)
-                if expected is not None
-                else verification.match(fingerprint, source.location)
-            )
-            contents[pinned_name(row)] = content_of(fingerprint, source.location)
+            place = Path(target) if isinstance(target, PathLike) else target
+            if expected is not None:
+                row = resolve(self._store, expected)
+                finding = contents.at(row, place)
+            else:
+                row, finding = contents.matched(place, self._verification())
+            found[pinned_name(row)], wanted = finding, []
         if deep:
-            for index in self._store.ancestors(row.entry_index):
-                ancestor = self._store.dataset_at(index)
-                if ancestor is not None and pinned_name(ancestor) not in contents:
-                    self._find_content(ancestor, contents, progress)
-        return self._report(row, contents, ask_chain=ask_chain)
+            ancestors = (self._store.dataset_at(index) for index in self._store.ancestors(row.entry_index))
+            wanted += [ancestor for ancestor in ancestors if ancestor and pinned_name(ancestor) not in found]
+        for missing in wanted:
+            if (there := contents.where_registered(missing)) is not None:
+                found[pinned_name(missing)] = there
+        return self._report(row, found, ask_chain=ask_chain)
 
     def verify_digest(self, digest: Digest, *, ask_chain: bool = True) -> Report:
         """The report on a dataset whose digest somebody computed, or on the dataset that holds a file with it."""
@@ -465,9 +475,6 @@ class Ledger:
         rows = (self._store.dataset_at(index) for index in sorted(self._store.descendants(row.entry_index)))
         return Lineage(report, tuple(pinned_name(found) for found in rows if found is not None))
 
-    def _pinned(self, reference: str) -> str:
-        return pinned_name(resolve(self._store, reference))
-
     def _is_reference(self, text: str) -> bool:
         if text.startswith((".", "/", "file:")) or exists(text):
             return False
@@ -477,20 +484,8 @@ class Ledger:
             return False
         return True  # whether or not it names anything: the error about the reference is the better one
 
-    def _find_content(
-        self, row: DatasetRow, contents: dict[str, ContentFinding], progress: ProgressCallback | None
-    ) -> None:
-        """Look where it was registered from. A place that was given to other bytes since says nothing of this one."""
-        for location in self._store.locations(row.entry_index):
-            if not exists(location.path):
-                continue
-            found = open_source(Path(location.path), Reading(leave_out=self.layout.directory))
-            fingerprint = found.fingerprint(progress)
-            last = self._store.locations_at(location.path, limit=1)
-            meant = self._store.dataset_at(last[0].entry_index) if last else None
-            if fingerprint.digest == row.digest or meant is None or meant.digest == row.digest:
-                contents[pinned_name(row)] = content_of(fingerprint, found.location)
-                return
+    def _contents(self, *, records: bool = False, progress: ProgressCallback | None = None) -> Contents:
+        return Contents(self._store, self.blobs, self.layout.directory, records=records, progress=progress)
 
     def _verification(self) -> Verification:
         return Verification(self._store, self.blobs, self.trust_roots())

@@ -95,15 +95,20 @@ def sign_dataset(
     description: Description,
     signer: Signer,
     clock: Clock,
+    *,
+    blobs_besides: Sequence[bytes] = (),
 ) -> tuple[Publication, tuple[str, ...]]:
-    """A signed statement, its blobs stored, and notes for the registrant. `ConflictError` if its name is taken."""
+    """A signed statement, its blobs stored, and notes for the registrant. `ConflictError` if its name is taken.
+
+    `blobs_besides` are what the fingerprint names by digest, besides the manifest: a schema, a chunk map.
+    """
     manifest = encode_manifest(fingerprint)
     oms, oms_bundle, notes = _sign_oms(fingerprint, description.name, signer)
     parents = pin_parents(store, description.parents)
     statement = _statement(fingerprint, Digest.of(manifest), oms, description, parents, clock)
     envelope = _sign(statement, signer)
     find_published(store, statement, signer.public.keyid)
-    for data in (manifest, oms_bundle):
+    for data in (manifest, oms_bundle, *blobs_besides):
         if data is not None:
             blobs.put(data)
     files = tuple(FileRow(entry.digest, entry.path) for entry in fingerprint.files)

@@ -10,7 +10,6 @@ else.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
@@ -21,6 +20,9 @@ import stringzilla
 
 from provenance.errors import VerificationError
 from provenance.merkle.hashing import EMPTY_ROOT, HASH_BYTES
+from provenance.merkle.tier import HashTier
+
+__all__ = ["HashTier", "Hashes", "hash_parents", "hash_slices", "root_of_array", "subtree_levels"]
 
 Hashes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
@@ -29,13 +31,6 @@ _BATCH: Final = 8_192
 """Messages a call: their digests and state stay in a core's cache."""
 _NODE_BYTES: Final = 1 + 2 * HASH_BYTES
 _NODE_OFFSETS: Final[Offsets] = np.arange(_BATCH + 1, dtype=np.int64) * _NODE_BYTES
-
-
-class HashTier(StrEnum):
-    """Who hashes: the standard library one message after another, or lanes side by side. Calibrated by the caller."""
-
-    HASHLIB = "hashlib"
-    LANES = "lanes"
 
 
 def hash_slices(data: npt.NDArray[np.uint8], offsets: Offsets, *, tier: HashTier) -> Hashes:

@@ -64,3 +64,6 @@ class Source(Protocol):
 
     def fingerprint(self, progress: ProgressCallback | None = None, *, workers: Workers | None = None) -> Fingerprint:
         """The fingerprint of what is there now. `SourceError` if it cannot be read or changes while it is read."""
+
+    def check_unchanged(self) -> None:
+        """Raise `SourceError` that names a file unless the dataset is what it was when it was fingerprinted last."""

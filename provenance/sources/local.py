@@ -59,6 +59,7 @@ class LocalSource:
 
     def __init__(self, path: str | os.PathLike[str], reading: Reading | None = None) -> None:
         self._reading = reading or Reading()
+        self._found: list[_File] = []
         leave_out = self._reading.leave_out
         try:
             self._root = Path(path).resolve(strict=True)
@@ -80,7 +81,12 @@ class LocalSource:
         _let_clock_tick(found)
         entries = _hash(found, progress)
         _check_same(found, self._list())
+        self._found = found
         return fingerprint_files(entries)
+
+    def check_unchanged(self) -> None:
+        """Raise `SourceError` that names a file unless the dataset is what it was when it was fingerprinted last."""
+        _check_same(self._found, self._list())
 
     def _list(self) -> list[_File]:
         if stat.S_ISDIR(self._stat.st_mode):

@@ -1,57 +1,134 @@
-"""`provenance fingerprint`: what a dataset's bytes are. Needs no ledger."""
+"""`provenance fingerprint`: what a dataset's bytes, and its records, are. Needs no ledger."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from provenance.cli.exits import DONE
+from provenance.cli.files import check_output, write_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.progress import Meter
+from provenance.cli.reading import (
+    LOCATION_HELP,
+    AlgorithmOption,
+    DeclaredOption,
+    EngineOption,
+    IgnoreOption,
+    NoCacheOption,
+    RecordsOption,
+    SchemaOption,
+    SortOption,
+    wanted_of,
+)
 from provenance.cli.screen import count_text, size_text
+from provenance.errors import MalformedError
+
+if TYPE_CHECKING:
+    from provenance.encoding import JsonValue
+    from provenance.ledger.fingerprinting import Found
+
+_MAX_REREAD_LISTED = 20
 
 
 def fingerprint(
     run: Invocation,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A file or folder.")],
+    path: Annotated[str, typer.Argument(metavar="PATH|URI", help=LOCATION_HELP)],
+    algorithm: AlgorithmOption = "sha256",
+    ignore: IgnoreOption = None,
+    no_cache: NoCacheOption = False,
+    declared_by: DeclaredOption = None,
+    records: RecordsOption = False,
+    schema: SchemaOption = None,
+    sorted_by: SortOption = None,
+    engine: EngineOption = "local",
+    manifest: Annotated[
+        str | None, typer.Option("--manifest", metavar="FILE", help="Write the list of files there, for `diff`.")
+    ] = None,
+    schema_out: Annotated[
+        str | None, typer.Option("--schema-out", metavar="FILE", help="With --records: write the schema there.")
+    ] = None,
 ) -> int:
-    """Fingerprint a file or folder; nothing is signed or written."""
-    # Not through the ledger package: that would load chains, stores and proofs, which hashing a file does not need.
-    from provenance.sources import Reading, open_source
+    """Fingerprint a file, folder or URI; nothing is signed, and no ledger is needed.
 
+    What was read before and has not been touched since is not read again: a cache remembers size, times, inode and
+    device of each file with its digest. --no-cache reads every byte.
+    """
+    from provenance.ledger.fingerprinting import find_fingerprint
+
+    for output in (manifest, schema_out):
+        if output is not None:
+            check_output(output)
+    if schema_out is not None and not records:
+        raise MalformedError("--schema-out says something about records", expected="--records with it")
+    wanted = wanted_of(
+        run,
+        path,
+        algorithm=algorithm,
+        ignore=ignore,
+        no_cache=no_cache,
+        declared_by=declared_by,
+        records=records,
+        schema=schema,
+        sorted_by=sorted_by,
+        engine=engine,
+    )
     with Meter("reading") as meter:
-        found = open_source(path, Reading(leave_out=_ledger_within(run, path))).fingerprint(meter.read)
-    document = found.document
-    run.screen.pairs(
-        [
-            ("digest", found.digest.hex),
-            ("file root", document.file_root.hex),
-            ("files", f"{count_text(document.file_count, 'file')}, {size_text(document.total_bytes)}"),
-            ("sha256", found.files[0].digest.hex if len(found.files) == 1 else None),
-        ]
-    )
-    run.document(
-        {
-            "digest": {"sha256": found.digest.hex},
-            "fileRoot": document.file_root.hex,
-            "files": document.file_count,
-            "totalBytes": document.total_bytes,
-            "document": document.to_json(),
-        }
-    )
+        found = find_fingerprint(path, wanted, meter.read)
+    if manifest is not None:
+        from provenance.fingerprint import encode_manifest
+
+        write_file(manifest, encode_manifest(found.fingerprint))
+    if schema_out is not None and found.records is not None:
+        write_file(schema_out, found.records.schema.encode())
+    run.screen.pairs(_rows(found))
+    run.document(_document(found))
     return DONE
 
 
-def _ledger_within(run: Invocation, path: str) -> Path | None:
-    """The ledger in use, if there is one at the top of the folder: what `register` leaves out."""
-    if not (Path(path) / ".provenance").is_dir():
-        return None
-    from provenance.errors import ProvenanceError
-    from provenance.ledger.layout import discover, ledger_folder
+def _rows(found: Found) -> list[tuple[str, str | None]]:
+    fingerprint = found.fingerprint
+    document, records = fingerprint.document, fingerprint.document.records
+    files = f"{count_text(document.file_count, 'file')}, {size_text(document.total_bytes)}"
+    if fingerprint.reread is not None and len(fingerprint.reread) < document.file_count:
+        files += f" ({len(fingerprint.reread)} read, the others unchanged since they were)"
+    declared = fingerprint.parameters
+    return [
+        ("digest", fingerprint.digest.hex),
+        ("file root", document.file_root.hex),
+        ("files", files),
+        (str(document.algorithm), fingerprint.files[0].digest.hex if document.file_count == 1 else None),
+        (
+            "declared",
+            f"{count_text(declared.declared_files, 'digest')} by {declared.declared_by}, not computed"
+            if declared.declared_by
+            else None,
+        ),
+        ("ignored by", ", ".join(declared.ignore) or None),
+        ("record root", records.root.hex if records else None),
+        ("records", f"{count_text(records.count, 'row')}, {records.index_count:,} distinct" if records else None),
+        ("schema", records.schema.hex if records else None),
+    ]
 
-    try:
-        return ledger_folder(Path(run.ledger_folder)) if run.ledger_folder else discover()
-    except ProvenanceError:
-        return None
+
+def _document(found: Found) -> dict[str, JsonValue]:
+    fingerprint = found.fingerprint
+    document = fingerprint.document
+    value: dict[str, JsonValue] = {
+        "digest": {"sha256": fingerprint.digest.hex},
+        "fileRoot": document.file_root.hex,
+        "files": document.file_count,
+        "totalBytes": document.total_bytes,
+        "document": document.to_json(),
+        "parameters": fingerprint.parameters.to_json(),
+        "reread": None,
+    }
+    if fingerprint.reread is not None:
+        value["reread"] = {
+            "files": len(fingerprint.reread),
+            "first": list(fingerprint.reread[:_MAX_REREAD_LISTED]),
+        }
+    if document.records is not None:
+        value["recordRoot"] = document.records.root.hex
+    return value

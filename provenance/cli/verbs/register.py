@@ -15,6 +15,18 @@ from provenance.cli.files import check_output, write_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.passphrase import passphrase_for
 from provenance.cli.progress import Meter
+from provenance.cli.reading import (
+    LOCATION_HELP,
+    AlgorithmOption,
+    DeclaredOption,
+    EngineOption,
+    IgnoreOption,
+    NoCacheOption,
+    RecordsOption,
+    SchemaOption,
+    SortOption,
+    wanted_of,
+)
 from provenance.cli.receipt_view import show_anchor, show_receipt
 from provenance.errors import ProvenanceError
 
@@ -24,7 +36,7 @@ if TYPE_CHECKING:
 
 def register(
     run: Invocation,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A file or folder.")],
+    path: Annotated[str, typer.Argument(metavar="PATH|URI", help=LOCATION_HELP)],
     name: Annotated[str, typer.Option("--name", metavar="NS/NAME", help="What to call it.")],
     version: Annotated[str, typer.Option("--version", metavar="V", help="Which version of it. Versions never change.")],
     parents: Annotated[
@@ -60,6 +72,17 @@ def register(
         str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there as JSON.")
     ] = None,
     no_anchor: Annotated[bool, typer.Option("--no-anchor", help="Leave anchoring to a later `anchor`.")] = False,
+    algorithm: AlgorithmOption = "sha256",
+    ignore: IgnoreOption = None,
+    no_cache: NoCacheOption = False,
+    declared_by: DeclaredOption = None,
+    records: RecordsOption = False,
+    schema: SchemaOption = None,
+    sorted_by: SortOption = None,
+    chunks: Annotated[
+        bool, typer.Option("--chunks", help="Hash each MiB too: damage is located, files are read verified in parts.")
+    ] = False,
+    engine: EngineOption = "local",
 ) -> int:
     """Fingerprint, sign, log and anchor a dataset or model.
 
@@ -70,6 +93,19 @@ def register(
         check_output(receipt_file)
     with run.ledger() as ledger:
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
+        wanted = wanted_of(
+            run,
+            path,
+            algorithm=algorithm,
+            ignore=ignore,
+            no_cache=no_cache,
+            declared_by=declared_by,
+            records=records,
+            schema=schema,
+            sorted_by=sorted_by,
+            engine=engine,
+            chunks=chunks,
+        )
         with Meter("reading") as meter:
             receipt = ledger.register(
                 path,
@@ -83,6 +119,7 @@ def register(
                 key=key,
                 passphrase=passphrase,
                 anchor=False,
+                wanted=wanted,
                 progress=meter.read,
             )
         receipt = replace(receipt, notes=(*receipt.notes, *_level_notes(sensitivity)))

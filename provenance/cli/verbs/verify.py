@@ -65,6 +65,7 @@ def verify(
     deep: Annotated[
         bool, typer.Option("--deep", help="Read the bytes of every ancestor that is still where it was.")
     ] = False,
+    records: Annotated[bool, typer.Option("--records", help="Hash the records of its tables again too.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the chain about blocks.")] = False,
     require: Annotated[
         str | None,
@@ -90,9 +91,9 @@ def verify(
     if bundle is None:
         _refuse([("--trust", trust)], "--bundle")
     else:
-        _refuse([("--as", expected), ("--deep", deep)], "a PATH or REF in a ledger")
+        _refuse([("--as", expected), ("--deep", deep), ("--records", records)], "a PATH or REF in a ledger")
     if everything:
-        _refuse([("--as", expected)], "a PATH or REF")
+        _refuse([("--as", expected), ("--records", records)], "a PATH or REF")
     level = parse_level(require) if require is not None else None
     places = parse_places(data or ())
     if bundle is not None:
@@ -103,7 +104,13 @@ def verify(
         return _everything(run, level, deep=deep, ask_chain=not offline)
     with run.ledger() as ledger, Meter("reading") as meter:
         report = ledger.verify(
-            target, expected=expected, data=places, deep=deep, ask_chain=not offline, progress=meter.read
+            target,
+            expected=expected,
+            data=places,
+            deep=deep,
+            records=records,
+            ask_chain=not offline,
+            progress=meter.read,
         )
     return _conclude(run, report, level, by_hand=deep)
 

@@ -35,6 +35,7 @@ class RemoteSource:
         self._address = parse_address(uri)
         self._kept: ObjectStore | None = None
         self._lock = Lock()
+        self._found: Sequence[StoredObject] = ()
         declared_by = self._reading.declared_by
         if declared_by is not None:
             Parameters(declared_by=declared_by, declared_files=1)  # raises if it is no declarer
@@ -71,9 +72,16 @@ class RemoteSource:
             computed = self._hash(store, [stored for stored in found if stored.name not in taken], meter, workers)
             if not store.is_immutable:
                 _check_same(found, self._list(store), store.label)
+        self._found = found
         count = len(declared)
         parameters = Parameters((), self._reading.declared_by if count else None, count)
         return fingerprint_files([*declared, *computed], parameters)
+
+    def check_unchanged(self) -> None:
+        """Raise `SourceError` that names a file unless the dataset is what it was when it was fingerprinted last."""
+        with self._opened() as store:
+            if not store.is_immutable:
+                _check_same(self._found, self._list(store), store.label)
 
     def _kept_store(self) -> ObjectStore:
         """One store for all files that are opened, for as long as this source or one of them is in use."""

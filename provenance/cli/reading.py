@@ -1,0 +1,122 @@
+"""How a dataset is to be read and hashed: the options that `fingerprint` and `register` share, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.cli.completion import complete_engine, complete_hash
+from provenance.errors import MalformedError, ProvenanceError
+from provenance.limits import MAX_CONFIG_BYTES
+
+if TYPE_CHECKING:
+    from provenance.cli.invocation import Invocation
+    from provenance.encoding.records import RecordSchema
+    from provenance.ledger.fingerprinting import Wanted
+
+LOCATION_HELP = "A file, folder, or URI (s3:, gs:, az:, hf:, https:, ipfs:)."
+
+AlgorithmOption = Annotated[
+    str,
+    typer.Option(
+        "--algorithm",
+        metavar="WORD",
+        help="How file contents are hashed: sha256 or blake3.",
+        autocompletion=complete_hash,
+    ),
+]
+IgnoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore", metavar="RULE", help="Leave files out, as a line of .provenanceignore does. Repeat for several."
+    ),
+]
+NoCacheOption = Annotated[
+    bool, typer.Option("--no-cache", help="Read every byte, whatever was read before. For audits.")
+]
+DeclaredOption = Annotated[
+    str | None,
+    typer.Option(
+        "--declared-by",
+        metavar="NAME",
+        help="Take SHA-256 digests that the store states of its files, and say that NAME declared them.",
+    ),
+]
+RecordsOption = Annotated[bool, typer.Option("--records", help="Fingerprint the rows of its tables too.")]
+SchemaOption = Annotated[
+    str | None,
+    typer.Option("--schema", metavar="FILE", help="With --records: the schema, as --schema-out wrote it."),
+]
+SortOption = Annotated[
+    list[str] | None,
+    typer.Option("--sorted-by", metavar="COLUMN", help="With --records: declare the rows' order. Repeat for several."),
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine", metavar="NAME", help="Who hashes: local, or ray for a cluster.", autocompletion=complete_engine
+    ),
+]
+
+
+def wanted_of(
+    run: Invocation,
+    location: str,
+    *,
+    algorithm: str,
+    ignore: list[str] | None,
+    no_cache: bool,
+    declared_by: str | None,
+    records: bool,
+    schema: str | None,
+    sorted_by: list[str] | None,
+    engine: str,
+    chunks: bool = False,
+) -> Wanted:
+    """What these options ask for. `MalformedError` names one that does not fit."""
+    from provenance.fingerprint import parse_algorithm
+    from provenance.ledger.fingerprinting import Wanted
+    from provenance.machine.folders import cache_folder
+    from provenance.sources import Reading
+
+    if not records and (schema is not None or sorted_by):
+        option = "--schema" if schema is not None else "--sorted-by"
+        raise MalformedError(f"{option} says something about records", expected="--records with it")
+    reading = Reading(
+        algorithm=parse_algorithm(algorithm),
+        cache=None if no_cache else cache_folder(),
+        ignore=tuple(ignore or ()),
+        declared_by=declared_by,
+        leave_out=_ledger_within(run, location),
+    )
+    return Wanted(
+        reading=reading,
+        records=records,
+        schema=_read_schema(schema) if schema is not None else None,
+        sort=tuple(sorted_by or ()),
+        chunks=chunks,
+        engine=engine,
+    )
+
+
+def _read_schema(path: str) -> RecordSchema:
+    from provenance.cli.files import read_file
+    from provenance.encoding import parse_json
+    from provenance.encoding.records import parse_schema
+
+    data = read_file(path, "schema", max_bytes=MAX_CONFIG_BYTES)
+    return parse_schema(parse_json(data, what="schema", max_bytes=MAX_CONFIG_BYTES))
+
+
+def _ledger_within(run: Invocation, location: str) -> Path | None:
+    """The ledger in use, if there is one at the top of the folder: what `register` leaves out."""
+    if not (Path(location) / ".provenance").is_dir():
+        return None
+    from provenance.ledger.layout import discover, ledger_folder
+
+    try:
+        return ledger_folder(Path(run.ledger_folder)) if run.ledger_folder else discover()
+    except ProvenanceError:
+        return None

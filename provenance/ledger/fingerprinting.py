@@ -1,0 +1,107 @@
+"""From a place to a fingerprint: files hashed, their records too where that is wanted, trees and blobs kept.
+
+Steps: 1 open the source and the engine; 2 hash its files; 3 read those that hold tables, hash their rows; 4 list the
+source again, so that files and records are of one state. Needs no ledger, and loads neither chain nor store.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from provenance.errors import SourceError
+from provenance.fingerprint import Fingerprint
+from provenance.sources import ProgressCallback, Reading, Source, Workers, open_source
+
+if TYPE_CHECKING:
+    from provenance.encoding.records import RecordSchema
+    from provenance.ledger.records import RecordResult
+
+LOCAL_ENGINE: Final = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a fingerprint is to cover, and who makes it.
+
+    `records`: hash the rows of the dataset's tables too, by `schema` (None: the tables' own) and with the order that
+    `sort` declares, column names. `trees` is a folder in which the records' trees are kept; None keeps
+    none. `chunks`: hash the chunks of each file, so that damage is located and files can be read piece by piece.
+    `engine` names who does the hashing, this machine or a cluster.
+    """
+
+    reading: Reading = field(default_factory=Reading)
+    records: bool = False
+    schema: RecordSchema | None = None
+    sort: tuple[str, ...] = ()
+    trees: Path | None = None
+    chunks: bool = False
+    engine: str = LOCAL_ENGINE
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A fingerprint, where it is of, and what else was made: `blobs` are content-addressed and named by it."""
+
+    fingerprint: Fingerprint
+    location: str
+    records: RecordResult | None = None
+    blobs: tuple[bytes, ...] = ()
+
+
+def find_fingerprint(
+    location: str | os.PathLike[str], wanted: Wanted | None = None, progress: ProgressCallback | None = None
+) -> Found:
+    """The fingerprint of what is at `location`. `SourceError` if it cannot be read as one unchanging dataset."""
+    wanted = wanted or Wanted()
+    source = open_source(location, wanted.reading)
+    with _workers(wanted.engine) as workers:
+        fingerprint = source.fingerprint(progress, workers=workers)
+        blobs: list[bytes] = []
+        records = None
+        if wanted.records:
+            records = _records(source, fingerprint, wanted, workers, progress)
+            fingerprint = fingerprint.with_records(records.fingerprint)
+            blobs.append(records.schema.encode())
+    if wanted.records:
+        source.check_unchanged()
+    return Found(fingerprint, source.location, records, tuple(blobs))
+
+
+@contextmanager
+def _workers(engine: str) -> Iterator[Workers | None]:
+    if engine == LOCAL_ENGINE:
+        yield None
+        return
+    from provenance.engines import open_engine
+
+    with open_engine(engine) as workers:
+        yield workers
+
+
+def _records(
+    source: Source,
+    fingerprint: Fingerprint,
+    wanted: Wanted,
+    workers: Workers | None,
+    progress: ProgressCallback | None,
+) -> RecordResult:
+    """The records of the dataset's tables: all of them are one table, rows in the order of their files' paths."""
+    from provenance.ledger.records import fingerprint_records
+    from provenance.tables import is_table, open_table
+
+    root = Path(source.location)
+    if not root.exists():
+        hint = "copy it here first, or leave --records out"
+        raise SourceError("records are read from this machine only", expected="a local path", where=root, hint=hint)
+    paths = [entry.path for entry in fingerprint.files if is_table(entry.path)]
+    places = [root / path for path in paths] if root.is_dir() else [root]
+    if not places:
+        hint = "leave --records out, or convert them to Parquet, Arrow, CSV or JSON Lines"
+        raise SourceError("no file of the dataset is a table", where=root, hint=hint)
+    table = open_table(places, schema=wanted.schema)
+    return fingerprint_records(table, folder=wanted.trees, sort=wanted.sort, workers=workers, progress=progress)

@@ -1,0 +1,115 @@
+"""Which way to hash is the fastest on this processor: timed once, then remembered by the processor's name.
+
+Invariants: the choice changes how long hashing takes and never what it gives; a cache that cannot be read or written,
+or holds anything unexpected, costs one more timing and nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from provenance.errors import MalformedError
+from provenance.machine.folders import cache_folder
+from provenance.merkle.tier import HashTier
+
+ENVIRONMENT: Final = "PROVENANCE_HASH_TIER"
+_MESSAGES: Final = 4_096
+_MESSAGE_BYTES: Final = 120
+_STREAMS: Final = 16
+_STREAM_BYTES: Final = 256 * 1024
+_ROUNDS: Final = 3
+_MAX_CACHE_BYTES: Final = 4_096
+
+
+@functools.cache
+def hash_tier(kind: str = "messages") -> HashTier:
+    """Who hashes `messages` of about a hundred bytes, or `streams`: whole files. `PROVENANCE_HASH_TIER` overrides."""
+    named = os.environ.get(ENVIRONMENT)
+    if named:
+        try:
+            return HashTier(named)
+        except ValueError:
+            raise MalformedError(f"{ENVIRONMENT} is unknown", expected=" | ".join(HashTier), got=ascii(named)) from None
+    processor = _processor()
+    remembered = _read().get(processor, {})
+    if remembered.get(kind) in {str(tier) for tier in HashTier}:
+        return HashTier(remembered[kind])
+    chosen = _time_messages() if kind == "messages" else _time_streams()
+    _write(processor, {**remembered, kind: str(chosen)})
+    return chosen
+
+
+def _time_messages() -> HashTier:
+    import stringzilla
+
+    messages = [os.urandom(_MESSAGE_BYTES) for _ in range(_MESSAGES)]
+    lanes = _best(lambda: stringzilla.Sha256s(_MESSAGES).update(messages).digest())
+    alone = _best(lambda: [hashlib.sha256(message).digest() for message in messages])
+    return HashTier.LANES if lanes < alone else HashTier.HASHLIB
+
+
+def _time_streams() -> HashTier:
+    import stringzilla
+
+    chunks = [os.urandom(_STREAM_BYTES) for _ in range(_STREAMS)]
+    lanes = _best(lambda: stringzilla.Sha256s(_STREAMS).update(chunks).digest())
+    alone = _best(lambda: [hashlib.sha256(chunk).digest() for chunk in chunks])
+    return HashTier.LANES if lanes < alone else HashTier.HASHLIB
+
+
+def _best(action: object) -> float:
+    assert callable(action)
+    figures = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        action()
+        figures.append(time.perf_counter() - started)
+    return min(figures)
+
+
+def _processor() -> str:
+    name = platform.processor() or platform.machine()
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+            lines = [
+                line.partition(":")[2].strip() for line in file if line.startswith(("model name", "flags", "Features"))
+            ]
+    except OSError:
+        return name
+    # Two processors of one name may differ in what a hypervisor lets through.
+    return hashlib.sha256("\n".join([name, *lines[:2]]).encode()).hexdigest()
+
+
+def _file() -> Path:
+    return cache_folder() / "hash-tier.json"
+
+
+def _read() -> dict[str, dict[str, str]]:
+    try:
+        with _file().open("rb") as file:
+            value = json.loads(file.read(_MAX_CACHE_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(value, dict) or any(not isinstance(choices, dict) for choices in value.values()):
+        return {}
+    return value
+
+
+def _write(processor: str, choices: dict[str, str]) -> None:
+    path = _file()
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".hash-tier-", dir=path.parent)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            json.dump({processor: choices}, file)
+        Path(name).replace(path)
+    except OSError:
+        return  # timed again the next time
