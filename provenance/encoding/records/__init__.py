@@ -6,10 +6,12 @@ from provenance.encoding.records.rows import (
     Rows,
     check_columns,
     decode_row,
+    encode_row,
     encode_rows,
     row_from_json,
 )
 from provenance.encoding.records.schema import RecordField, RecordSchema, parse_schema
+from provenance.encoding.records.sizing import row_bytes, split_batch
 
 __all__ = [
     "LEAF_PREFIX",
@@ -19,7 +21,10 @@ __all__ = [
     "Scratch",
     "check_columns",
     "decode_row",
+    "encode_row",
     "encode_rows",
     "parse_schema",
+    "row_bytes",
     "row_from_json",
+    "split_batch",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,9 @@ class Raw:
         return int(self.offsets[-1] - self.offsets[0])
 
 
+Part: TypeAlias = Slot | Raw
+
+
 class Scratch:
     """Memory that is used again from batch to batch. One for each thread; None makes new memory each time."""
 
@@ -50,9 +53,7 @@ class Scratch:
         return Block(matrix, mask, np.zeros(rows, np.int32))
 
 
-def assemble(
-    parts: Sequence[Slot | Raw], rows: int, scratch: Scratch | None = None
-) -> tuple[Bytes, npt.NDArray[np.int64]]:
+def assemble(parts: Sequence[Part], rows: int, scratch: Scratch | None = None) -> tuple[Bytes, npt.NDArray[np.int64]]:
     """The rows' bytes and their offsets, `rows + 1` of them."""
     scratch = scratch or Scratch()
     if not rows:
@@ -110,6 +111,5 @@ def _join(runs: Sequence[Raw], rows: int) -> tuple[Bytes, npt.NDArray[np.int64]]
     joined = pc.binary_join_element_wise(*arrays, pa.scalar(b"", kind))
     _, offsets, data = joined.buffers()
     ends = np.frombuffer(offsets, number, count=rows + 1)
-    return np.frombuffer(data, np.uint8, count=int(ends[-1])) if data is not None else np.empty(
-        0, np.uint8
-    ), ends.astype(np.int64)
+    size = int(ends[-1])
+    return np.frombuffer(data, np.uint8, count=size) if size else np.empty(0, np.uint8), ends.astype(np.int64)

@@ -126,19 +126,14 @@ class Arguments:
 
     def _heads(self) -> tuple[Any, Bytes | None]:
         """The initial bytes, and each row's class; None if all have one."""
+        major: Any = np.uint8(self._major) if isinstance(self._major, int) else self._major
         if self._class == 0:
-            return self._values | self._major_bits(), None
+            return self._values | major, None
         if self._uniform:
-            return _INFORMATION[self._class] | self._major_bits(), None
-        classes = _classes(self._values, self._class)
-        head = _INFORMATION.take(classes)
-        if self._has_small:
-            np.copyto(head, self._values, where=classes == 0, casting="unsafe")
-        head |= self._major_bits()
+            return _INFORMATION[self._class] | major, None
+        head, classes = class_heads(self._values, self._class, has_small=self._has_small)
+        head |= major
         return head, classes
-
-    def _major_bits(self) -> Any:
-        return np.uint8(self._major) if isinstance(self._major, int) else self._major
 
     def _write_mask(self, block: Block, column: int, classes: Bytes | None) -> None:
         if classes is None:
@@ -277,11 +272,15 @@ def _class_of(value: int) -> int:
     return sum(value > limit for limit in _LIMITS)
 
 
-def _classes(values: Column, highest: int) -> Bytes:
+def class_heads(values: Column, highest: int = 4, *, has_small: bool = True) -> tuple[Bytes, Bytes]:
+    """The initial bytes of arguments without their major type, and each argument's class, none above `highest`."""
     classes = (values > _LIMITS[0]).view(np.uint8)
     for limit in _LIMITS[1:highest]:
         classes = classes + (values > limit).view(np.uint8)
-    return classes
+    head = _INFORMATION.take(classes)
+    if has_small:
+        np.copyto(head, values, where=classes == 0, casting="unsafe")
+    return head, classes
 
 
 def _last(count: int) -> np.uint64:

@@ -2,7 +2,7 @@
 
 Invariants: a type is JSON, one form for each; two columns have one record type exactly if every value of one could
 stand in the other. Large, view, dictionary, run-end-encoded and fixed-size forms are their plain ones, extensions their
-storage, decimals of any width one type.
+storage, decimals of any width one type, and all names of UTC are `UTC`.
 
 Forms: `"bool"`, `"int8"` to `"uint64"`, `"float16"`, `"float32"`, `"float64"`, `"string"`, `"binary"`, `"null"`,
 `"date"` (days since 1970-01-01), `"interval"` (months, days, nanoseconds), `{"decimal":{"precision":9,"scale":2}}`,
@@ -16,13 +16,16 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from provenance.encoding import JsonValue
+from provenance.encoding import JsonValue, canonical_json
 from provenance.errors import MalformedError, printable
 
 MAX_DEPTH: Final = 32
 MAX_COLUMNS: Final = 10_000
 MAX_NAME_CHARS: Final = 1_024
-_UNITS: Final = ("s", "ms", "us", "ns")
+PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_UTC: Final = frozenset(
+    ("UTC", "Etc/UTC", "UCT", "Etc/UCT", "Universal", "Etc/Universal", "Zulu", "Etc/Zulu", "Z", "+00:00", "-00:00")
+)
 _PLAIN: Final[dict[str, pa.DataType]] = {
     "bool": pa.bool_(),
     **{f"{sign}int{bits}": getattr(pa, f"{sign}int{bits}")() for sign in ("", "u") for bits in (8, 16, 32, 64)},
@@ -53,7 +56,7 @@ def record_type(kind: pa.DataType, where: str, depth: int = 0) -> JsonValue:
     if types.is_decimal(kind):
         return {"decimal": {"precision": kind.precision, "scale": kind.scale}}
     if types.is_timestamp(kind):
-        return {"timestamp": {"unit": kind.unit, "zone": kind.tz}}
+        return {"timestamp": {"unit": kind.unit, "zone": "UTC" if kind.tz in _UTC else kind.tz}}
     if types.is_time(kind):
         return {"time": {"unit": kind.unit}}
     if types.is_duration(kind):
@@ -88,7 +91,8 @@ def arrow_type(value: JsonValue, where: str, depth: int = 0) -> pa.DataType:
             found = _parameterised(name, inner, where, depth)
         except (ValueError, TypeError, KeyError, pa.ArrowException, OverflowError) as error:
             raise _unknown(value, where) from error
-        if found is not None and record_type(found, where, depth) == value:
+        # As bytes: to Python, true is 1.
+        if found is not None and canonical_json(record_type(found, where, depth)) == canonical_json(value):
             return found
     raise _unknown(value, where)
 
