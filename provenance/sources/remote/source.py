@@ -24,6 +24,7 @@ from provenance.sources.remote.file import BUFFER_BYTES, RemoteFile
 from provenance.sources.remote.objects import ObjectStore, StoredObject, object_label
 from provenance.sources.remote.patience import PATIENCE, Patience, patiently
 from provenance.sources.remote.reading import Batch, Meter, batches, hash_objects, read_batch
+from provenance.sources.remote.web import WebStore, file_name
 
 
 class RemoteSource:
@@ -33,6 +34,8 @@ class RemoteSource:
         self._reading = reading or Reading()
         self._patience = patience
         self._address = parse_address(uri)
+        if self._address.kind == "http":
+            file_name(self._address.uri, self._address.label)  # raises if it is no file's
         self._kept: ObjectStore | None = None
         self._lock = Lock()
         self._found: Sequence[StoredObject] = ()
@@ -123,8 +126,6 @@ def open_store(address: Address, patience: Patience) -> ObjectStore:
     """The store for an address. Its library is loaded now."""
     match address.kind:
         case "http":
-            from provenance.sources.remote.web import WebStore
-
             return WebStore(address.uri, address.label, patience)
         case "ipfs":
             from provenance.sources.remote.ipfs import open_gateway

@@ -35,7 +35,7 @@ class WebStore:
     ) -> None:
         self.label = label
         self._target = Target(url, label)
-        self._name = name if name is not None else _name(url, label)
+        self._name = name if name is not None else file_name(url, label)
         self._stated = stated
         self._transport = Transport(patience)
 
@@ -90,7 +90,8 @@ class WebStore:
         raise SourceError("server does not say how large the file is", where=self.label, hint=hint)
 
 
-def _name(url: str, label: str) -> str:
+def file_name(url: str, label: str) -> str:
+    """What the file at a URL is called. `SourceError` for a folder, or a name that cannot be a file's."""
     last = urlsplit(url).path.rpartition("/")[2]
     if not last:
         hint = "name one file, or read the folder from where it lies (s3://, a mounted path)"

@@ -336,6 +336,22 @@ def test_a_store_that_ignores_ranges(s3: Any, monkeypatch: pytest.MonkeyPatch) -
     assert refused("s3://data/big").what == "store sends another range"
 
 
+def test_reads_are_conditional(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(s3, {"big": BIG})
+    etag, asked = s3.head_object(Bucket="data", Key="big")["ETag"], []
+    genuine = S3Store._get
+
+    def get(self: S3Store, where: str, size: int, **named: Any) -> Any:
+        asked.append((named["IfMatch"], named["Range"]))
+        return genuine(self, where, size, **named)
+
+    monkeypatch.setattr(S3Store, "_get", get)
+    fingerprint("s3://data/big")
+    part = S3Store.range_bytes
+    ranges = [f"bytes={start}-{min(start + part, len(BIG)) - 1}" for start in range(0, len(BIG), part)]
+    assert sorted(asked) == sorted((etag, one) for one in ranges)
+
+
 def test_a_store_that_ignores_conditions(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     put(s3, {"big": BIG})
     troubled(monkeypatch, "get_object", [lambda answer: answer | {"ETag": '"another"'}])

@@ -112,7 +112,9 @@ def test_memory_does_not_grow_with_the_file(web: WebServer) -> None:
     assert peak_bytes < 10 * 2**20
 
 
-def test_progress_reaches_the_end(web: WebServer, page: Page) -> None:
+@pytest.mark.parametrize("etag", ['"v1"', None])
+def test_progress_reaches_the_end(web: WebServer, page: Page, etag: str | None) -> None:
+    page.etag = etag
     seen: list[Progress] = []
     page.faults = [truncated(page, 2**20)]
     RemoteSource(f"{web.url}/a.bin", patience=QUICK).fingerprint(seen.append)
@@ -370,6 +372,13 @@ def test_a_change_between_two_parts(web: WebServer, page: Page, has_ranges: bool
     assert refused(web).what == "object changed while it was read"
 
 
+@pytest.mark.parametrize("has_ranges", [True, False])
+def test_a_change_that_is_undone_before_the_end(web: WebServer, page: Page, has_ranges: bool) -> None:
+    other = Page(bytes(len(CONTENT)), etag='"v2"', has_ranges=has_ranges)
+    page.faults = [truncated(page, 2**20), lambda handler: handler.serve(other)]
+    assert refused(web).what == "object changed while it was read"
+
+
 def test_a_file_that_goes_away(web: WebServer, page: Page) -> None:
     page.after = [lambda: web.pages.pop("/a.bin")]
     assert refused(web).what in ("object changed while it was read", "no such object or folder")
@@ -457,6 +466,20 @@ def test_a_proxy_of_the_environment_is_used(web: WebServer, page: Page, monkeypa
     assert digest(found) == SHA256
     assert web.requests[0].headers["proxy-authorization"] == "Basic dXNlcjpodW50ZXIy"
     assert web.requests[0].headers["host"] == "data.example"
+
+
+def test_netrc_is_not_sent_in_the_open(
+    web: WebServer, page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine data.example login user password hunter2\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("http_proxy", web.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    web.pages["http://data.example/a.bin"] = page
+    RemoteSource("http://data.example/a.bin", patience=QUICK).fingerprint()
+    assert web.requests
+    assert all("authorization" not in one.headers for one in web.requests)
 
 
 @pytest.mark.parametrize("proxy", ["socks5://user:hunter2@127.0.0.1:1", "http://[hunter2", "hunter2://x"])
