@@ -26,7 +26,7 @@ def random_type(rng: random.Random, depth: int = 0) -> pa.DataType:
     """Any type, nested up to three deep."""
     if depth < 3 and rng.random() < 0.3:
         return _nested(rng, depth)
-    kind = rng.randrange(15)
+    kind = rng.randrange(16)
     match kind:
         case 0 | 1 | 2:
             return rng.choice(_INTEGERS)
@@ -54,29 +54,30 @@ def random_type(rng: random.Random, depth: int = 0) -> pa.DataType:
             return rng.choice([pa.time32("s"), pa.time32("ms"), pa.time64("us"), pa.time64("ns")])
         case 13:
             return rng.choice([pa.null(), pa.month_day_nano_interval()])
-    return rng.choice([pa.dictionary(pa.int8(), pa.string()), pa.dictionary(pa.int32(), pa.int64())])
+        case 14:
+            return rng.choice([pa.uuid(), pa.bool8(), pa.json_(), pa.json_(pa.large_string())])
+    values = rng.choice([pa.string(), pa.int64(), pa.string_view(), pa.list_(pa.int8()), pa.float64()])
+    return pa.run_end_encoded(pa.int32(), values) if rng.random() < 0.4 else pa.dictionary(pa.uint32(), values)
 
 
 def _nested(rng: random.Random, depth: int) -> pa.DataType:
     inner = random_type(rng, depth + 1)
-    match rng.randrange(6):
+    match rng.randrange(7):
         case 0:
             return pa.list_(inner)
         case 1:
             return pa.large_list(inner)
         case 2:
-            return pa.list_(_without_dictionary(inner), rng.randrange(1, 4))
+            return pa.list_(inner, rng.randrange(1, 4))
         case 3:
             return pa.map_(rng.choice([pa.string(), pa.int32()]), inner)
         case 4:
-            return pa.list_view(_without_dictionary(inner))
+            return pa.list_view(inner)
+        case 5:
+            return pa.large_list_view(inner)
     return pa.struct(
         [(name, random_type(rng, depth + 1)) for name in rng.sample(["a", "b", "ü", ""], rng.randrange(1, 4))]
     )
-
-
-def _without_dictionary(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def random_value(rng: random.Random, kind: pa.DataType, nulls: float) -> Any:
@@ -84,7 +85,9 @@ def random_value(rng: random.Random, kind: pa.DataType, nulls: float) -> Any:
     types = pa.types
     if types.is_null(kind) or rng.random() < nulls:
         return None
-    if types.is_dictionary(kind):
+    if isinstance(kind, pa.BaseExtensionType):
+        return random_value(rng, kind.storage_type, 0)
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return random_value(rng, kind.value_type, 0)
     if types.is_boolean(kind):
         return rng.random() < 0.5
@@ -151,6 +154,10 @@ def _float(rng: random.Random, bits: int) -> float:
 
 def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """The values as an Arrow array. Times are given as integers, which `pa.array` takes for them."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return pa.ExtensionArray.from_storage(kind, array_of(values, kind.storage_type))
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _repeated(values, kind)
     if pa.types.is_decimal(kind):
         return _decimals(values, kind)
     if pa.types.is_float16(kind):
@@ -169,7 +176,7 @@ def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         flat = [item for value in values for item in (filler if value is None else value)]
         mask = pa.array([value is None for value in values], pa.bool_())
         return pa.FixedSizeListArray.from_arrays(array_of(flat, kind.value_type), kind.list_size, mask=mask)
-    if pa.types.is_list_view(kind):
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
         return _list_view(values, kind)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         flat = [item for value in values if value is not None for item in value]
@@ -199,8 +206,21 @@ def _list_view(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         offsets[index], sizes[index] = len(flat), len(items)
         flat += [*items, None]
     mask = pa.array([value is None for value in values], pa.bool_())
-    return pa.ListViewArray.from_arrays(
-        pa.array(offsets, pa.int32()), pa.array(sizes, pa.int32()), array_of(flat, kind.value_type), mask=mask
+    wide = pa.types.is_large_list_view(kind)
+    make, number = (pa.LargeListViewArray, pa.int64()) if wide else (pa.ListViewArray, pa.int32())
+    return make.from_arrays(
+        pa.array(offsets, number), pa.array(sizes, number), array_of(flat, kind.value_type), mask=mask
+    )
+
+
+def _repeated(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """A dictionary that names some values twice and some never, null too; or runs, some of them of one value."""
+    if pa.types.is_dictionary(kind):
+        entries = [None, *values, *values]
+        indices = [(None if i % 2 else 0) if v is None else 1 + i + i % 2 * len(values) for i, v in enumerate(values)]
+        return pa.DictionaryArray.from_arrays(pa.array(indices, kind.index_type), array_of(entries, kind.value_type))
+    return pa.RunEndEncodedArray.from_arrays(
+        pa.array(range(1, len(values) + 1), pa.int32()), array_of(values, kind.value_type)
     )
 
 
@@ -218,6 +238,10 @@ def plain(value: Any, kind: pa.DataType) -> Any:
     types = pa.types
     if value is None:
         return None
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain(value, kind.storage_type)
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return plain(value, kind.value_type)
     if types.is_struct(kind):
         return [plain(value[kind.field(index).name], kind.field(index).type) for index in range(kind.num_fields)]
     if types.is_map(kind):

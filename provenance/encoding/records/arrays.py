@@ -104,13 +104,23 @@ def plain(array: pa.Array) -> pa.Array:
         elif types.is_run_end_encoded(kind):
             array = take(array.values, pa.array(runs_of(array)))
         elif types.is_string_view(kind):
-            array = array.cast(pa.large_string())
-        elif types.is_binary_view(kind) or (types.is_fixed_size_binary(kind) and not types.is_decimal(kind)):
+            array = _clean_views(array).cast(pa.large_string())
+        elif types.is_binary_view(kind):
+            array = _clean_views(array).cast(pa.large_binary())
+        elif types.is_fixed_size_binary(kind) and not types.is_decimal(kind):
             array = array.cast(pa.large_binary())
-        elif types.is_decimal(kind) and kind.bit_width < 128:
-            array = array.cast(pa.decimal128(kind.precision, kind.scale))
         else:
             return array
+
+
+def _clean_views(array: pa.Array) -> pa.Array:
+    """The same with empty views under nulls: Arrow's cast follows them, its validation does not."""
+    nulls = nulls_of(array)
+    if nulls is None:
+        return array
+    views = np.where(nulls[:, None], np.int64(0), numbers_of(array, np.dtype(("<i8", (2,)))))
+    validity = pa.array(~nulls).buffers()[1]
+    return pa.Array.from_buffers(array.type, len(array), [validity, pa.py_buffer(views), *array.buffers()[2:]])
 
 
 def take(array: pa.Array, rows: pa.Array) -> pa.Array:

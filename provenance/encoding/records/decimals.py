@@ -28,10 +28,12 @@ Words = npt.NDArray[np.uint64]
 
 
 def decimal_parts(array: pa.Array, where: str) -> list[Part]:
-    """The parts of a column of 128-bit or 256-bit decimals without nulls."""
+    """The parts of a column of decimals of any width, without nulls."""
     kind = array.type
-    count = kind.bit_width // 64
-    words = numbers_of(array, np.dtype(("<i8", count))).reshape(len(array), count)
+    if kind.bit_width < 64:
+        words = numbers_of(array, np.dtype("<i4")).astype(np.int64)[:, None]
+    else:
+        words = numbers_of(array, np.dtype(("<i8", (kind.bit_width // 64,))))
     sign = words[:, -1] >> 63
     # -1 - n for negative n, which is what CBOR writes, is the complement.
     argument = (words ^ sign[:, None]).view(np.uint64)
