@@ -12,12 +12,14 @@ from provenance.cli.verbs import (
     anchor,
     bundle,
     chain,
+    check,
     demo,
     fingerprint,
     init,
     keys,
     lineage,
     log,
+    prove,
     register,
     serve,
     verify,
@@ -88,6 +90,8 @@ add_verb(app, "fingerprint", fingerprint.fingerprint)
 add_verb(app, "register", register.register)
 add_verb(app, "anchor", anchor.anchor)
 add_verb(app, "verify", verify.verify)
+add_verb(app, "prove", prove.prove)
+add_verb(app, "check", check.check)
 add_verb(app, "bundle", bundle.bundle)
 add_verb(app, "lineage", lineage.lineage)
 

@@ -7,19 +7,20 @@ source again, so that files and records are of one state. Needs no ledger, and l
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provenance.errors import SourceError
-from provenance.fingerprint import Fingerprint
+from provenance.fingerprint import FileEntry, Fingerprint
 from provenance.sources import ProgressCallback, Reading, Source, Workers, open_source
 
 if TYPE_CHECKING:
     from provenance.encoding.records import RecordSchema
     from provenance.ledger.records import RecordResult
+    from provenance.tables import Table
 
 LOCAL_ENGINE: Final = "local"
 
@@ -92,16 +93,20 @@ def _records(
 ) -> RecordResult:
     """The records of the dataset's tables: all of them are one table, rows in the order of their files' paths."""
     from provenance.ledger.records import fingerprint_records
+
+    table = open_records(Path(source.location), fingerprint.files, wanted.schema)
+    return fingerprint_records(table, folder=wanted.trees, sort=wanted.sort, workers=workers, progress=progress)
+
+
+def open_records(root: Path, files: Sequence[FileEntry], schema: RecordSchema | None) -> Table:
+    """The table of those of a dataset's files that are tables, in the order of their paths."""
     from provenance.tables import is_table, open_table
 
-    root = Path(source.location)
     if not root.exists():
         hint = "copy it here first, or leave --records out"
         raise SourceError("records are read from this machine only", expected="a local path", where=root, hint=hint)
-    paths = [entry.path for entry in fingerprint.files if is_table(entry.path)]
-    places = [root / path for path in paths] if root.is_dir() else [root]
+    places = [root / entry.path for entry in files if is_table(entry.path)] if root.is_dir() else [root]
     if not places:
         hint = "leave --records out, or convert them to Parquet, Arrow, CSV or JSON Lines"
         raise SourceError("no file of the dataset is a table", where=root, hint=hint)
-    table = open_table(places, schema=wanted.schema)
-    return fingerprint_records(table, folder=wanted.trees, sort=wanted.sort, workers=workers, progress=progress)
+    return open_table(places, schema=schema)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -39,7 +39,7 @@ from provenance.fingerprint import FileEntry, Fingerprint, fingerprint_files
 from provenance.ledger.anchoring import Anchorer, Deployment
 from provenance.ledger.audit import Auditor, FsckProgress
 from provenance.ledger.contents import Contents
-from provenance.ledger.fingerprinting import Wanted, find_fingerprint
+from provenance.ledger.fingerprinting import Wanted, find_fingerprint, open_records
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
 from provenance.ledger.keyring import Keyring
@@ -56,6 +56,7 @@ from provenance.ledger.layout import (
 )
 from provenance.ledger.lock import anchoring_lock
 from provenance.ledger.log_view import LogView
+from provenance.ledger.proofs import Proofs
 from provenance.ledger.publication import Publication, Published, catch_up_index, prove_entry, publish
 from provenance.ledger.receipts import AnchorOutcome, Receipt
 from provenance.ledger.reference import pinned_name, resolve
@@ -80,6 +81,7 @@ from provenance.verify import BlockFinding, ContentFinding, Evidence, Report, en
 
 if TYPE_CHECKING:
     from provenance.signers.ethereum import EthereumKey
+    from provenance.tables import Table
 
 Location = str | PathLike[str]
 CHAIN_SILENCE_S: Final = 10.0
@@ -467,6 +469,25 @@ class Ledger:
         if row.oms is None or not self.blobs.has(row.oms):
             raise NotFoundError("there is no OMS bundle", got=pinned_name(row), hint="register it with a P-256 key")
         return self.blobs.get(row.oms, max_bytes=1 << 30)
+
+    def proofs(self, reference: str) -> Proofs:
+        """What makes proofs about a dataset's files and records."""
+        statement = self._contents().statement(resolve(self._store, reference))
+        return Proofs(statement, self.blobs, self.layout.trees)
+
+    def table(self, reference: str, place: Location | None = None) -> Table:
+        """The rows of a dataset, read at `place` or where it was registered from. `SourceError` if they are not there.
+
+        What is read is not verified here: `proofs` compares it with the dataset's trees.
+        """
+        row = resolve(self._store, reference)
+        places = [fspath(place)] if place is not None else [one.path for one in self._store.locations(row.entry_index)]
+        for path in places:
+            if exists(path):
+                proofs = self.proofs(reference)
+                return open_records(Path(path).resolve(), proofs.files(), proofs.schema)
+        hint = "say where they are: --data PATH"
+        raise SourceError("the dataset's bytes are not there", got=", ".join(places) or "no place", hint=hint)
 
     def lineage(self, reference: str, *, ask_chain: bool = False) -> Lineage:
         """Ancestors, judged, and descendants."""

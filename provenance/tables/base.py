@@ -1,7 +1,7 @@
 """Tables: where records come from.
 
-Guarantees of every implementation: `fragments` are in table order and together are the table, each row once; each
-can be pickled and read anywhere its file can; the batches of a fragment are bounded in rows and in bytes, whatever a row
+Guarantees of every implementation: `fragments` are in table order and together are the table, each row once; each can
+be pickled and read anywhere its file can; the batches of a fragment are bounded in rows and in bytes, whatever a row
 holds; a file that changes between `open_table` and the end of the reading is a `SourceError` that names it; nothing is
 written, and no row's content is in an error.
 """
@@ -78,7 +78,7 @@ def check_unchanged(path: Path, identity: Identity) -> None:
 
 
 def unreadable(path: Path | str, error: Exception) -> SourceError:
-    """What a failure to read a table's file is to a caller. The library's own words may hold a row: its kind is told."""
+    """What a failure to read a table's file is to a caller. A library's own words may hold a row."""
     if isinstance(error, FileNotFoundError):
         return SourceError("no such file", where=path)
     reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__

@@ -5,7 +5,8 @@ timestamps are text by RFC 3339, decimals text or numbers, binary base64; NaN an
 order of keys says nothing. Lines end in LF or CR LF; empty lines are no rows.
 
 Without a schema, a column is what JSON says of it in all rows: `bool`, `int64`, `float64` (whole numbers beside
-others), text, lists and structs of these; keys in the order in which they first appear. Text stays text, whatever it looks like.
+others), text, lists and structs of these; keys in the order in which they first appear. Text stays text, whatever it
+looks like.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """WebDataset shards: a tar file's members, grouped into records.
 
 Rules: a member's key is its path up to the first dot of its last part, what follows the dot is its column; neighbours
-of one key are one record, and a key that comes again later is another; records are in the order of the tar file; columns
-are `__key__` (text) and each extension of any shard, sorted, binary, null where a record lacks it. Only regular files
-count: links and devices are refused, folders are nothing. One fragment a shard.
+of one key are one record, and a key that comes again later is another; records are in the order of the tar file;
+columns are `__key__` (text) and each extension of any shard, sorted, binary, null where a record lacks it. Only regular
+files count: links and devices are refused, folders are nothing. One fragment a shard.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from provenance.cli.files import read_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.progress import Meter
 from provenance.cli.screen import count_text
+from provenance.cli.verbs.proof import check_proof
 from provenance.errors import MalformedError, NotFoundError, ProvenanceError
 from provenance.limits import MAX_BUNDLE_BYTES, MAX_TRUST_BYTES
 
@@ -46,6 +47,15 @@ def verify(
     ] = None,
     bundle: Annotated[
         str | None, typer.Option("--bundle", metavar="FILE", help="Verify an offline bundle; needs no ledger.")
+    ] = None,
+    proof: Annotated[
+        str | None,
+        typer.Option(
+            "--proof", metavar="FILE", help="Check what `prove` wrote; needs no ledger. PATH: the file it names."
+        ),
+    ] = None,
+    digest: Annotated[
+        str | None, typer.Option("--digest", metavar="HEX", help="With --proof: the dataset it should be about.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Verify every dataset in the ledger.")] = False,
     expected: Annotated[
@@ -87,6 +97,11 @@ def verify(
     """
     from provenance.policy import parse_level
 
+    if proof is not None:
+        given = [("--bundle", bundle), ("--all", everything), ("--data", data), ("--trust", trust), ("--deep", deep)]
+        _refuse([*given, ("--records", records), ("--require", require)], "something other than --proof")
+        return check_proof(run, proof, target, expected, digest)
+    _refuse([("--digest", digest)], "--proof")
     _check_modes(target, bundle, everything=everything)
     if bundle is None:
         _refuse([("--trust", trust)], "--bundle")

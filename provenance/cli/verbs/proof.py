@@ -1,0 +1,66 @@
+"""`provenance verify --proof`: what a proof document claims, checked with the dataset's digest alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provenance.cli.exits import DONE
+from provenance.cli.files import read_file
+from provenance.cli.invocation import Invocation
+from provenance.cli.proof_view import proof_rows
+from provenance.errors import MalformedError, VerificationError
+
+if TYPE_CHECKING:
+    from provenance.encoding import Digest
+    from provenance.fingerprint.proof import ProofDocument
+
+
+def check_proof(run: Invocation, file: str, target: str | None, expected: str | None, digest: str | None) -> int:
+    """Check the proof in `file`, and that the file at `target`, if one is named, is the one it is about."""
+    from provenance.fingerprint.proof import MAX_PROOF_BYTES, parse_proof_document, verify_proof
+
+    document = parse_proof_document(read_file(file, "proof", max_bytes=MAX_PROOF_BYTES))
+    wanted, whose = _expected(run, expected, digest)
+    verify_proof(document, wanted)
+    if target is not None:
+        _check_file(document, target)
+    run.screen.pairs([("proof", file), *proof_rows(document)])
+    run.screen.line()
+    if wanted is None:
+        run.screen.spans(
+            ("HOLDS", "warn"), ("  for the dataset of this digest; whether that is yours, compare it", None)
+        )
+        run.screen.prose("note: say which dataset it should be with --digest HEX, or --as REF in a ledger")
+    else:
+        run.screen.spans(("VERIFIED", "good"), (f"  against {whose}", None))
+    run.document(
+        {"verified": wanted is not None, "holds": True, "digest": {"sha256": document.digest.hex}, "file": target}
+    )
+    return DONE
+
+
+def _expected(run: Invocation, reference: str | None, digest: str | None) -> tuple[Digest | None, str]:
+    from provenance.encoding import Digest
+
+    if reference is not None and digest is not None:
+        raise MalformedError("--as and --digest exclude each other", expected="one of them")
+    if digest is not None:
+        return Digest.from_hex(digest, what="--digest"), "the digest given"
+    if reference is None:
+        return None, ""
+    with run.ledger() as ledger:
+        row = ledger.dataset(reference)
+        return row.digest, f"{row.namespace}/{row.name}@{row.version} of this ledger"
+
+
+def _check_file(document: ProofDocument, target: str) -> None:
+    from provenance.fingerprint.proof import FileProof
+    from provenance.sources import Reading, open_source
+
+    claim = document.claim
+    if not isinstance(claim, FileProof):
+        raise MalformedError("the proof is about no file that is there", expected="a proof of a file", where=target)
+    found = open_source(target, Reading(algorithm=claim.entry.algorithm)).fingerprint().files
+    if len(found) != 1 or (found[0].digest, found[0].size) != (claim.entry.digest, claim.entry.size):
+        got = found[0].digest if len(found) == 1 else f"{len(found)} files"
+        raise VerificationError("file is not the one proven", expected=claim.entry.digest, got=got, where=target)
