@@ -10,7 +10,7 @@ from provenance.encoding.records.rows import (
     encode_rows,
     row_from_json,
 )
-from provenance.encoding.records.schema import RecordField, RecordSchema, parse_schema
+from provenance.encoding.records.schema import RecordField, RecordSchema, parse_schema, parse_schema_document
 from provenance.encoding.records.sizing import row_bytes, split_batch
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "encode_row",
     "encode_rows",
     "parse_schema",
+    "parse_schema_document",
     "row_bytes",
     "row_from_json",
     "split_batch",

@@ -104,16 +104,16 @@ def plain(array: pa.Array) -> pa.Array:
         elif types.is_run_end_encoded(kind):
             array = take(array.values, pa.array(runs_of(array)))
         elif types.is_string_view(kind):
-            array = _clean_views(array).cast(pa.large_string())
+            array = clean_views(array).cast(pa.large_string())
         elif types.is_binary_view(kind):
-            array = _clean_views(array).cast(pa.large_binary())
+            array = clean_views(array).cast(pa.large_binary())
         elif types.is_fixed_size_binary(kind) and not types.is_decimal(kind):
             array = array.cast(pa.large_binary())
         else:
             return array
 
 
-def _clean_views(array: pa.Array) -> pa.Array:
+def clean_views(array: pa.Array) -> pa.Array:
     """The same with empty views under nulls: Arrow's cast follows them, its validation does not."""
     nulls = nulls_of(array)
     if nulls is None:

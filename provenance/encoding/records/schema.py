@@ -15,12 +15,22 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from provenance.encoding import Digest, Fields, JsonValue, canonical_json
-from provenance.encoding.records.types import MAX_COLUMNS, MAX_NAME_CHARS, arrow_type, check_names, record_type
+from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse_json
+from provenance.encoding.records.types import (
+    MAX_COLUMNS,
+    MAX_DEPTH,
+    MAX_NAME_CHARS,
+    arrow_type,
+    check_names,
+    record_type,
+)
 from provenance.errors import MalformedError
 from provenance.limits import check_size
 
 FORMAT: Final = "urn:provenance-ledger:schema:1"
+MAX_BYTES: Final = 64 * 2**20
+_JSON_DEPTH: Final = 3 + 3 * (MAX_DEPTH + 1)
+"""A struct's child is three levels of JSON below the struct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,11 @@ class RecordSchema:
     def digest(self) -> Digest:
         """SHA-256 of the schema document."""
         return Digest.of(self.encode())
+
+
+def parse_schema_document(data: bytes, what: str = "schema") -> RecordSchema:
+    """The schema in the bytes of a schema document, of the depth that its types may have."""
+    return parse_schema(parse_json(data, what=what, max_bytes=MAX_BYTES, max_depth=_JSON_DEPTH), what)
 
 
 def parse_schema(value: JsonValue, what: str = "schema") -> RecordSchema:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from provenance.encoding import JsonValue, b64encode
 from provenance.encoding.records.cbor import encode_float
 from provenance.encoding.records.types import PER_SECOND
+from provenance.encoding.records.values import RANGES
 from provenance.encoding.records.written import EPOCH, FLOATS
 from provenance.errors import MalformedError
 from provenance.limits import MAX_SAFE_INTEGER
@@ -162,11 +163,20 @@ def _plain(reader: Reader, kind: str) -> JsonValue:
         case "binary":
             return b64encode(reader.binary())
         case "interval":
-            return [_safe(reader.integer()) for _ in range(reader.array(3))]
+            reader.array(3)
+            return [_safe(_integer(reader, part)) for part in ("int32", "int32", "int64")]
         case "date":
-            days = reader.integer()
+            days = _integer(reader, kind)
             return _date(days) or _safe(days)
-    return _safe(reader.integer())
+    return _safe(_integer(reader, kind))
+
+
+def _integer(reader: Reader, kind: str = "int64") -> int:
+    lowest, highest = RANGES[kind]
+    number = reader.integer()
+    if not lowest <= number <= highest:
+        raise _malformed(f"an integer of type {kind}")
+    return number
 
 
 def _safe(value: int) -> JsonValue:
@@ -190,7 +200,7 @@ def _decimal(reader: Reader, inner: Any) -> JsonValue:
 
 
 def _timestamp(reader: Reader, inner: Any) -> JsonValue:
-    number = reader.integer()
+    number = _integer(reader)
     days, ticks = divmod(number, 86_400 * PER_SECOND[inner["unit"]])
     day = _date(days)
     if day is None:
@@ -235,7 +245,7 @@ def _malformed(expected: str) -> MalformedError:
 _PARAMETERISED: Final[dict[str, Callable[[Reader, Any], JsonValue]]] = {
     "decimal": _decimal,
     "timestamp": _timestamp,
-    "duration": lambda reader, _: _safe(reader.integer()),
+    "duration": lambda reader, _: _safe(_integer(reader)),
     "time": _time,
     "list": _list,
     "struct": _struct,

@@ -15,7 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provenance.encoding.records.arrays import checked, is_list_view, numbers_of, offsets_of, ranges_of, runs_of
+from provenance.encoding.records.arrays import (
+    checked,
+    clean_views,
+    is_list_view,
+    numbers_of,
+    offsets_of,
+    ranges_of,
+    runs_of,
+)
 from provenance.encoding.records.types import is_list
 
 MAX_BATCH_BYTES: Final = 16 * 2**20
@@ -103,7 +111,7 @@ def _average(values: pa.Array, count: int) -> int:
 def _lengths(array: pa.Array) -> npt.NDArray[np.int64]:
     if pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type):
         # The length is the first of the four numbers of a view.
-        lengths = numbers_of(array, np.dtype(("<i4", 4)))[:, 0]
+        lengths = numbers_of(clean_views(array), np.dtype(("<i4", (4,))))[:, 0]
     else:
         lengths = pc.binary_length(array).fill_null(0).to_numpy()
     return lengths.astype(np.int64)

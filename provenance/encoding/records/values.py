@@ -37,7 +37,7 @@ from provenance.encoding.records.types import PER_SECOND
 from provenance.errors import MalformedError
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
-_RANGES: Final = {
+RANGES: Final = {
     **{f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
     **{f"uint{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)},
     "date": (-(2**31), 2**31 - 1),
@@ -75,13 +75,13 @@ def _plain(value: object, kind: str, where: str) -> bytes:
             return encode_array(
                 [encode_integer(_integer(part, width, where)) for part, width in zip(value, widths, strict=True)]
             )
-    if kind in _RANGES:
+    if kind in RANGES:
         return encode_integer(_integer(value, kind, where))
     raise wrong(f"a value of type {kind}", value, where)
 
 
 def _integer(value: object, kind: str, where: str) -> int:
-    lowest, highest = _RANGES[kind]
+    lowest, highest = RANGES[kind]
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong("an integer", value, where)
     if not lowest <= value <= highest:

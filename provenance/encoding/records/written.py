@@ -59,9 +59,8 @@ def fields_of_json(value: Mapping[str, JsonValue], fields: Sequence[tuple[str, J
     unknown = value.keys() - {name for name, _ in fields}
     if unknown:
         known = ", ".join(ascii(name) for name, _ in fields)
-        raise MalformedError(
-            "record has an unknown field", expected=known, got=ascii(min(unknown)), where=where or None
-        )
+        at = where or "record"
+        raise MalformedError("record has an unknown field", expected=known, got=ascii(min(unknown)), where=at)
     return [value_of_json(value.get(name), kind, f"{where}.{name}" if where else name) for name, kind in fields]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from provenance.encoding.records import RecordSchema, encode_rows, split_batch
+from provenance.encoding.records import RecordSchema, encode_rows, row_bytes, split_batch
 from provenance.errors import MalformedError
 from tests.unit.encoding.records.tables import schema_of, values
 
@@ -64,10 +64,12 @@ def test_no_offset_leads_outside(name: str, nested: bool) -> None:
         list(split_batch(batch))
 
 
-def test_views_under_nulls_are_not_followed() -> None:
-    views = _ints(1, ord("a"), 0, 0, 2**31 - 1, 0, 2**30, 2**30)
-    array = _make(pa.string_view(), [pa.array([True, False]).buffers()[1], views, DATA])
+@pytest.mark.parametrize("view", [(2**31 - 1, 0, 2**30, 2**30), (-12_517_376, 0, 0, 179)])
+def test_views_under_nulls_are_not_followed(view: tuple[int, int, int, int]) -> None:
+    validity = pa.array([True, False]).buffers()[1]
+    array = _make(pa.string_view(), [validity, _ints(1, ord("a"), 0, 0, *view), DATA])
     assert values(array) == ["6161", "f6"]
+    assert 0 < row_bytes(pa.RecordBatch.from_arrays([array], ["c"])) < 100
 
 
 def test_text_that_is_not_utf8_names_its_row() -> None:
