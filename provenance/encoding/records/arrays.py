@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from provenance.encoding.records.slots import Column, Flags
 from provenance.encoding.records.types import is_list
-from provenance.errors import MalformedError
+from provenance.errors import LimitError, MalformedError
 
 Numbers = npt.NDArray[np.int64]
 
@@ -124,17 +124,25 @@ def clean_views(array: pa.Array) -> pa.Array:
 
 
 def take(array: pa.Array, rows: pa.Array) -> pa.Array:
-    """The values at these rows. Arrow takes from no view; where one is nested, the array is made without first."""
+    """The values at these rows. Arrow takes from no view; where one is nested, the array is made without first.
+
+    `LimitError` if nested strings of 32-bit offsets come to 2 GiB, which `split_batch` avoids.
+    """
     try:
-        taken = array.take(rows)
+        return array.take(rows)
     except pa.ArrowNotImplementedError:
-        taken = _without_views(array).take(rows)
-    # Taken from 32-bit strings of more than 2 GiB in all, it comes in chunks.
-    return pa.concat_arrays([_wide(chunk) for chunk in taken.chunks]) if isinstance(taken, pa.ChunkedArray) else taken
-
-
-def _wide(array: pa.Array) -> pa.Array:
-    return array.cast(pa.large_string() if pa.types.is_string(array.type) else pa.large_binary())
+        without = _without_views(array)
+        if without.type == array.type:
+            raise
+        return take(without, rows)
+    except pa.ArrowInvalid as error:
+        if pa.types.is_string(array.type):
+            return array.cast(pa.large_string()).take(rows)
+        if pa.types.is_binary(array.type):
+            return array.cast(pa.large_binary()).take(rows)
+        raise LimitError(
+            "values of one batch are too large", expected="less than 2 GiB", hint="use less rows"
+        ) from error
 
 
 def runs_of(array: pa.Array) -> Numbers:

@@ -44,7 +44,7 @@ from provenance.encoding.records.slots import (
     integers,
 )
 from provenance.encoding.records.types import PER_SECOND, is_list
-from provenance.errors import MalformedError
+from provenance.errors import LimitError, MalformedError
 
 _DAY_MS: Final = 86_400_000
 _DAY_S: Final = 86_400
@@ -58,6 +58,8 @@ def column_parts(array: pa.Array, name: str, first_row: int = 0) -> tuple[list[P
     array = plain(array)
     try:
         return parts_of(array, name), array.null_count > 0
+    except LimitError:
+        raise
     except MalformedError as error:
         where = f"{error.where}, row {first_row + _row_at_fault(array)}"
         raise MalformedError(error.what, expected=error.expected, where=where, hint=error.hint) from None
