@@ -6,10 +6,20 @@ from provenance.fingerprint.document import (
     Fingerprint,
     FingerprintDocument,
     fingerprint_files,
+    fingerprint_list,
     parse_document,
     same_files,
 )
-from provenance.fingerprint.files import FileEntry, check_path, encode_leaf, file_root, parse_leaf, sort_entries
+from provenance.fingerprint.files import (
+    FileEntry,
+    FileList,
+    check_path,
+    encode_leaf,
+    file_root,
+    leaf_text,
+    parse_leaf,
+    sort_entries,
+)
 from provenance.fingerprint.manifest import encode_manifest, open_manifest, parse_manifest
 from provenance.fingerprint.parameters import Parameters, parse_parameters
 from provenance.fingerprint.records import RecordFingerprint, parse_record_fingerprint
@@ -19,6 +29,7 @@ __all__ = [
     "Change",
     "ChangeKind",
     "FileEntry",
+    "FileList",
     "Fingerprint",
     "FingerprintDocument",
     "Parameters",
@@ -29,6 +40,8 @@ __all__ = [
     "encode_manifest",
     "file_root",
     "fingerprint_files",
+    "fingerprint_list",
+    "leaf_text",
     "open_manifest",
     "parse_algorithm",
     "parse_document",

@@ -17,7 +17,7 @@ from typing import Final
 from provenance.encoding import Digest, Fields, JsonValue, canonical_json
 from provenance.errors import MalformedError
 from provenance.fingerprint.algorithm import Algorithm, parse_algorithm
-from provenance.fingerprint.files import FileEntry, file_root, sort_entries
+from provenance.fingerprint.files import FileEntry, FileList, file_root, sort_entries
 from provenance.fingerprint.parameters import Parameters
 from provenance.fingerprint.records import RecordFingerprint, parse_record_fingerprint
 from provenance.limits import MAX_FILES, MAX_SAFE_INTEGER
@@ -88,6 +88,19 @@ def fingerprint_files(entries: Iterable[FileEntry], parameters: Parameters | Non
         raise MalformedError("dataset is too large", expected=f"at most {MAX_SAFE_INTEGER} bytes", got=total_bytes)
     document = FingerprintDocument(len(files), file_root(files), total_bytes, files[0].algorithm)
     return Fingerprint(document, files, parameters or Parameters())
+
+
+def fingerprint_list(
+    files: FileList, root: bytes, parameters: Parameters | None = None, reread: tuple[str, ...] | None = None
+) -> Fingerprint:
+    """The fingerprint of files in leaf order whose root is known already. `MalformedError` if they are too large."""
+    if not files:
+        raise MalformedError("dataset has no files", expected="at least one file")
+    total_bytes = sum(files.sizes)
+    if total_bytes > MAX_SAFE_INTEGER:
+        raise MalformedError("dataset is too large", expected=f"at most {MAX_SAFE_INTEGER} bytes", got=total_bytes)
+    document = FingerprintDocument(len(files), Digest(root), total_bytes, files.algorithm)
+    return Fingerprint(document, files, parameters or Parameters(), reread)
 
 
 def same_files(one: FingerprintDocument, other: FingerprintDocument) -> bool:

@@ -11,17 +11,21 @@ Bytes of a leaf's data (canonical JSON; `blake3` in place of `sha256` where that
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import overload
 
 from provenance.encoding import Digest, Fields, parse_json
 from provenance.errors import MalformedError
 from provenance.fingerprint.algorithm import Algorithm, parse_algorithm
 from provenance.limits import MAX_FILES, MAX_PATH_BYTES, MAX_SAFE_INTEGER, check_size
-from provenance.merkle import CompactRange, leaf_hash
+from provenance.merkle import HASH_BYTES, CompactRange, leaf_hash
 
 _MAX_LEAF_BYTES = 8 * MAX_PATH_BYTES
+_PLAIN = re.compile(r"[A-Za-z0-9 ._/+=@,()\[\]{}~#%&;:'!^$-]*")
+"""Names that JSON writes as they are, tested faster than escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,64 @@ def check_path(path: str) -> None:
         raise MalformedError("file path is not a plain relative path", expected="a/b/c without . and ..", got=path)
 
 
-def encode_leaf(entry: FileEntry) -> bytes:
-    """The leaf's data: RFC 8785 canonical JSON of path, size and digest."""
+class FileList(Sequence[FileEntry]):
+    """The files of a dataset in leaf order, kept as columns: an entry is made when it is looked at.
+
+    `names` are sorted by their UTF-8 bytes, each once and checked; `digests` holds 32 bytes a file.
+    """
+
+    __slots__ = ("algorithm", "digests", "names", "sizes")
+
+    def __init__(self, names: Sequence[str], sizes: Sequence[int], digests: bytes, algorithm: Algorithm) -> None:
+        if not len(names) == len(sizes) == len(digests) // HASH_BYTES:
+            raise MalformedError("columns of files differ in length", expected=len(names), got=len(sizes))
+        self.names, self.sizes, self.digests, self.algorithm = names, sizes, digests, algorithm
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> FileEntry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FileEntry]: ...
+
+    def __getitem__(self, index: int | slice) -> FileEntry | Sequence[FileEntry]:
+        if isinstance(index, slice):
+            return tuple(self[place] for place in range(*index.indices(len(self.names))))
+        place = range(len(self.names))[index]
+        digest = Digest(self.digests[HASH_BYTES * place : HASH_BYTES * (place + 1)])
+        return FileEntry(self.names[place], self.sizes[place], digest, self.algorithm)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, FileList):
+            mine = (self.algorithm, self.digests, list(self.sizes), list(self.names))
+            return mine == (other.algorithm, other.digests, list(other.sizes), list(other.names))
+        return isinstance(other, tuple) and tuple(self) == other
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def leaf_data(self) -> list[bytes]:
+        """The data of every leaf, in order."""
+        hexed, kind = self.digests.hex(), self.algorithm
+        width = 2 * HASH_BYTES
+        return [
+            leaf_text(name, size, hexed[width * place : width * (place + 1)], kind).encode()
+            for place, (name, size) in enumerate(zip(self.names, self.sizes, strict=True))
+        ]
+
+
+def leaf_text(path: str, size: int, digest_hex: str, algorithm: str) -> str:
+    """A leaf's data as text: RFC 8785 canonical JSON of path, size and digest."""
     # json.dumps escapes a string just as RFC 8785 3.2.2.2 does; a test holds this against the library.
-    path = json.dumps(entry.path, ensure_ascii=False)
-    return f'{{"digest":{{"{entry.algorithm}":"{entry.digest.hex}"}},"path":{path},"size":{entry.size}}}'.encode()
+    quoted = f'"{path}"' if _PLAIN.fullmatch(path) else json.dumps(path, ensure_ascii=False)
+    return f'{{"digest":{{"{algorithm}":"{digest_hex}"}},"path":{quoted},"size":{size}}}'
+
+
+def encode_leaf(entry: FileEntry) -> bytes:
+    """The leaf's data."""
+    return leaf_text(entry.path, entry.size, entry.digest.hex, entry.algorithm).encode()
 
 
 def parse_leaf(data: bytes) -> FileEntry:

@@ -1,0 +1,162 @@
+"""The cache: what was hashed before, so that only what may have changed is read again.
+
+Invariants: one file a dataset's folder and algorithm, 0600, replaced as a whole; its own checksum covers every byte,
+and whatever is wrong with it makes it as good as none; a digest is taken only for a file whose device, inode, size and
+both times are the same; a file whose times were not safely in the past when it was hashed (`RACY_NS`) is not kept, as a
+later write could have left the same times (git's racy-clean rule).
+
+Bytes, numbers little-endian:
+
+    0    8   "PLCACHE" 0x01
+    8    8   number of files, n
+    16   8   length of the names
+    24   32  SHA-256 of the dataset's place and the algorithm
+    56   ..  the names, UTF-8, a zero byte between two of them
+         40n identities: device, inode, size (unsigned), times of modification and change in nanoseconds (signed)
+         32n digests
+         32n leaf hashes
+         32  SHA-256 of everything before
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from provenance.fingerprint import Algorithm
+from provenance.sources.local.listing import IDENTITY
+
+RACY_NS: Final = 2_000_000_000
+"""File systems keep times to 2 s or better; what was touched later than that before a run is read again in the next."""
+_MAGIC: Final = b"PLCACHE\x01"
+_HEAD: Final = struct.Struct("<8sQQ32s")
+_HASH: Final = 32
+_MAX_BYTES: Final = 4 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a cache holds, in columns: `identities` 40 bytes a file, `digests` and `leaves` 32."""
+
+    names: list[str]
+    identities: bytes
+    digests: bytes
+    leaves: bytes
+
+
+NOTHING: Final = Remembered([], b"", b"", b"")
+
+
+class Cache:
+    """The cache of one place and algorithm in a folder of caches."""
+
+    def __init__(self, folder: Path, place: str, algorithm: Algorithm) -> None:
+        self._key = sha256(b"\0".join([os.fsencode(place), str(algorithm).encode()])).digest()
+        self.path = folder / "files" / f"{self._key.hex()}.cache"
+
+    def load(self) -> Remembered:
+        """What was remembered; nothing if the file is missing, damaged, of another version or another place."""
+        try:
+            with self.path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size > _MAX_BYTES:
+                    return NOTHING
+                data = file.read()
+        except OSError:
+            return NOTHING
+        return self._parse(data)
+
+    def _parse(self, data: bytes) -> Remembered:
+        if len(data) < _HEAD.size + _HASH or sha256(memoryview(data)[:-_HASH]).digest() != data[-_HASH:]:
+            return NOTHING
+        magic, count, names_bytes, key = _HEAD.unpack_from(data)
+        ends = [_HEAD.size, names_bytes, IDENTITY.size * count, _HASH * count, _HASH * count]
+        if magic != _MAGIC or key != self._key or sum(ends) + _HASH != len(data):
+            return NOTHING
+        start, parts = 0, []
+        for length in ends:
+            parts.append(data[start : start + length])
+            start += length
+        names = parts[1].decode("utf-8", "surrogatepass").split("\0") if count else []
+        return Remembered(names, parts[2], parts[3], parts[4]) if len(names) == count else NOTHING
+
+    def save(self, found: Remembered) -> None:
+        """Remember these files and nothing else. A cache that cannot be written is none: nothing is lost but time."""
+        names = "\0".join(found.names).encode("utf-8", "surrogatepass")
+        head = _HEAD.pack(_MAGIC, len(found.names), len(names), self._key)
+        data = b"".join([head, names, found.identities, found.digests, found.leaves])
+        draft: Path | None = None
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=self.path.parent)
+            draft = Path(name)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.write(sha256(data).digest())
+            draft.replace(self.path)
+        except OSError:
+            if draft is not None:
+                draft.unlink(missing_ok=True)
+
+
+class Memory:
+    """Which files need not be read: the columns of a run, filled from the cache and then by hashing."""
+
+    def __init__(self, names: Sequence[str], identities: bytes, remembered: Remembered, started_ns: int) -> None:
+        self.names, self.identities = names, identities
+        self._racy_from_ns = started_ns - RACY_NS
+        count = len(names)
+        if remembered.names == names and remembered.identities == identities:
+            self.digests, self.leaves = bytearray(remembered.digests), bytearray(remembered.leaves)
+            self.unread: list[int] = []
+        else:
+            self.digests, self.leaves = bytearray(_HASH * count), bytearray(_HASH * count)
+            self.unread = self._compare(remembered)
+        self._known = bytearray(b"\1") * count
+        for number in self.unread:
+            self._known[number] = 0
+
+    def _compare(self, remembered: Remembered) -> list[int]:
+        width = IDENTITY.size
+        same_names = remembered.names == self.names
+        place_of = None if same_names else {name: place for place, name in enumerate(remembered.names)}
+        mine, theirs, unread = self.identities, remembered.identities, []
+        if same_names:
+            self.digests[:], self.leaves[:] = remembered.digests, remembered.leaves
+        for number, name in enumerate(self.names):
+            place = number if place_of is None else place_of.get(name, -1)
+            if place < 0 or mine[width * number : width * (number + 1)] != theirs[width * place : width * (place + 1)]:
+                unread.append(number)
+            elif place_of is not None:
+                target, source = slice(_HASH * number, _HASH * (number + 1)), slice(_HASH * place, _HASH * (place + 1))
+                self.digests[target] = remembered.digests[source]
+                self.leaves[target] = remembered.leaves[source]
+        return unread
+
+    def put(self, numbers: Sequence[int], digests: bytes, leaves: bytes) -> None:
+        """Keep the digests and leaf hashes of these files."""
+        for place, number in enumerate(numbers):
+            self.digests[_HASH * number : _HASH * (number + 1)] = digests[_HASH * place : _HASH * (place + 1)]
+            self.leaves[_HASH * number : _HASH * (number + 1)] = leaves[_HASH * place : _HASH * (place + 1)]
+            self._known[number] = 1
+
+    def worth_keeping(self) -> Remembered:
+        """What was hashed so far and may be taken for granted the next time."""
+        keep = [number for number in range(len(self.names)) if self._known[number] and not self._is_racy(number)]
+        if len(keep) == len(self.names):
+            return Remembered(list(self.names), self.identities, bytes(self.digests), bytes(self.leaves))
+
+        def of(column: bytes | bytearray, width: int) -> bytes:
+            return b"".join([column[width * number : width * (number + 1)] for number in keep])
+
+        names = [self.names[number] for number in keep]
+        return Remembered(names, of(self.identities, IDENTITY.size), of(self.digests, _HASH), of(self.leaves, _HASH))
+
+    def _is_racy(self, number: int) -> bool:
+        times = IDENTITY.unpack_from(self.identities, IDENTITY.size * number)[3:]
+        return bool(max(times) >= self._racy_from_ns)

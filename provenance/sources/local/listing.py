@@ -1,0 +1,163 @@
+"""What lies below a folder: names first, which costs a call a folder; each file's state when it is asked for.
+
+Invariants: an identity is device, inode, size and both times; names are relative with `/`, in the order of their UTF-8
+bytes; what is no file or folder is an error, and so is a name that no dataset can hold.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from provenance.errors import MalformedError, SourceError, printable
+from provenance.fingerprint import check_path
+from provenance.limits import MAX_FILES
+from provenance.sources.local.ignore import IGNORE_FILE, MAX_IGNORE_BYTES, IgnoreRules, parse_lines
+
+Identity: TypeAlias = tuple[int, int, int, int, int]
+"""Device, inode, size in bytes, times of modification and change in nanoseconds."""
+
+IDENTITY: Final = struct.Struct("<QQQqq")
+SIZE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The names of a dataset's files, sorted, and the rules by which others were left out."""
+
+    names: list[str]
+    rules: tuple[str, ...] = ()
+
+
+def identify(status: os.stat_result) -> Identity:
+    """What tells one state of a file from another."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def read_rules(root: Path, more: Iterable[str]) -> IgnoreRules:
+    """The rules of a folder's ignore file, then `more`. `SourceError` if the file cannot be read or is too large."""
+    path = root / IGNORE_FILE
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
+            data = file.read(MAX_IGNORE_BYTES + 1)
+    except FileNotFoundError:
+        return IgnoreRules(more)
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link: the listing names it
+            return IgnoreRules(more)
+        raise unreadable(str(path), error) from error
+    if len(data) > MAX_IGNORE_BYTES:
+        raise SourceError("ignore file is too large", expected=f"at most {MAX_IGNORE_BYTES} bytes", where=path)
+    return IgnoreRules([*parse_lines(data), *more])
+
+
+def list_names(root: Path, rules: IgnoreRules, leave_out: Path | None) -> list[str]:
+    """The names of all files below `root`, sorted by their UTF-8 bytes."""
+    pending, names = [(str(root), "")], []
+    left_out = str(leave_out) if leave_out is not None else None
+    while pending:
+        folder, prefix = pending.pop()
+        try:
+            with os.scandir(folder) as listing:
+                for entry in listing:
+                    name = prefix + entry.name
+                    if entry.is_file(follow_symlinks=False):
+                        if not (rules and rules.leaves_out(name, is_folder=False)):
+                            names.append(name)
+                    elif entry.is_dir(follow_symlinks=False):
+                        if entry.path != left_out and not (rules and rules.leaves_out(name, is_folder=True)):
+                            pending.append((entry.path, f"{name}/"))
+                    elif not (rules and rules.leaves_out(name, is_folder=False)):
+                        raise refused(Path(entry.path))
+        except OSError as error:
+            raise unreadable(folder, error) from error
+        if len(names) > MAX_FILES:
+            raise SourceError("folder holds too many files", expected=f"at most {MAX_FILES}", where=folder)
+    return _sorted(names, root)
+
+
+def _sorted(names: list[str], root: Path) -> list[str]:
+    text = "\n".join(names)
+    if text.isascii() and not _is_odd(text):
+        names.sort()
+        return names
+    for name in names:
+        checked_name(name, root / name)
+    names.sort(key=lambda name: name.encode("utf-8"))
+    return names
+
+
+def _is_odd(text: str) -> bool:
+    """Whether a name might be longer than a dataset's may be: the rest a file system cannot give."""
+    return any(len(line) > 1_024 for line in text.split("\n")) if len(text) > 1_024 else False
+
+
+def checked_name(name: str, path: Path) -> str:
+    """The name, if a dataset may hold it."""
+    try:
+        check_path(name)
+    except MalformedError as error:
+        raise SourceError(
+            error.what, expected=error.expected, got=ascii(name), where=printable(str(path)), hint="rename it"
+        ) from error
+    return name
+
+
+def identities(root: str, names: Sequence[str]) -> list[Identity]:
+    """The state of each file now, in one pass. `SourceError` for one that is gone or no file any more."""
+    found: list[Identity] = []
+    for name in names:
+        path = root + name
+        try:
+            status = os.lstat(path)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if not stat.S_ISREG(status.st_mode):
+            raise refused(Path(path))
+        found.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return found
+
+
+def refused(path: Path) -> SourceError:
+    """What stands where a file should."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError as error:
+        return unreadable(str(path), error)
+    hint = "copy what it points to into the dataset" if stat.S_ISLNK(mode) else "move it elsewhere"
+    return SourceError("not a file or folder", got=kind_of(mode), where=path, hint=hint)
+
+
+def changed(path: Path | str) -> SourceError:
+    """A file that is not what it was."""
+    return SourceError("file changed while it was read", where=path, hint="stop what writes to it, then try again")
+
+
+def unreadable(path: str, error: Exception) -> SourceError:
+    """What a failed call is to a caller."""
+    if isinstance(error, RuntimeError) or (isinstance(error, OSError) and error.errno == errno.ELOOP):
+        return SourceError(
+            "symbolic link leads nowhere", expected="a file or folder", got="a loop of links", where=path
+        )
+    if isinstance(error, FileNotFoundError):
+        return SourceError("no such file or folder", where=path)
+    reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    return SourceError("cannot read", got=reason, where=path)
+
+
+def kind_of(mode: int) -> str:
+    """What a mode is of, in words."""
+    kinds = {
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "something else")

@@ -1,0 +1,221 @@
+"""The cache spares reading, and never changes a result: whatever is touched, forged, damaged or killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from provenance.errors import SourceError
+from provenance.fingerprint import Algorithm, Fingerprint
+from provenance.sources import Reading, local, open_source
+from provenance.sources.local import cache as caches
+from tests.paths import PROJECT
+
+OLD_NS = 10**18
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "dataset"
+    (made / "d").mkdir(parents=True)
+    for name in ("a", "b", "c", "d/x", "d/é"):
+        (made / name).write_bytes(f"content of {name}".encode())
+    return made
+
+
+@pytest.fixture(autouse=True)
+def no_wait_for_times_to_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of these tests were written just now: they count as old, unless a test says otherwise."""
+    monkeypatch.setattr(caches, "RACY_NS", -(10**12))
+
+
+def _take(folder: Path, tmp_path: Path, algorithm: Algorithm = Algorithm.SHA256) -> Fingerprint:
+    found = open_source(folder, Reading(cache=tmp_path / "cache", algorithm=algorithm)).fingerprint()
+    plain = open_source(folder, Reading(algorithm=algorithm)).fingerprint()
+    assert found == plain
+    assert plain.reread is None
+    return found
+
+
+def _file(tmp_path: Path) -> Path:
+    (found,) = (tmp_path / "cache" / "files").iterdir()
+    return found
+
+
+def test_what_was_not_touched_is_not_read_again(folder: Path, tmp_path: Path) -> None:
+    names = ("a", "b", "c", "d/x", "d/é")
+    assert _take(folder, tmp_path).reread == names
+    assert _take(folder, tmp_path).reread == ()
+    (folder / "b").write_bytes(b"other")
+    assert _take(folder, tmp_path).reread == ("b",)
+    (folder / "new").write_bytes(b"new")
+    assert _take(folder, tmp_path).reread == ("new",)
+    (folder / "a").unlink()
+    assert _take(folder, tmp_path).reread == ()
+    (folder / "c").rename(folder / "e")
+    assert _take(folder, tmp_path).reread == ("e",)
+    assert _take(folder, tmp_path).reread == ()
+
+
+def test_each_algorithm_and_place_has_a_cache_of_its_own(folder: Path, tmp_path: Path) -> None:
+    _take(folder, tmp_path)
+    assert len(_take(folder, tmp_path, Algorithm.BLAKE3).reread or ()) == 5
+    assert _take(folder, tmp_path).reread == _take(folder, tmp_path, Algorithm.BLAKE3).reread == ()
+    folder.rename(tmp_path / "moved")
+    assert len(_take(tmp_path / "moved", tmp_path).reread or ()) == 5
+
+
+def test_nobody_else_may_read_it(folder: Path, tmp_path: Path) -> None:
+    _take(folder, tmp_path)
+    assert stat.S_IMODE(_file(tmp_path).stat().st_mode) == 0o600
+    assert stat.S_IMODE(_file(tmp_path).parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("change", ["same size, time set back", "touched", "replaced", "swapped", "mode"])
+def test_whatever_leaves_a_trace_is_read_again(folder: Path, tmp_path: Path, change: str) -> None:
+    _take(folder, tmp_path)
+    path, before = folder / "b", (folder / "b").stat()
+    match change:
+        case "same size, time set back":
+            path.write_bytes(b"CONTENT of b")
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        case "touched":
+            os.utime(path, ns=(OLD_NS, OLD_NS))
+        case "replaced":
+            path.rename(tmp_path / "aside")
+            path.write_bytes((tmp_path / "aside").read_bytes())
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        case "swapped":
+            path.rename(tmp_path / "aside")
+            (folder / "c").rename(path)
+            (tmp_path / "aside").rename(folder / "c")
+        case _:
+            path.chmod(0o600)
+    found = _take(folder, tmp_path)
+    assert found.reread == (("b", "c") if change == "swapped" else ("b",))
+
+
+def test_a_file_written_within_the_margin_is_read_again_until_it_is_old(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second write in the same tick leaves the same times: only what was old when it was hashed is kept."""
+    monkeypatch.setattr(caches, "RACY_NS", 10**12)
+    _take(folder, tmp_path)
+    assert len(_take(folder, tmp_path).reread or ()) == 5
+    monkeypatch.setattr(caches, "RACY_NS", -(10**12))
+    _take(folder, tmp_path)
+    assert _take(folder, tmp_path).reread == ()
+
+
+def test_the_margin_is_longer_than_any_file_systems_tick() -> None:
+    import importlib
+
+    assert importlib.reload(caches).RACY_NS == 2_000_000_000
+
+
+def test_a_write_in_the_same_tick_is_seen(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for _ in range(20):
+        (folder / "b").write_bytes(b"one")
+        first = _take(folder, tmp_path)
+        (folder / "b").write_bytes(b"two")
+        assert _take(folder, tmp_path).digest != first.digest
+
+
+def test_a_damaged_cache_is_no_cache(folder: Path, tmp_path: Path) -> None:
+    expected = _take(folder, tmp_path)
+    path = _file(tmp_path)
+    good = path.read_bytes()
+    for place in range(len(good)):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 0x40]) + good[place + 1 :])
+        found = open_source(folder, Reading(cache=tmp_path / "cache")).fingerprint()
+        assert found == expected
+        assert len(found.reread or ()) == 5, place
+    for length in (0, 7, 55, len(good) // 2, len(good) - 1):
+        path.write_bytes(good[:length])
+        assert len(_take(folder, tmp_path).reread or ()) == 5
+
+
+def test_a_cache_of_another_place_is_none(folder: Path, tmp_path: Path) -> None:
+    _take(folder, tmp_path)
+    path = _file(tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("a", "b"):
+        os.link(folder / name, other / name)
+    (tmp_path / "cache").rename(tmp_path / "kept")
+    _take(other, tmp_path)
+    _file(tmp_path).write_bytes((tmp_path / "kept" / "files" / path.name).read_bytes())
+    assert _take(other, tmp_path).reread == ("a", "b")
+
+
+def test_a_cache_that_cannot_be_written_is_none(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"a file")
+    assert len(_take(folder, tmp_path).reread or ()) == 5
+
+
+def test_a_change_of_what_is_read_again_is_noticed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _take(folder, tmp_path)
+    (folder / "b").write_bytes(b"other")
+    genuine = local._hash_file
+
+    def hashing(*arguments: object) -> bytes:
+        digest = genuine(*arguments)  # type: ignore[arg-type]
+        (folder / "b").write_bytes(b"again")
+        return digest
+
+    monkeypatch.setattr(local, "_hash_file", hashing)
+    with pytest.raises(SourceError, match="changed while it was read"):
+        open_source(folder, Reading(cache=tmp_path / "cache")).fingerprint()
+
+
+def test_check_unchanged_looks_at_what_the_cache_spared(folder: Path, tmp_path: Path) -> None:
+    _take(folder, tmp_path)
+    source = open_source(folder, Reading(cache=tmp_path / "cache"))
+    source.fingerprint()
+    source.check_unchanged()
+    (folder / "c").write_bytes(b"later")
+    with pytest.raises(SourceError, match="changed") as raised:
+        source.check_unchanged()
+    assert raised.value.where == str(folder / "c")
+
+
+_SLOW = """
+import sys, time
+from pathlib import Path
+from provenance.sources import Reading, local, open_source
+from provenance.sources.local import cache
+cache.RACY_NS = -(10**12)
+local._SAVE_S = 0.05
+genuine = local._hash_file
+def slow(*arguments):
+    time.sleep(0.03)
+    return genuine(*arguments)
+local._hash_file = slow
+print("begun", flush=True)
+open_source(sys.argv[1], Reading(cache=Path(sys.argv[2]))).fingerprint()
+"""
+
+
+def test_a_killed_run_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
+    for number in range(200):
+        (folder / f"{number:03}").write_bytes(b"%d" % number)
+    command = [sys.executable, "-c", _SLOW, str(folder), str(tmp_path / "cache")]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        deadline = time.monotonic() + 30
+        while not list((tmp_path / "cache").glob("files/*.cache")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    found = _take(folder, tmp_path)
+    assert 0 < len(found.reread or ()) < 205

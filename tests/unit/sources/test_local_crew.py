@@ -1,0 +1,227 @@
+"""Many files, hashed by several processes: the result of one, changes noticed, no process left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import blake3
+import pytest
+
+from provenance.encoding import Digest
+from provenance.errors import SourceError
+from provenance.fingerprint import Algorithm, FileEntry, Fingerprint, fingerprint_files
+from provenance.sources import Progress, Reading, local, open_source
+from provenance.sources.local import crew, hashing
+
+FILES = local._MANY_FILES + 57
+BIG = 3 * hashing.SMALL_BYTES + 11
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """More than a thousand small files in a few folders, and some large ones."""
+    rng = random.Random(7)
+    made = tmp_path / "dataset"
+    for number in range(FILES):
+        place = made / f"d{number % 7}" / f"f{number:05}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(rng.randbytes(rng.choice([0, 1, 63, 64, 65, 300, 5_000])))
+    for number in range(9):
+        (made / f"big{number}").write_bytes(rng.randbytes(BIG + number))
+    (made / "é").write_bytes(b"x")
+    return made
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays() -> Iterator[None]:
+    yield
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def _oracle(folder: Path, algorithm: Algorithm) -> Fingerprint:
+    entries = []
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            raw = hashlib.sha256(data).digest() if algorithm is Algorithm.SHA256 else blake3.blake3(data).digest()
+            entries.append(FileEntry(path.relative_to(folder).as_posix(), len(data), Digest(raw), algorithm))
+    return fingerprint_files(entries)
+
+
+@pytest.mark.parametrize("tier", ["hashlib", "lanes"])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_the_result_is_that_of_reading_one_file_after_another(
+    folder: Path, algorithm: Algorithm, tier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from provenance.machine import calibration
+
+    monkeypatch.setenv(calibration.ENVIRONMENT, tier)
+    calibration.hash_tier.cache_clear()
+    monkeypatch.setattr(hashing, "_FEW_LANES", 1)
+    made = _crews(monkeypatch)
+    found = open_source(folder, Reading(algorithm=algorithm)).fingerprint()
+    calibration.hash_tier.cache_clear()
+    expected = _oracle(folder, algorithm)
+    assert found == expected
+    assert tuple(found.files) == tuple(expected.files)
+    assert found.files == tuple(expected.files)
+    assert len(made) == 1
+
+
+def _crews(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Counts the crews that are made."""
+    made: list[object] = []
+    genuine = crew.Crew.__init__
+
+    def counting(self: crew.Crew, *arguments: Any) -> None:
+        made.append(self)
+        genuine(self, *arguments)
+
+    monkeypatch.setattr(crew.Crew, "__init__", counting)
+    return made
+
+
+def test_a_process_with_threads_makes_none_and_comes_to_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, stop = _crews(monkeypatch), threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        found = open_source(folder).fingerprint()
+    finally:
+        stop.set()
+        thread.join()
+    assert made == []
+    assert found == open_source(folder).fingerprint()
+    assert len(made) == 1
+
+
+def test_progress_is_told_in_bytes_and_files(folder: Path) -> None:
+    seen: list[Progress] = []
+    found = open_source(folder).fingerprint(seen.append)
+    total = found.document.total_bytes
+    assert seen[-1] == Progress(total, total, found.document.file_count, found.document.file_count)
+    assert [p.done_bytes for p in seen] == sorted(p.done_bytes for p in seen)
+    assert len(seen) > 4
+
+
+def test_a_callback_that_fails_ends_it(folder: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(_: Progress) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        open_source(folder).fingerprint(stop)
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "rewritten": lambda folder: (folder / "d3" / "f00003").write_bytes(b"other"),
+    "appended": lambda folder: (folder / "big0").open("ab").write(b"x"),
+    "removed": lambda folder: (folder / "d3" / "f00003").unlink(),
+    "added": lambda folder: (folder / "d3" / "new").write_bytes(b""),
+    "linked": lambda folder: (folder.parent / "link").replace(folder / "d3" / "f00003"),
+}
+NAMES = {"rewritten": "d3/f00003", "appended": "big0", "removed": "d3/f00003", "added": "d3/new", "linked": "d3/f00003"}
+
+
+@pytest.mark.parametrize("phase", ["_list", "_hash", "_hash_small", "_check"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_at_any_time_is_noticed_and_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, phase: str
+) -> None:
+    """The change happens once, in a member of the crew, after (before the last check) what it does in that phase."""
+    mark = tmp_path / "done"
+    if change == "linked":
+        (tmp_path / "link").symlink_to("f00010")
+    genuine = getattr(crew._Work, phase)
+
+    def acting(self: Any, *arguments: Any) -> None:
+        if phase in ("_list", "_check") and NAMES[change] in self._names:
+            # Whoever looks at other files may come too early, or too late.
+            number = self._names.index(NAMES[change])
+            if not any(start <= number < stop for start, stop in self._share):
+                genuine(self, *arguments)
+                return
+        if phase != "_check":
+            genuine(self, *arguments)
+        try:
+            os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            pass
+        else:
+            CHANGES[change](folder)
+        if phase == "_check":
+            genuine(self, *arguments)
+
+    monkeypatch.setattr(crew._Work, phase, acting)
+    if (phase, change) == ("_check", "added"):
+        # Names are listed before the members look again: what is added later is of no dataset yet.
+        open_source(folder).fingerprint()
+        return
+    with pytest.raises(SourceError) as raised:
+        open_source(folder).fingerprint()
+    assert raised.value.where == str(folder / NAMES[change])
+    assert mark.exists()
+
+
+def test_a_large_file_cut_short_while_it_is_mapped_ends_in_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = mmap.mmap
+
+    def cutting(descriptor: int, length: int, **options: Any) -> mmap.mmap:
+        mapped = genuine(descriptor, length, **options)
+        if length == BIG + 8:
+            os.truncate(folder / "big8", 10)
+        return mapped
+
+    monkeypatch.setattr(mmap, "mmap", cutting)
+    with pytest.raises(SourceError, match="changed while it was read") as raised:
+        open_source(folder, Reading(algorithm=Algorithm.BLAKE3)).fingerprint()
+    assert raised.value.where is not None
+    assert Path(raised.value.where).name.startswith("big")
+
+
+def test_a_large_file_cut_short_before_it_is_mapped_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine = hashing.open_listed
+
+    def cutting(path: str, identity: Any) -> int:
+        descriptor = genuine(path, identity)
+        if path.endswith("big8"):
+            os.truncate(path, 10)
+        return descriptor
+
+    monkeypatch.setattr(hashing, "open_listed", cutting)
+    with pytest.raises(SourceError, match="changed while it was read") as raised:
+        open_source(folder, Reading(algorithm=Algorithm.BLAKE3)).fingerprint()
+    assert raised.value.where == str(folder / "big8")
+
+
+def test_a_member_that_is_killed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew._Work, "_check", lambda self: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(SourceError, match="a hashing process ended"):
+        open_source(folder).fingerprint()
+
+
+def test_what_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine = os.readv
+
+    def failing(descriptor: int, buffers: Any) -> int:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "f00500":
+            raise OSError(5, "Input/output error")
+        return genuine(descriptor, buffers)
+
+    monkeypatch.setattr(os, "readv", failing)
+    with pytest.raises(SourceError, match="Input/output error") as raised:
+        open_source(folder).fingerprint()
+    assert raised.value.where == str(folder / "d3" / "f00500")
