@@ -58,6 +58,7 @@ MAX_UPLOADS: Final = 8
 MAX_PAGE_ITEMS: Final = 1_000
 MAX_HTTP_RESPONSE_BYTES: Final = 64 * 2**20
 MAX_CONFIG_BYTES: Final = 1 * 2**20
+MAX_SCHEMA_BYTES: Final = 64 * 2**20
 
 
 def check_size(what: str, size: int, max_size: int, unit: str = "bytes") -> None:

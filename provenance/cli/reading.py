@@ -9,7 +9,7 @@ import typer
 
 from provenance.cli.completion import complete_engine, complete_hash
 from provenance.errors import MalformedError, ProvenanceError
-from provenance.limits import MAX_CONFIG_BYTES
+from provenance.limits import MAX_SCHEMA_BYTES
 
 if TYPE_CHECKING:
     from provenance.cli.invocation import Invocation
@@ -103,11 +103,9 @@ def wanted_of(
 
 def _read_schema(path: str) -> RecordSchema:
     from provenance.cli.files import read_file
-    from provenance.encoding import parse_json
-    from provenance.encoding.records import parse_schema
+    from provenance.encoding.records import parse_schema_document
 
-    data = read_file(path, "schema", max_bytes=MAX_CONFIG_BYTES)
-    return parse_schema(parse_json(data, what="schema", max_bytes=MAX_CONFIG_BYTES))
+    return parse_schema_document(read_file(path, "schema", max_bytes=MAX_SCHEMA_BYTES))
 
 
 def _ledger_within(run: Invocation, location: str) -> Path | None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from provenance.encoding import parse_json
 from provenance.errors import NotFoundError, StoreError
 from provenance.fingerprint import Algorithm, Fingerprint
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint
 from provenance.ledger.layout import exists
 from provenance.ledger.verification import Verification, content_of
-from provenance.limits import MAX_CONFIG_BYTES
+from provenance.limits import MAX_SCHEMA_BYTES
 from provenance.signature import parse_envelope
 from provenance.sources import ProgressCallback, Reading, open_source
 from provenance.statement import DatasetStatement, parse_statement
@@ -100,10 +99,9 @@ class Contents:
         records = statement.fingerprint.records
         if not self._records or records is None:
             return wanted
-        from provenance.encoding.records import parse_schema
+        from provenance.encoding.records import parse_schema_document
 
-        data = self._blobs.get(records.schema, max_bytes=MAX_CONFIG_BYTES)
-        schema = parse_schema(parse_json(data, what="schema", max_bytes=MAX_CONFIG_BYTES))
+        schema = parse_schema_document(self._blobs.get(records.schema, max_bytes=MAX_SCHEMA_BYTES))
         return replace(wanted, records=True, schema=schema, sort=schema.sort)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from provenance.encoding import JsonValue, parse_json
+from provenance.encoding import JsonValue
 from provenance.errors import MalformedError, NotFoundError, SourceError, VerificationError
 from provenance.fingerprint import FileEntry, FingerprintDocument, RecordFingerprint, encode_leaf, open_manifest
 from provenance.fingerprint.proof import (
@@ -25,7 +25,7 @@ from provenance.fingerprint.proof import (
     record_leaf,
     verify_proof,
 )
-from provenance.limits import MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES
+from provenance.limits import MAX_MANIFEST_BYTES, MAX_SCHEMA_BYTES
 from provenance.merkle import ReadHash, leaf_hash, root_of
 from provenance.statement import DatasetStatement
 from provenance.stores import BlobStore
@@ -119,10 +119,9 @@ class Proofs:
     @property
     def schema(self) -> RecordSchema:
         """The schema of its records."""
-        from provenance.encoding.records import parse_schema
+        from provenance.encoding.records import parse_schema_document
 
-        data = self._blobs.get(self._records().schema, max_bytes=MAX_CONFIG_BYTES)
-        return parse_schema(parse_json(data, what="schema", max_bytes=MAX_CONFIG_BYTES))
+        return parse_schema_document(self._blobs.get(self._records().schema, max_bytes=MAX_SCHEMA_BYTES))
 
     def file(self, path: str) -> ProofDocument:
         """That a file is, or is not, in the dataset."""

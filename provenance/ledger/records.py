@@ -175,7 +175,7 @@ def hash_fragment(fragment: Fragment, *, schema: RecordSchema, tier: HashTier | 
     first = last = None
     try:
         for batch in fragment.read(fragment):
-            rows = encode_rows(batch, schema, _local.scratch)
+            rows = encode_rows(batch, schema, _local.scratch, first_row=rows_before)
             parts.append(hash_slices(rows.data, rows.offsets, tier=tier))
             nulls |= rows.null_columns
             if schema.sort:

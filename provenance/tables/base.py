@@ -16,9 +16,10 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import pyarrow as pa
 
+from provenance.encoding.records import split_batch
 from provenance.errors import SourceError
 
-MAX_BATCH_ROWS: Final = 16_384
+MAX_BATCH_ROWS: Final = 32_768
 MAX_BATCH_BYTES: Final = 32 * 2**20
 
 Identity: TypeAlias = tuple[int, int, int, int, int]
@@ -54,12 +55,8 @@ class Table(Protocol):
 def bounded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same rows in batches of at most `MAX_BATCH_ROWS` rows and about `MAX_BATCH_BYTES`; empty ones left out."""
     for batch in batches:
-        if not batch.num_rows:
-            continue
-        row_bytes = max(batch.nbytes // batch.num_rows, 1)
-        rows = max(1, min(MAX_BATCH_ROWS, MAX_BATCH_BYTES // row_bytes))
-        for start in range(0, batch.num_rows, rows):
-            yield batch.slice(start, rows)
+        if batch.num_rows:
+            yield from split_batch(batch, max_bytes=MAX_BATCH_BYTES, max_rows=MAX_BATCH_ROWS)
 
 
 def identify(path: Path) -> Identity:

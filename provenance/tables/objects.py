@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
@@ -51,24 +50,15 @@ def _scalar(value: Any, kind: pa.DataType, where: str) -> Any:
         return _of(value, str, "text", where)
     if types.is_binary(kind):
         return _binary(_of(value, str, "base64", where), where)
-    if types.is_decimal(kind):
-        return _decimal(value, where)
     if types.is_null(kind):
         raise SourceError("value does not fit its column", expected="null", where=where)
+    if isinstance(value, float) and types.is_decimal(kind):
+        value = repr(value)
     try:
-        ticks = value_of_json(value, record_type(kind, where), where)
+        found = value_of_json(value, record_type(kind, where), where)
     except MalformedError as error:
         raise SourceError("value does not fit its column", expected=error.expected, where=where) from error
-    return _of(ticks, int, "a time", where)
-
-
-def _decimal(value: Any, where: str) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise SourceError("value does not fit its column", expected="a decimal", where=where)
-    try:
-        return Decimal(repr(value) if isinstance(value, float) else value)
-    except InvalidOperation as error:
-        raise SourceError("value does not fit its column", expected="a decimal", where=where) from error
+    return found if types.is_decimal(kind) else _of(found, int, "a time", where)
 
 
 def _binary(value: str, where: str) -> bytes:
