@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from provenance.errors import MalformedError
+from provenance.limits import MAX_UINT64
 from provenance.merkle.hashing import EMPTY_ROOT, HASH_BYTES, node_hash
 
 
@@ -20,8 +21,8 @@ class CompactRange:
     __slots__ = ("_begin", "_end", "_nodes")
 
     def __init__(self, begin: int = 0) -> None:
-        if begin < 0:
-            raise MalformedError("range begins before the first leaf", expected="0 or more", got=begin)
+        if not 0 <= begin <= MAX_UINT64:
+            raise MalformedError("range begins at no leaf", expected=f"0 to {MAX_UINT64}", got=begin)
         self._begin = self._end = begin
         self._nodes: list[tuple[int, bytes]] = []  # level, hash; from left to right
 
@@ -46,6 +47,12 @@ class CompactRange:
 
     def append_subtree(self, level: int, root: bytes) -> None:
         """Append a perfect subtree of 2^level leaves, which must begin at a multiple of that."""
+        if not 0 <= level < 64 or self._end + (1 << level) > MAX_UINT64:
+            raise MalformedError(
+                "range ends after the last leaf", expected=f"at most {MAX_UINT64}", got=f"level {level}"
+            )
+        if len(root) != HASH_BYTES:
+            raise MalformedError("not a hash", expected=f"{HASH_BYTES} bytes", got=f"{len(root)} bytes")
         if self._end & ((1 << level) - 1):
             raise MalformedError(
                 "subtree is not aligned", expected=f"a multiple of {1 << level}", got=f"leaf {self._end}"
@@ -72,8 +79,6 @@ class CompactRange:
         found = cls(begin)
         given = []
         for level, root in nodes:
-            if not 0 <= level < 64 or len(root) != HASH_BYTES:
-                raise MalformedError("not a node of a range", expected=f"a level and {HASH_BYTES} bytes")
             found.append_subtree(level, root)
             given.append((level, root))
         if list(found.nodes) != given:

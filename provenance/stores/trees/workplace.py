@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -29,12 +30,10 @@ class Workplace:
     def __init__(self, place: Path) -> None:
         self.place = place
         try:
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(place)
             for stale in place.glob(f"{_PREFIX}*"):
                 _remove_if_stale(stale)
-            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-            self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self.folder, self._lock = _locked_folder(place)
         except OSError as error:
             raise self.unwritable(error) from error
 
@@ -53,11 +52,7 @@ class Workplace:
         file.close()
         path = self.place / name
         (self.folder / source).replace(path)
-        descriptor = os.open(self.place, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync_folder(self.place)
         return path
 
     def remove(self) -> None:
@@ -75,12 +70,53 @@ class Workplace:
         )
 
 
+def abandon(file: IO[bytes] | None) -> None:
+    """Close a file whose content is not wanted: that its last bytes cannot be written does not matter."""
+    if file is not None:
+        with suppress(OSError):
+            file.close()
+
+
+def _make(place: Path) -> None:
+    if not place.exists():
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_folder(place.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _locked_folder(place: Path) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+        descriptor = -1
+        try:
+            descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if (folder / _LOCK).exists():
+                return folder, descriptor
+        except FileNotFoundError:
+            pass
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        # Between its making and its locking, another writer took the folder for a dead one's.
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
 def _remove_if_stale(folder: Path) -> None:
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        if time.time() - folder.stat().st_mtime > _UNLOCKED_S:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # somebody else removed it
+            if time.time() - folder.stat().st_mtime > _UNLOCKED_S:
+                shutil.rmtree(folder, ignore_errors=True)
         return
     except OSError:
         return

@@ -12,6 +12,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Executor, Future
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -19,13 +20,13 @@ from typing import IO, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from provenance.errors import StoreError
-from provenance.merkle.bulk import Hashes, HashTier, hash_parents, subtree_levels
+from provenance.errors import MalformedError, StoreError
+from provenance.merkle.bulk import Hashes, HashTier, check_hashes, hash_parents, subtree_levels
 from provenance.merkle.compact import CompactRange
 from provenance.merkle.hashing import HASH_BYTES
-from provenance.merkle.tree_file import HEADER_BYTES, TreeLayout, encode_header
+from provenance.merkle.tree_file import HEADER_BYTES, NO_COMPANION, TreeLayout, encode_header
 from provenance.stores.trees.stored import StoredTree, open_tree
-from provenance.stores.trees.workplace import Workplace
+from provenance.stores.trees.workplace import Workplace, abandon
 
 BLOCK_LEVEL: Final = 16
 BLOCK_LEAVES: Final = 1 << BLOCK_LEVEL
@@ -52,6 +53,7 @@ class TreeWriter:
         self._tier, self._pool = tier, pool
         self._block: Hashes = np.empty((BLOCK_LEAVES, HASH_BYTES), np.uint8)
         self._filled = 0
+        self._ended = False
         self._edge = CompactRange()
         self._pending: deque[Future[list[Hashes]] | list[Hashes]] = deque()
         self._tops: list[bytes] = []
@@ -69,7 +71,10 @@ class TreeWriter:
         return self._edge.size + len(self._pending) * BLOCK_LEAVES + self._filled
 
     def append(self, leaves: Hashes) -> None:
-        """Append leaf hashes, shape (k, 32)."""
+        """Append leaf hashes, shape (k, 32); they are copied."""
+        check_hashes(leaves)
+        if self._ended:
+            raise StoreError("tree is finished", expected="leaves before its root")
         start = 0
         while start < len(leaves):
             count = min(BLOCK_LEAVES - self._filled, len(leaves) - start)
@@ -90,8 +95,9 @@ class TreeWriter:
             self._take()
 
     def _take(self) -> None:
-        first = self._pending.popleft()
+        first = self._pending[0]
         levels = first if isinstance(first, list) else first.result()
+        self._pending.popleft()
         self._keep(levels)
         self._edge.append_subtree(BLOCK_LEVEL, levels[-1].tobytes())
         self._tops.append(levels[-1].tobytes())
@@ -105,6 +111,7 @@ class TreeWriter:
                 if level >= _LOWEST_UPPER and len(hashes):
                     self._upper_file(level).write(hashes.data)
         except OSError as error:
+            self._ended = True  # some of the block may be written
             raise self._workplace.unwritable(error) from error
 
     def _upper_file(self, level: int) -> IO[bytes]:
@@ -120,12 +127,12 @@ class TreeWriter:
         """The root over everything appended; nothing can be appended after it."""
         while self._pending:
             self._take()
-        rest = self._block[: self._filled]
         if self._filled:
-            levels = subtree_levels(rest, tier=self._tier)
+            levels = subtree_levels(self._block[: self._filled], tier=self._tier)
             self._keep([level[: self._filled >> number] for number, level in enumerate(levels)])
             self._append_rest(levels)
             self._filled = 0
+        self._ended = True
         return self._edge.root()
 
     def _append_rest(self, levels: list[Hashes]) -> None:
@@ -149,14 +156,15 @@ class TreeWriter:
         workplace, file = self._workplace, self._leaves
         if workplace is None or file is None:
             raise StoreError("tree was given no place to be stored", expected="a folder")
-        root = self.finish_root()
-        layout = TreeLayout(self._edge.size, root, companion_bytes if companion is not None else 0)
+        if file.closed:
+            raise StoreError("tree is finished", expected="to be finished once", where=workplace.place)
         try:
-            self._write_upper(file, layout)
-            for numbers in companion or ():
-                file.write(numbers.astype(f"<u{companion_bytes}").data)
+            root = self.finish_root()
+            self._write_upper(file)
+            width = companion_bytes if companion is not None else 0
+            found = _write_companion(file, companion or (), width, self.size)
             file.seek(0)
-            file.write(encode_header(layout))
+            file.write(encode_header(TreeLayout(self.size, root, width, found)))
             path = workplace.publish(file, "tree", f"{root.hex()}{suffix}")
         except OSError as error:
             raise workplace.unwritable(error) from error
@@ -164,28 +172,26 @@ class TreeWriter:
             self.close()
         return open_tree(path)
 
-    def _write_upper(self, file: IO[bytes], layout: TreeLayout) -> None:
+    def _write_upper(self, file: IO[bytes]) -> None:
         above: Hashes = np.frombuffer(b"".join(self._tops), np.uint8).reshape(-1, HASH_BYTES)
         level = BLOCK_LEVEL
         while len(above) > 1:
             above = hash_parents(above[: len(above) // 2 * 2], tier=self._tier)
             level += 1
             self._upper_file(level).write(above.data)
-        for number in layout.levels:
-            if number:
-                source = self._upper_file(number)
-                source.seek(0)
-                shutil.copyfileobj(source, file, 1 << 20)
+        for _, source in sorted(self._upper.items()):
+            source.seek(0)
+            shutil.copyfileobj(source, file, 1 << 20)
 
     def close(self) -> None:
         """Let go of everything that was not finished."""
+        self._ended = True
         for future in self._pending:
             if isinstance(future, Future):
                 future.cancel()
         self._pending.clear()
         for file in (self._leaves, *self._upper.values()):
-            if file is not None:
-                file.close()
+            abandon(file)
         self._upper = {}
         if self._workplace is not None:
             self._workplace.remove()
@@ -199,19 +205,15 @@ class TreeWriter:
         self.close()
 
 
-def check_tree(tree: StoredTree) -> None:
-    """Hash a stored tree again from its leaves; `StoreError` if a stored hash or the root is another."""
-    tier = HashTier.HASHLIB
-    for begin in range(0, tree.size, BLOCK_LEAVES):
-        leaves = tree.leaves(begin, min(begin + BLOCK_LEAVES, tree.size))
-        for level, hashes in enumerate(subtree_levels(leaves, tier=tier)):
-            for index in range(len(leaves) >> level):
-                if tree.read(level, (begin >> level) + index) != hashes[index].tobytes():
-                    where = f"{tree.path}, level {level}, hash {(begin >> level) + index}"
-                    raise StoreError("stored tree is damaged", expected=hashes[index].tobytes().hex(), where=where)
-    for level in range(BLOCK_LEVEL + 1, tree.size.bit_length()):
-        for index in range(tree.size >> level):
-            left, right = tree.read(level - 1, 2 * index), tree.read(level - 1, 2 * index + 1)
-            pair = np.frombuffer(left + right, np.uint8).reshape(2, HASH_BYTES)
-            if hash_parents(pair, tier=tier)[0].tobytes() != tree.read(level, index):
-                raise StoreError("stored tree is damaged", where=f"{tree.path}, level {level}, hash {index}")
+def _write_companion(file: IO[bytes], companion: Iterable[npt.NDArray[np.uint64]], width: int, size: int) -> bytes:
+    if not width:
+        return NO_COMPANION
+    found, count = sha256(), 0
+    for numbers in companion:
+        data = numbers.astype(f"<u{width}").data
+        found.update(data)
+        file.write(data)
+        count += len(numbers)
+    if count != size:
+        raise MalformedError("row numbers are not the tree's", expected=f"{size} of them", got=count)
+    return found.digest()
