@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from provenance.errors import SourceError
@@ -62,7 +63,7 @@ class FileSystemStore:
                 # The libraries take what follows for a version, and would read another object, or none.
                 raise SourceError("object name holds ? or #", got=ascii(path.removeprefix(folder)), where=self.label)
             if path == self._path and not self._is_folder:
-                found.append(self._object(path.rpartition("/")[2], path, info))
+                found.append(replace(self._object(path.rpartition("/")[2], path, info), is_alone=True))
             elif relative_name(path, folder) is not None or info.get("size"):
                 found.append(self._object(path.removeprefix(folder), path, info))
         return checked_listing(found, self.label)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from provenance.encoding import Digest
@@ -105,7 +105,8 @@ class HubStore:
         )
         state = (pinned.commit, str(info.get("blob_id") or ""))
         stated = _stated(info.get("lfs"), object_label(self.label, name))
-        return checked_object(name, url, info.get("size"), state, where=self.label, stated=stated)
+        found = checked_object(name, url, info.get("size"), state, where=self.label, stated=stated)
+        return replace(found, is_alone=path == pinned.inside)
 
     def stat(self, name: str) -> StoredObject:
         """The file of this name."""

@@ -20,13 +20,15 @@ from provenance.limits import MAX_FILES, MAX_SAFE_INTEGER
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object: its name in the dataset, what the store calls it, its size in bytes and its state."""
+    """One object: its name in the dataset, what the store calls it, its size in bytes and its state. It `is_alone` if
+    the address names it, and not a folder that it lies in."""
 
     name: str
     key: str = field(repr=False)
     size: int
     state: tuple[str, ...]
     stated: Digest | None = field(default=None, compare=False)
+    is_alone: bool = field(default=False, compare=False)
 
 
 class ObjectStore(Protocol):

@@ -78,7 +78,7 @@ class S3Store:
         if next(self._pages(folder), None) is not None:
             hint = "end the address in / to read the folder"
             raise SourceError("this names an object, and a folder too", where=self.label, hint=hint)
-        return [alone]
+        return [replace(alone, is_alone=True)]
 
     def stat(self, name: str) -> StoredObject:
         """The object of this name now."""

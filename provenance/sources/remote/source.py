@@ -24,6 +24,7 @@ from provenance.sources.remote.file import BUFFER_BYTES, RemoteFile
 from provenance.sources.remote.objects import ObjectStore, StoredObject, object_label
 from provenance.sources.remote.patience import PATIENCE, Patience, patiently
 from provenance.sources.remote.reading import Batch, Meter, batches, hash_objects, read_batch
+from provenance.sources.remote.selection import Selection, select
 from provenance.sources.remote.web import WebStore, file_name
 
 
@@ -53,9 +54,9 @@ class RemoteSource:
         return self._address.label
 
     def list(self) -> Sequence[tuple[str, int]]:
-        """The name and size in bytes of every file, sorted by name."""
+        """The name and size in bytes of every file that the rules leave in, sorted by name."""
         with self._opened() as store:
-            return [(stored.name, stored.size) for stored in self._list(store)]
+            return [(stored.name, stored.size) for stored in self._select(store).objects]
 
     def open(self, path: str) -> BinaryIO:
         """The file of this name, to be read from any position. The caller closes it."""
@@ -66,7 +67,8 @@ class RemoteSource:
     def fingerprint(self, progress: ProgressCallback | None = None, *, workers: Workers | None = None) -> Fingerprint:
         """The fingerprint of what is there now."""
         with self._opened() as store:
-            found = self._list(store)
+            selection = self._select(store)
+            found = selection.objects
             declared = self._declared(store, found)
             meter = Meter(found, progress)
             for entry in declared:
@@ -74,10 +76,10 @@ class RemoteSource:
             taken = {entry.path for entry in declared}
             computed = self._hash(store, [stored for stored in found if stored.name not in taken], meter, workers)
             if not store.is_immutable:
-                _check_same(found, self._list(store), store.label)
+                _check_same(selection.watched, selection.watched_of(self._list(store)), store.label)
         self._found = found
         count = len(declared)
-        parameters = Parameters((), self._reading.declared_by if count else None, count)
+        parameters = Parameters(selection.rules.texts, self._reading.declared_by if count else None, count)
         return fingerprint_files([*declared, *computed], parameters)
 
     def check_unchanged(self) -> None:
@@ -101,6 +103,9 @@ class RemoteSource:
 
     def _list(self, store: ObjectStore) -> Sequence[StoredObject]:
         return patiently(self._patience, store.label, store.list)
+
+    def _select(self, store: ObjectStore) -> Selection:
+        return select(store, self._list(store), self._reading.ignore, self._patience)
 
     def _declared(self, store: ObjectStore, found: Sequence[StoredObject]) -> Sequence[FileEntry]:
         if self._reading.declared_by is None:

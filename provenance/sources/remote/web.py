@@ -83,7 +83,8 @@ class WebStore:
                 return None
             found = validators(answer)
             state = (found.etag, found.last_modified, found.coding)
-            return checked_object(self._name, self._target.url, size, state, where=self.label, stated=self._stated)
+            file = checked_object(self._name, self._target.url, size, state, where=self.label, stated=self._stated)
+            return replace(file, is_alone=True)
 
     def _unstated(self) -> StoredObject:
         hint = "download it, and fingerprint the file"

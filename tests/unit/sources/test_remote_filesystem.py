@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from threading import Event
 from typing import Any, ClassVar
 
@@ -15,7 +16,8 @@ from fsspec.registry import _registry
 
 from provenance.encoding import Digest
 from provenance.errors import SourceError
-from provenance.fingerprint import Fingerprint
+from provenance.fingerprint import Fingerprint, Parameters
+from provenance.sources import Reading, open_source
 from provenance.sources.remote import RemoteSource
 from provenance.sources.remote.filesystem import FileSystemStore
 from provenance.sources.remote.patience import Patience
@@ -221,6 +223,72 @@ def test_the_first_failure_ends_it_all(bucket: dict[str, bytes], monkeypatch: py
     error = refused("gs://b")
     assert (error.what, error.where) == ("not allowed to read", "gs://b/1")
     assert len(read) < 100  # half of the other
+
+
+# ---- ignore rules --------------------------------------------------------------------------------------------------
+
+RULES = b"# build products\n*.tmp\n/cache/\n!keep.tmp\n"
+
+
+def ignoring(bucket: dict[str, bytes]) -> dict[str, bytes]:
+    files = {".provenanceignore": RULES, "a": b"1", "x.tmp": b"2", "d/x.tmp": b"3", "d/keep.tmp": b"4"}
+    files |= {"cache/b": b"5", "cache/d/keep.tmp": b"6", "d/cache/c": b"7"}
+    bucket |= {f"b/set/{name}": content for name, content in files.items()}
+    return files
+
+
+def test_ignore_rules_are_those_of_a_local_folder(bucket: dict[str, bytes], tmp_path: Path) -> None:
+    for name, content in ignoring(bucket).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    found = fingerprint("gs://b/set")
+    assert list(digests(found)) == [".provenanceignore", "a", "d/cache/c", "d/keep.tmp"]
+    assert found.parameters == Parameters(ignore=("*.tmp", "/cache/", "!keep.tmp"))
+    more = Reading(ignore=("/a", ".provenanceignore"))
+    fewer = RemoteSource("gs://b/set", more, patience=QUICK)
+    assert list(digests(fewer.fingerprint())) == ["d/cache/c", "d/keep.tmp"]
+    assert [name for name, _ in fewer.list()] == ["d/cache/c", "d/keep.tmp"]
+    assert fewer.fingerprint().parameters.ignore == ("*.tmp", "/cache/", "!keep.tmp", "/a", ".provenanceignore")
+    for reading in (Reading(), more):
+        remote = RemoteSource("gs://b/set", reading, patience=QUICK).fingerprint()
+        assert open_source(tmp_path, reading).fingerprint() == remote
+
+
+def test_a_file_that_is_named_has_no_rules(bucket: dict[str, bytes], tmp_path: Path) -> None:
+    bucket |= {"b/a.tmp": b"1"}
+    (tmp_path / "a.tmp").write_bytes(b"1")
+    reading = Reading(ignore=("*.tmp",))
+    found = RemoteSource("gs://b/a.tmp", reading, patience=QUICK).fingerprint()
+    assert found == open_source(tmp_path / "a.tmp", reading).fingerprint()
+
+
+def test_rules_that_leave_nothing(bucket: dict[str, bytes]) -> None:
+    ignoring(bucket)
+    with pytest.raises(SourceError, match="leave no file"):
+        RemoteSource("gs://b/set", Reading(ignore=("*",)), patience=QUICK).fingerprint()
+
+
+@pytest.mark.parametrize(("name", "is_change"), [("x.tmp", False), ("new.tmp", False), (".provenanceignore", True)])
+def test_what_is_left_out_may_change(bucket: dict[str, bytes], name: str, is_change: bool) -> None:
+    ignoring(bucket)
+
+    def change(data: bytes) -> bytes:
+        bucket[f"b/set/{name}"] = b"#" * 100
+        return data
+
+    Bucket.faults += [lambda data: data, change]
+    source = RemoteSource("gs://b/set", Reading(ignore=(".provenanceignore",)), patience=QUICK)
+    if is_change:
+        with pytest.raises(SourceError, match="changed") as raised:
+            source.fingerprint()
+        assert raised.value.where == "gs://b/set/.provenanceignore"
+    else:
+        source.fingerprint()
+
+
+def test_an_ignore_file_that_is_too_large(bucket: dict[str, bytes]) -> None:
+    bucket |= {"b/set/.provenanceignore": bytes(2**20)}
+    assert refused("gs://b/set").what == "ignore file is too large"
 
 
 def test_nothing_is_written(bucket: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:

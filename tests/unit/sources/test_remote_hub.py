@@ -73,6 +73,13 @@ def test_a_folder_and_a_file_of_it(hub: Hub) -> None:
     }
 
 
+def test_ignore_rules(hub: Hub) -> None:
+    hub.commits[COMMITS[0]][".provenanceignore"] = (b"/data/\n", False)
+    assert list(digests(fingerprint())) == [".provenanceignore", "README.md"]
+    ignoring = Reading(ignore=("*",))
+    assert list(digests(fingerprint("hf://datasets/owner/name/README.md", ignoring))) == ["README.md"]
+
+
 def test_blake3_and_the_stated_digest(hub: Hub) -> None:
     found = fingerprint(reading=Reading(algorithm=Algorithm.BLAKE3))
     assert found.document.algorithm is Algorithm.BLAKE3

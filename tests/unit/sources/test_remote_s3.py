@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import boto3  # type: ignore[import-untyped]  # it has no stubs
 import pytest
+from botocore.loaders import Loader  # type: ignore[import-untyped]
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
@@ -29,6 +30,7 @@ from provenance.sources.remote.s3 import S3Store, full_object_sha256
 QUICK = Patience(connect_s=5, read_s=5, request_s=20, attempts=3, first_wait_s=0.001, max_wait_s=0.005)
 BIG = random.Random(7).randbytes(9 * 2**20 + 5)
 PART_BYTES = 5 * 2**20
+LOADER = Loader()
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -55,6 +57,8 @@ def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    # Every client reads the same few megabytes of descriptions: once is enough.
+    monkeypatch.setattr("botocore.session.create_loader", lambda *arguments: LOADER)
     client = boto3.client("s3")
     client.create_bucket(Bucket="data")
     yield client
@@ -424,6 +428,13 @@ def test_only_sha256_can_be_declared() -> None:
     reading = Reading(algorithm=Algorithm.BLAKE3, declared_by="example.org")
     with pytest.raises(SourceError, match="only SHA-256"):
         open_source("s3://data/a", reading)
+
+
+def test_ignore_rules(s3: Any) -> None:
+    put(s3, {"set/.provenanceignore": b"*.tmp", "set/a": b"1", "set/b.tmp": b"2"})
+    found = fingerprint("s3://data/set", Reading(ignore=(".provenanceignore",)))
+    assert (list(files(found)), found.parameters.ignore) == (["a"], ("*.tmp", ".provenanceignore"))
+    assert list(files(fingerprint("s3://data/set/b.tmp", Reading(ignore=("*",))))) == ["b.tmp"]
 
 
 # ---- other workers, and files --------------------------------------------------------------------------------------

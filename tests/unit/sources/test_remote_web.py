@@ -82,6 +82,11 @@ def test_the_fingerprint_is_that_of_the_same_file_here(web: WebServer, page: Pag
     assert fingerprint(web).digest == open_source(tmp_path / "a.bin").fingerprint().digest
 
 
+def test_a_file_that_is_named_has_no_rules(web: WebServer, page: Page) -> None:
+    found = RemoteSource(f"{web.url}/a.bin", Reading(ignore=("*",)), patience=QUICK).fingerprint()
+    assert (digest(found), found.parameters.ignore) == (SHA256, ())
+
+
 def test_blake3(web: WebServer, page: Page) -> None:
     found = RemoteSource(f"{web.url}/a.bin", Reading(algorithm=Algorithm.BLAKE3), patience=QUICK).fingerprint()
     assert digest(found).raw == blake3(CONTENT).digest()
