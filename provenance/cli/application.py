@@ -14,6 +14,7 @@ from provenance.cli.verbs import (
     chain,
     check,
     demo,
+    diff,
     fingerprint,
     init,
     keys,
@@ -90,6 +91,7 @@ add_verb(app, "fingerprint", fingerprint.fingerprint)
 add_verb(app, "register", register.register)
 add_verb(app, "anchor", anchor.anchor)
 add_verb(app, "verify", verify.verify)
+add_verb(app, "diff", diff.diff)
 add_verb(app, "prove", prove.prove)
 add_verb(app, "check", check.check)
 add_verb(app, "bundle", bundle.bundle)

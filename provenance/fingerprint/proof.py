@@ -182,8 +182,23 @@ def parse_proof_document(data: bytes) -> ProofDocument:
     """The proof in a document; `MalformedError` for anything else. Whether it holds is `verify_proof`'s to say."""
     fields = Fields(parse_json(data, what="proof", max_bytes=MAX_PROOF_BYTES), "proof")
     fields.constant("format", FORMAT)
-    kind = fields.string("kind")
     fingerprint = parse_document(fields.value("fingerprint"), "proof.fingerprint")
+    schema = fields.value("schema") if "schema" in fields else None
+    document = ProofDocument(fingerprint, parse_claim(fields), schema)
+    if encode_proof_document(document) != data:
+        raise MalformedError("proof is not canonical JSON", expected="RFC 8785, on one line")
+    return document
+
+
+def encode_claim(claim: Claim) -> dict[str, JsonValue]:
+    """A claim with its kind, as a JSON object."""
+    kind, value = _claim_json(claim)
+    return {"kind": kind, **value}
+
+
+def parse_claim(fields: Fields) -> Claim:
+    """The claim in an object of which everything else has been read."""
+    kind = fields.string("kind")
     proof = tuple(_hash(item) for item in fields.array("proof", max_items=_MAX_HASHES))
     claim: Claim
     match kind:
@@ -204,12 +219,8 @@ def parse_proof_document(data: bytes) -> ProofDocument:
         case _:
             expected = "file | file-absence | record | record-range | record-absence"
             raise MalformedError("unknown kind of proof", expected=expected, got=ascii(kind))
-    schema = fields.value("schema") if "schema" in fields else None
     fields.end()
-    document = ProofDocument(fingerprint, claim, schema)
-    if encode_proof_document(document) != data:
-        raise MalformedError("proof is not canonical JSON", expected="RFC 8785, on one line")
-    return document
+    return claim
 
 
 def _claim_json(claim: Claim) -> tuple[str, dict[str, JsonValue]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from provenance.errors import NotFoundError, StoreError
 from provenance.fingerprint import Algorithm, Fingerprint
-from provenance.ledger.fingerprinting import Wanted, find_fingerprint
+from provenance.ledger.fingerprinting import Wanted, find_fingerprint, reading_of
 from provenance.ledger.layout import exists
 from provenance.ledger.verification import Verification, content_of
 from provenance.limits import MAX_SCHEMA_BYTES
@@ -25,7 +25,10 @@ Location = str | Path
 
 
 class Contents:
-    """Reads datasets for one ledger, whose folder is no part of them. `records`: hash records again too."""
+    """Reads datasets for one ledger, whose folder is no part of them.
+
+    `records`: hash records again too. `is_part`: only some of a dataset's files are meant to be there.
+    """
 
     def __init__(
         self,
@@ -34,15 +37,16 @@ class Contents:
         leave_out: Path,
         *,
         records: bool = False,
+        is_part: bool = False,
         progress: ProgressCallback | None = None,
     ) -> None:
         self._store, self._blobs, self._leave_out = store, blobs, leave_out
-        self._records, self._progress = records, progress
+        self._records, self._is_part, self._progress = records, is_part, progress
 
     def at(self, row: DatasetRow, place: Location) -> ContentFinding:
         """What is at `place`, read as the dataset of `row` was."""
         found = find_fingerprint(place, self._wanted(self.statement(row)), self._progress)
-        return content_of(found.fingerprint, found.location)
+        return replace(content_of(found.fingerprint, found.location), is_part=self._is_part)
 
     def where_registered(self, row: DatasetRow) -> ContentFinding | None:
         """What is where it was registered from. A place given to other bytes since says nothing of this dataset."""
@@ -84,7 +88,7 @@ class Contents:
     def _read(self, place: Location, algorithm: Algorithm) -> ContentFinding:
         reading = Reading(algorithm=algorithm, leave_out=self._leave_out)
         found = find_fingerprint(place, Wanted(reading=reading), self._progress)
-        return content_of(found.fingerprint, found.location)
+        return replace(content_of(found.fingerprint, found.location), is_part=self._is_part)
 
     def _match(self, finding: ContentFinding, verification: Verification) -> DatasetRow:
         fingerprint = finding.fingerprint
@@ -92,10 +96,7 @@ class Contents:
         return verification.match(fingerprint, str(finding.where))
 
     def _wanted(self, statement: DatasetStatement) -> Wanted:
-        reading = Reading(
-            algorithm=statement.fingerprint.algorithm, ignore=statement.parameters.ignore, leave_out=self._leave_out
-        )
-        wanted = Wanted(reading=reading)
+        wanted = Wanted(reading=reading_of(statement, self._leave_out))
         records = statement.fingerprint.records
         if not self._records or records is None:
             return wanted

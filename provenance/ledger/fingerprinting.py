@@ -20,6 +20,7 @@ from provenance.sources import ProgressCallback, Reading, Source, Workers, open_
 if TYPE_CHECKING:
     from provenance.encoding.records import RecordSchema
     from provenance.ledger.records import RecordResult
+    from provenance.statement import DatasetStatement
     from provenance.tables import Table
 
 LOCAL_ENGINE: Final = "local"
@@ -71,6 +72,11 @@ def find_fingerprint(
     if wanted.records:
         source.check_unchanged()
     return Found(fingerprint, source.location, records, tuple(blobs))
+
+
+def reading_of(statement: DatasetStatement, leave_out: Path | None = None) -> Reading:
+    """How a registered dataset's bytes are read again: by the hash and rules that its statement states, all of them."""
+    return Reading(algorithm=statement.fingerprint.algorithm, ignore=statement.parameters.ignore, leave_out=leave_out)
 
 
 @contextmanager

@@ -394,6 +394,7 @@ class Ledger:
         data: Mapping[str, Location] | None = None,
         deep: bool = False,
         records: bool = False,
+        partial: bool = False,
         ask_chain: bool = True,
         progress: ProgressCallback | None = None,
     ) -> Report:
@@ -403,9 +404,11 @@ class Ledger:
         or its place say). A reference's bytes are checked where `data` says they are, or where they were registered
         from if they are still there. `data` maps references to places, for ancestors too. `deep` checks the bytes of
         every ancestor that is still where it was registered from; `records` hashes records again too, not only files.
+        With `partial`, some of the files are enough: those that are there must be the dataset's, and the report says no
+        more than that.
         """
         found: dict[str, ContentFinding] = {}
-        contents = self._contents(records=records, progress=progress)
+        contents = self._contents(records=records, is_part=partial, progress=progress)
         for reference, place in (data or {}).items():
             row = resolve(self._store, reference)
             found[pinned_name(row)] = contents.at(row, Path(place) if isinstance(place, PathLike) else place)
@@ -505,8 +508,11 @@ class Ledger:
             return False
         return True  # whether or not it names anything: the error about the reference is the better one
 
-    def _contents(self, *, records: bool = False, progress: ProgressCallback | None = None) -> Contents:
-        return Contents(self._store, self.blobs, self.layout.directory, records=records, progress=progress)
+    def _contents(
+        self, *, records: bool = False, is_part: bool = False, progress: ProgressCallback | None = None
+    ) -> Contents:
+        folder = self.layout.directory
+        return Contents(self._store, self.blobs, folder, records=records, is_part=is_part, progress=progress)
 
     def _verification(self) -> Verification:
         return Verification(self._store, self.blobs, self.trust_roots())

@@ -7,9 +7,11 @@ believed for being named.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from os import PathLike
 
 from provenance.errors import MalformedError, NotFoundError, ProvenanceError
+from provenance.ledger.fingerprinting import reading_of
 from provenance.ledger.verification import content_of
 from provenance.policy import TrustRoots
 from provenance.signature import parse_envelope
@@ -34,11 +36,13 @@ def verify_offline(
     progress: ProgressCallback | None = None,
     *,
     target: str | PathLike[str] | None = None,
+    partial: bool = False,
 ) -> Report:
     """The report on a bundle, with the bytes at `places` (reference -> path) compared.
 
-    `target` is where the bytes of the bundle's own dataset are. `MalformedError` if it is no bundle or a reference is
-    ambiguous in it, `NotFoundError` if it names nothing in it, `SourceError` if bytes cannot be read.
+    `target` is where the bytes of the bundle's own dataset are; with `partial`, some of its files. `MalformedError` if it
+    is no bundle or a reference is ambiguous in it, `NotFoundError` if it names nothing in it, `SourceError` if bytes
+    cannot be read.
     """
     evidence = parse_bundle(data)
     statements = _statements(evidence)
@@ -49,8 +53,10 @@ def verify_offline(
     for name, place in named:
         if name in contents:
             raise MalformedError("bytes are given twice", expected="one place each", got=name)
-        source = open_source(place)
-        contents[name] = content_of(source.fingerprint(progress), source.location)
+        stated = next((statement for statement in statements if str(statement.name) == name), None)
+        source = open_source(place, reading_of(stated) if stated is not None else None)
+        finding = content_of(source.fingerprint(progress), source.location)
+        contents[name] = replace(finding, is_part=partial and place is target)
     return verify_evidence(evidence, trust, contents=contents)
 
 

@@ -65,11 +65,15 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ContentFinding:
-    """What was found where an artefact's bytes are: a whole fingerprint, or only a digest somebody computed."""
+    """What was found where an artefact's bytes are: a whole fingerprint, or only a digest somebody computed.
+
+    `is_part`: only some of the artefact's files are meant to be there.
+    """
 
     digest: Digest
     where: str
     fingerprint: Fingerprint | None = None
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from provenance.anchor import parse_header
 from provenance.encoding import Digest
 from provenance.errors import ProvenanceError
-from provenance.fingerprint import FingerprintDocument, diff_files, open_manifest, same_files
+from provenance.fingerprint import Fingerprint, FingerprintDocument, diff_files, open_manifest, same_files
 from provenance.lineage import LineageGraph, Node
 from provenance.policy import REQUIRED_LEVEL, Status, TrustRoots, standing
 from provenance.verify.entry_checks import EntryVerdict, EntryVerifier
@@ -133,6 +133,8 @@ def _content(node: Node, finding: ContentFinding | None, evidence: Evidence) -> 
     name, expected = _name(node), node.statement.digest
     if finding is None:
         return (Check("content", name, Status.NOT_PERFORMED, "its bytes are not in hand"),)
+    if finding.is_part and finding.fingerprint is not None:
+        return _content_of_part(node, finding.fingerprint, finding, evidence)
     if finding.digest == expected:
         return (Check("content", name, Status.PASSED, f"sha256 {expected.hex[:16]}", where=finding.where),)
     if finding.fingerprint is not None and same_files(node.statement.fingerprint, finding.fingerprint.document):
@@ -155,6 +157,40 @@ def _content(node: Node, finding: ContentFinding | None, evidence: Evidence) -> 
         note = f"{len(changes) - _MAX_CHANGES} more files differ and are not listed"
         checks.append(Check("content.file", name, Status.FAILED, note))
     return tuple(checks)
+
+
+def _content_of_part(node: Node, found: Fingerprint, finding: ContentFinding, evidence: Evidence) -> tuple[Check, ...]:
+    """Every file in hand must be one of those stated. What is not in hand was not checked, and is not passed."""
+    name = _name(node)
+    try:
+        manifest = evidence.blobs.get(node.statement.manifest)
+        if manifest is None:
+            return (
+                Check("content", name, Status.NOT_PERFORMED, "no manifest to say which files", where=finding.where),
+            )
+        stated = {entry.path: entry for entry in open_manifest(manifest, node.statement.fingerprint).files}
+    except ProvenanceError as error:
+        return (Check("content.file", name, Status.FAILED, error.what, error.expected, error.got),)
+    checks: list[Check] = []
+    good = good_bytes = 0
+    for entry in found.files:
+        meant = stated.get(entry.path)
+        if meant == entry:
+            good += 1
+            good_bytes += entry.size
+        elif len(checks) < _MAX_CHANGES:
+            note = "the file is not what was registered" if meant is not None else "the dataset has no such file"
+            before = meant.digest.hex if meant is not None else "no such file"
+            checks.append(Check("content.file", name, Status.FAILED, note, before, entry.digest.hex, entry.path))
+    document = node.statement.fingerprint
+    part = f"{good:,} of {document.file_count:,} files, {good_bytes:,} of {document.total_bytes:,} bytes"
+    if checks:
+        note = f"files in hand are not what was registered; {part} are"
+        return (Check("content", name, Status.FAILED, note, where=finding.where), *checks)
+    passed = Check("content.file", name, Status.PASSED, f"partial: {part} are what was registered", where=finding.where)
+    note = "partial: the other files are not in hand" if good < document.file_count else "every file is in hand"
+    status = Status.NOT_PERFORMED if good < document.file_count else Status.PASSED
+    return (Check("content", name, status, note, where=finding.where), passed)
 
 
 def _content_of_same_files(node: Node, found: FingerprintDocument, finding: ContentFinding) -> tuple[Check, ...]:

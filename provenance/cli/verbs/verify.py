@@ -76,6 +76,9 @@ def verify(
         bool, typer.Option("--deep", help="Read the bytes of every ancestor that is still where it was.")
     ] = False,
     records: Annotated[bool, typer.Option("--records", help="Hash the records of its tables again too.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="PATH holds some of its files: those must be right, the others may lack.")
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the chain about blocks.")] = False,
     require: Annotated[
         str | None,
@@ -88,6 +91,8 @@ def verify(
     ] = None,
 ) -> int:
     """Verify bytes, signatures, log and anchor. Exit code 0: verified; 1: failed, or incomplete.
+
+    With --partial, the files at PATH must be the dataset's, and the report covers those alone.
 
     Verified is what no check failed of and what reaches the level it needs: D1 for public data, D2 internal, D3
     confidential, D4 restricted, or what --require says. With less it is incomplete: --require D0 takes a record alone.
@@ -110,9 +115,13 @@ def verify(
     if everything:
         _refuse([("--as", expected), ("--records", records)], "a PATH or REF")
     level = parse_level(require) if require is not None else None
+    if partial:
+        if target is None or everything:
+            raise MalformedError("--partial needs the files that are there", expected="a PATH")
+        level = level or parse_level("D0")  # a part can show no more than that its files are the dataset's
     places = parse_places(data or ())
     if bundle is not None:
-        return _bundle(run, bundle, trust, target, places, level)
+        return _bundle(run, bundle, trust, target, places, level, partial=partial)
     if target is None:
         if places:
             raise MalformedError("--data does not go with --all", expected="a PATH or REF, or --bundle")
@@ -124,6 +133,7 @@ def verify(
             data=places,
             deep=deep,
             records=records,
+            partial=partial,
             ask_chain=not offline,
             progress=meter.read,
         )
@@ -153,13 +163,15 @@ def _bundle(
     target: str | None,
     places: Mapping[str, str],
     level: Level | None,
+    *,
+    partial: bool = False,
 ) -> int:
     from provenance.ledger.offline import verify_offline
 
     roots, whose = _trust(run, trust_file)
     data = read_file(file, "bundle", max_bytes=MAX_BUNDLE_BYTES)
     with Meter("reading") as meter:
-        report = verify_offline(data, roots, places, meter.read, target=target)
+        report = verify_offline(data, roots, places, meter.read, target=target, partial=partial)
     run.screen.pairs([("bundle", file), ("trust roots", whose)])
     code = _conclude(run, report, level, {"trustRoots": whose}, by_hand=True)
     if any(check.id in ("trust", "log.checkpoint") for check in report.failures):

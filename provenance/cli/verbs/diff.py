@@ -1,0 +1,138 @@
+"""`provenance diff`: what changed between two datasets, and proofs of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.cli.completion import complete_reference
+from provenance.cli.exits import DONE, FAILED
+from provenance.cli.files import check_output, read_file, write_file
+from provenance.cli.invocation import Invocation
+from provenance.cli.progress import Meter
+from provenance.cli.screen import count_text, size_text
+from provenance.errors import MalformedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from provenance.fingerprint import Change
+    from provenance.ledger.differences import Side
+
+_MAX_LISTED = 1_000
+_SIDE = "A path, a REF of this ledger, or a manifest (fingerprint --manifest)."
+
+
+def diff(
+    run: Invocation,
+    before: Annotated[str | None, typer.Argument(metavar="A", help=_SIDE, autocompletion=complete_reference)] = None,
+    after: Annotated[
+        str | None, typer.Argument(metavar="B", help="The other: the same.", autocompletion=complete_reference)
+    ] = None,
+    proof: Annotated[
+        str | None, typer.Option("--proof", metavar="FILE", help="Write proofs of the changes under both roots there.")
+    ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option("--check", metavar="FILE", help="Check what --proof wrote, without A and B."),
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="HEX", help="With --check: the digest that A should have.")
+    ] = None,
+    second: Annotated[
+        str | None, typer.Option("--to", metavar="HEX", help="With --check: the digest that B should have.")
+    ] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="Count the changes; do not list them.")] = False,
+) -> int:
+    """Compare two datasets: files added, removed, changed, renamed, swapped. Exit code 0: the same; 1: they differ.
+
+    A renamed file is known by its content. With --proof, whoever has the two digests can check each change, without
+    either list of files; that nothing else changed, only the lists show.
+    """
+    if check is not None:
+        if before is not None or proof is not None:
+            raise MalformedError("--check stands alone", expected="no A, B or --proof with it")
+        return _check(run, check, first, second, summary=summary)
+    if before is None or after is None:
+        raise MalformedError("two datasets are compared", expected="A and B", got="fewer")
+    if first is not None or second is not None:
+        raise MalformedError("--from and --to go with --check", expected="--check FILE")
+    if proof is not None:
+        check_output(proof)
+    from provenance.ledger.differences import compare, prove_difference
+
+    with Meter("reading") as meter:
+        one, other = _side(run, before, meter), _side(run, after, meter)
+    changes = compare(one, other)
+    if proof is not None:
+        from provenance.fingerprint.difference import encode_difference
+
+        data = encode_difference(prove_difference(one, other, changes))
+        write_file(proof, data)
+        run.screen.pairs([("proof", f"{proof} ({size_text(len(data))})")])
+    digests = [side.document.digest.hex for side in (one, other)]
+    _show(run, digests, changes, summary=summary)
+    return FAILED if changes else DONE
+
+
+def _side(run: Invocation, text: str, meter: Meter) -> Side:
+    from provenance.ledger.differences import Side, manifest_side
+
+    path = Path(text)
+    if (found := manifest_side(path)) is not None:
+        return found
+    if path.exists() or "://" in text:
+        from provenance.cli.reading import wanted_of
+        from provenance.ledger.fingerprinting import find_fingerprint
+
+        wanted = wanted_of(
+            run, text, algorithm="sha256", ignore=None, no_cache=False, declared_by=None, records=False, schema=None,
+            sorted_by=None, engine="local",
+        )  # fmt: skip
+        fingerprint = find_fingerprint(text, wanted, meter.read).fingerprint
+        return Side(text, fingerprint.document, fingerprint.files)
+    with run.ledger() as ledger:
+        proofs = ledger.proofs(text)
+        return Side(str(proofs.statement.name), proofs.document, proofs.files())
+
+
+def _check(run: Invocation, file: str, first: str | None, second: str | None, *, summary: bool) -> int:
+    from provenance.encoding import Digest
+    from provenance.fingerprint.difference import parse_difference, verify_difference
+    from provenance.fingerprint.proof import MAX_PROOF_BYTES
+
+    difference = parse_difference(read_file(file, "difference", max_bytes=MAX_PROOF_BYTES))
+    before = Digest.from_hex(first, what="--from") if first is not None else None
+    after = Digest.from_hex(second, what="--to") if second is not None else None
+    verify_difference(difference, before, after)
+    run.screen.pairs([("proof", f"{file}: {count_text(len(difference.paths), 'path')}, each proven under both roots")])
+    if before is None or after is None:
+        run.screen.prose("note: whether these are your datasets, compare their digests: --from HEX --to HEX")
+    digests = [difference.before.digest.hex, difference.after.digest.hex]
+    _show(run, digests, difference.changes, summary=summary)
+    return DONE
+
+
+def _show(run: Invocation, digests: Sequence[str], changes: Sequence[Change], *, summary: bool) -> None:
+    counts: dict[str, int] = {}
+    for change in changes:
+        counts[str(change.kind)] = counts.get(str(change.kind), 0) + 1
+    run.screen.pairs([("from", digests[0]), ("to", digests[1])])
+    if not summary:
+        for change in changes[:_MAX_LISTED]:
+            run.screen.line(change.describe())
+        if len(changes) > _MAX_LISTED:
+            run.screen.line(f"... and {len(changes) - _MAX_LISTED:,} more: --json lists them all")
+    total = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
+    run.screen.pairs([("changes", total or "none: the same files")])
+    run.document(
+        {
+            "from": {"sha256": digests[0]},
+            "to": {"sha256": digests[1]},
+            "same": not changes,
+            "counts": dict(counts),
+            "changes": [{"kind": str(change.kind), "path": change.path, "other": change.other} for change in changes],
+        }
+    )
