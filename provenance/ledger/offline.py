@@ -40,8 +40,8 @@ def verify_offline(
 ) -> Report:
     """The report on a bundle, with the bytes at `places` (reference -> path) compared.
 
-    `target` is where the bytes of the bundle's own dataset are; with `partial`, some of its files. `MalformedError` if it
-    is no bundle or a reference is ambiguous in it, `NotFoundError` if it names nothing in it, `SourceError` if bytes
+    `target` is where the bytes of the bundle's own dataset are; with `partial`, some of its files. `MalformedError` if
+    it is no bundle or a reference is ambiguous in it, `NotFoundError` if it names nothing in it, `SourceError` if bytes
     cannot be read.
     """
     evidence = parse_bundle(data)

@@ -44,7 +44,9 @@ class Result:
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The tester's environment without settings of this program."""
     kept = {
-        k: v for k, v in os.environ.items() if not k.startswith("PROVENANCE_") and k not in ("FORCE_COLOR", "NO_COLOR")
+        k: v
+        for k, v in os.environ.items()
+        if (not k.startswith("PROVENANCE_") or k == "PROVENANCE_CACHE") and k not in ("FORCE_COLOR", "NO_COLOR")
     }
     return {**kept, "PYTHONPATH": str(PROJECT), "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **(more or {})}
 
