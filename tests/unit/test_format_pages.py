@@ -6,7 +6,7 @@ import json
 import re
 
 from provenance.encoding import Digest, canonical_json
-from provenance.fingerprint import FileEntry, Fingerprint, encode_manifest, fingerprint_files
+from provenance.fingerprint import FileEntry, Fingerprint, encode_manifest, fingerprint_files, parse_parameters
 from provenance.statement import DatasetStatement, PinnedName, encode_statement
 from tests.paths import PROJECT
 
@@ -39,7 +39,8 @@ def test_statement_page() -> None:
         license="Apache-2.0",
         origin="https://example.org/titanic",
     )
-    (shown,) = blocks("statement.md")
+    shown, parameters = blocks("statement.md")
+    assert canonical_json(parse_parameters(json.loads(parameters)).to_json()).decode() == parameters.strip()
     assert json.loads(shown) == json.loads(encode_statement(statement))
 
 

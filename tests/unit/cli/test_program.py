@@ -35,6 +35,7 @@ VERBS = verbs()
 def test_the_verbs_are_those_of_the_issue() -> None:
     assert {" ".join(path) for path, _ in VERBS} == {
         "init", "fingerprint", "register", "anchor", "verify", "bundle", "lineage", "serve", "demo",
+        "diff", "prove", "check",
         "keys new", "keys list", "keys show", "keys import", "keys trust", "keys revoke", "keys export",
         "log show", "log checkpoint", "log inclusion", "log consistency", "log fsck", "log reindex",
         "chain status", "chain deploy",
@@ -67,7 +68,7 @@ def test_version(invoke: Invoke) -> None:
     [
         (["frob"], "no such command 'frob'", "see `provenance --help`"),
         (["keys"], "missing command", "see `provenance keys --help`"),
-        (["register"], "missing argument 'PATH'", "see `provenance register --help`"),
+        (["register"], "missing argument 'PATH|URI'", "see `provenance register --help`"),
         (["register", "x"], "missing option '--name'", "see `provenance register --help`"),
         (["anchor", "--frob"], "no such option: --frob", "see `provenance anchor --help`"),
         (["anchor", "x"], "got unexpected extra argument(s) (x)", "see `provenance anchor --help`"),

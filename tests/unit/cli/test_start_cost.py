@@ -69,7 +69,8 @@ def test_help_loads_no_stage(file: Path, arguments: tuple[str, ...]) -> None:
 def test_fingerprint_loads_sources_only(file: Path, more: tuple[str, ...]) -> None:
     modules = loaded_by(file.parent, "fingerprint", str(file), *more)
     assert modules & HEAVY == set()
-    assert not modules & {"provenance.ledger", "provenance.stores", "provenance.chains", "cryptography"}
+    assert not modules & {"provenance.ledger.ledger", "provenance.stores", "provenance.chains", "cryptography"}
+    assert not modules & {"blake3", "stringzilla", "fsspec", "provenance.engines", "provenance.tables"}
 
 
 def test_a_bundle_is_verified_without_chain_or_server(file: Path) -> None:

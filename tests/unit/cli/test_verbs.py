@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import sys
 import types
@@ -67,7 +68,9 @@ def test_fingerprint(invoke: Invoke, here: Place) -> None:
     assert (document["files"], document["totalBytes"]) == (1, 12)
     text = invoke("fingerprint", "raw").out
     assert f"digest       {document['digest']['sha256']}\n" in text
-    assert "files        1 file, 12 bytes\n" in text
+    # A file written just now may have been written again within a tick of the clock: the cache does not trust it yet.
+    assert re.search(r"^files        1 file, 12 bytes( \(0 read, the others unchanged since they were\))?$", text, re.M)
+    assert "files        1 file, 12 bytes\n" in invoke("fingerprint", "raw", "--no-cache").out
 
 
 class TestKeys:
