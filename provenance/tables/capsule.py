@@ -41,18 +41,14 @@ class HeldTable:
 
 @dataclass(frozen=True, slots=True)
 class StreamTable:
-    """A stream of batches that can be read once; it is never held as a whole."""
+    """What gives a stream of batches each time it is asked; it is never held as a whole. A reader gives one once."""
 
-    stream: pa.RecordBatchReader
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Its Arrow schema."""
-        return self.stream.schema
+    source: Any
+    schema: pa.Schema
 
     def fragments(self) -> Sequence[Fragment]:
         """The stream is one fragment."""
-        return [Fragment(_IN_MEMORY, None, _read, self.stream)]
+        return [Fragment(_IN_MEMORY, None, _read, self.source)]
 
 
 def open_object(what: Any, schema: RecordSchema | None) -> HeldTable | StreamTable:
@@ -74,10 +70,11 @@ def _table(what: Any) -> HeldTable | StreamTable:
         indices = what._indices
         return HeldTable(inner if indices is None else inner.take(indices.column(0)))
     if isinstance(what, pa.RecordBatchReader):
-        return StreamTable(what)
+        return StreamTable(what, what.schema)
     if hasattr(what, "__arrow_c_stream__"):
         try:
-            return StreamTable(pa.RecordBatchReader.from_stream(what))
+            with pa.RecordBatchReader.from_stream(what) as stream:
+                return StreamTable(what, stream.schema)
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise SourceError("object gives no table", got=type(error).__name__, where=type(what).__name__) from error
     raise SourceError(
@@ -90,6 +87,9 @@ def _table(what: Any) -> HeldTable | StreamTable:
 def _read(fragment: Fragment) -> Iterator[pa.RecordBatch]:
     what = fragment.part
     try:
-        yield from bounded(iter(what.to_batches() if isinstance(what, pa.Table) else what))
+        if isinstance(what, pa.Table):
+            yield from bounded(iter(what.to_batches()))
+        else:
+            yield from bounded(iter(pa.RecordBatchReader.from_stream(what)))
     except pa.ArrowException as error:
         raise SourceError("table cannot be read", got=type(error).__name__, where=fragment.path) from error
