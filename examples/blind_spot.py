@@ -2,8 +2,8 @@
 
     python -m examples.blind_spot
 
-MLflow's digest of a table is an MD5 over its first 10,000 rows: poisoned behind them, it stays the same. A record root is
-over every row: it changes, and walking the two trees names the row and the column.
+MLflow's digest of a table is an MD5 over its first 10,000 rows: poisoned behind them, it stays the same. A record root
+is over every row: it changes, and walking the two trees names the row and the column.
 
 Needs `mlflow-skinny` and pandas besides this project.
 """
@@ -48,9 +48,9 @@ def mlflow_digest(table: pd.DataFrame) -> str:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own, about the pandas it was made for
-        from mlflow.data import from_pandas
+        from mlflow.data import pandas_dataset
 
-        return str(from_pandas(table, name="samples").digest)
+        return str(pandas_dataset.from_pandas(table, name="samples").digest)
 
 
 def record_root(table: pd.DataFrame) -> str:

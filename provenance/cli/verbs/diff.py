@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from provenance.fingerprint import Change
     from provenance.ledger.differences import Side
+    from provenance.tables import Table
 
 _MAX_LISTED = 1_000
 _SIDE = "A path, a REF of this ledger, or a manifest (fingerprint --manifest)."
@@ -44,6 +46,9 @@ def diff(
     second: Annotated[
         str | None, typer.Option("--to", metavar="HEX", help="With --check: the digest that B should have.")
     ] = None,
+    records: Annotated[
+        bool, typer.Option("--records", help="Compare the rows of their tables in place, and name rows and columns.")
+    ] = False,
     summary: Annotated[bool, typer.Option("--summary", help="Count the changes; do not list them.")] = False,
 ) -> int:
     """Compare two datasets: files added, removed, changed, renamed, swapped. Exit code 0: the same; 1: they differ.
@@ -59,6 +64,10 @@ def diff(
         raise MalformedError("two datasets are compared", expected="A and B", got="fewer")
     if first is not None or second is not None:
         raise MalformedError("--from and --to go with --check", expected="--check FILE")
+    if records:
+        if proof is not None:
+            raise MalformedError("--records compares rows, --proof is about files", expected="one of them")
+        return _diff_records(run, before, after, summary=summary)
     if proof is not None:
         check_output(proof)
     from provenance.ledger.differences import compare, prove_difference
@@ -75,6 +84,44 @@ def diff(
     digests = [side.document.digest.hex for side in (one, other)]
     _show(run, digests, changes, summary=summary)
     return FAILED if changes else DONE
+
+
+def _diff_records(run: Invocation, before: str, after: str, *, summary: bool) -> int:
+    from provenance.ledger.record_differences import compare_tables
+
+    with Meter("comparing"):
+        difference = compare_tables(_table(run, before), _table(run, after), limit=0 if summary else _MAX_LISTED)
+    rows = [("rows", f"{difference.before:,}, then {difference.after:,}" if not difference.same else None)]
+    if not difference.same_schema:
+        rows.append(("schema", "another: columns, types, nulls or order differ"))
+    run.screen.pairs([*rows, ("differ", count_text(difference.changed, "row") if difference.changed else None)])
+    for change in difference.rows:
+        for name, old, new in change.columns:
+            run.screen.line(f"row {change.row:,}, column {name}: {json.dumps(old)} is now {json.dumps(new)}")
+    if difference.same:
+        run.screen.pairs([("differ", f"none: the same {count_text(difference.before, 'row')}")])
+    run.document(
+        {
+            "same": difference.same,
+            "sameSchema": difference.same_schema,
+            "rows": {"before": difference.before, "after": difference.after, "changed": difference.changed},
+            "changes": [
+                {"row": change.row, "columns": [{"name": n, "before": b, "after": a} for n, b, a in change.columns]}
+                for change in difference.rows
+            ],
+        }
+    )
+    return DONE if difference.same else FAILED
+
+
+def _table(run: Invocation, text: str) -> Table:
+    if Path(text).exists():
+        from provenance.ledger.fingerprinting import find_fingerprint, open_records
+
+        found = find_fingerprint(text)
+        return open_records(Path(found.location), found.fingerprint.files, None)
+    with run.ledger() as ledger:
+        return ledger.table(text)
 
 
 def _side(run: Invocation, text: str, meter: Meter) -> Side:
