@@ -28,7 +28,7 @@ def run(*, quick: bool, folder: Path) -> list[Row]:
     bare, ours = [], []
     for _ in range(5 if quick else 15):
         bare.append(_cpu_ms(["-c", "pass"]))
-        ours.append(_cpu_ms(["-m", "provenance", "fingerprint", str(file)]))
+        ours.append(_cpu_ms(["-m", "provenance.cli", "fingerprint", str(file)]))
     more = statistics.median(ours) - statistics.median(bare)
     return [
         Row(
