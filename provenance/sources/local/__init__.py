@@ -57,6 +57,8 @@ _MANY_FILES: Final = 1_000
 _MANY_BYTES: Final = 64 * 2**20
 _FEW_TO_READ: Final = 64
 """So many small files are read by this process, without a crew."""
+_FEW_TO_HASH: Final = 8
+"""So many files are hashed by hashlib, whatever is the fastest for more."""
 _SAVE_S: Final = 5.0
 """How often a long run writes down what it has, so that a killed one goes on from there."""
 
@@ -93,7 +95,7 @@ class LocalSource:
             run.begin(packed)
             if workers is not None:
                 run.hash_elsewhere(workers)
-            elif crew is not None and len(run.memory.unread) > _FEW_TO_READ:
+            elif crew is not None and run.is_much:
                 run.hash_by(crew)
             else:
                 run.hash_here()
@@ -140,9 +142,12 @@ class LocalSource:
 
     def _check_after(self, run: _Run, crew: Crew | None, names: list[str], rules: IgnoreRules) -> None:
         """That everything read is as it was: all of it, or, where a cache spared files, those that were read."""
+        by_crew = crew if self._reading.cache is None else None
+        if by_crew is not None:
+            by_crew.begin_check()
         _check_names(self._base, names, self._list(rules))
-        if self._reading.cache is None and crew is not None:
-            crew.check()
+        if by_crew is not None:
+            by_crew.end_check()
         else:
             numbers = range(len(names)) if self._reading.cache is None else run.memory.unread
             _check_numbers(self._base, names, run.memory.identities, numbers)
@@ -157,7 +162,7 @@ class _Run:
         from provenance.machine.calibration import hash_tier
 
         self._base, self._names, self._algorithm = base, names, reading.algorithm
-        few = len(names) < _FEW_TO_READ
+        few = len(names) < _FEW_TO_HASH
         self.tier = HashTier.HASHLIB if few else hash_tier()
         self._progress, self._lock = progress, Lock()
         self._started_ns = time.time_ns()
@@ -175,6 +180,12 @@ class _Run:
         if len(self.memory.unread) < len(self._names):
             known = self._total_bytes - sum(self._sizes[number] for number in self.memory.unread)
             self._tell(known, len(self._names) - len(self.memory.unread))
+
+    @property
+    def is_much(self) -> bool:
+        """Whether what must be read is worth several processes."""
+        unread = self.memory.unread
+        return len(unread) > _FEW_TO_READ or sum(self._sizes[number] for number in unread) >= _MANY_BYTES
 
     def hash_by(self, crew: Crew) -> None:
         """Have a crew read what must be read."""

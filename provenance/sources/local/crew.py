@@ -51,7 +51,7 @@ class Crew:
         self._root, self._names = root, names
         self._batches = [(start, min(start + BATCH, len(names))) for start in range(0, len(names), BATCH)]
         self._members: list[_Member] = []
-        count = min(os.cpu_count() or 1, len(self._batches))
+        count = os.cpu_count() or 1
         for number in range(count):
             # Neighbours to one member: two that open files of one folder at a time wait for each other in the kernel.
             share = self._batches[len(self._batches) * number // count : len(self._batches) * (number + 1) // count]
@@ -92,10 +92,13 @@ class Crew:
             else:
                 yield frame
 
-    def check(self) -> None:
-        """See every file again. `SourceError` names the first that changed."""
+    def begin_check(self) -> None:
+        """Have every file seen again, while the caller does something else."""
         for member in self._members:
             member.send(("check",))
+
+    def end_check(self) -> None:
+        """What came of it: `SourceError` names the first file that changed."""
         for _ in self._frames("same"):
             pass
 
