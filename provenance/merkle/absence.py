@@ -3,6 +3,8 @@
 Invariants: the tree's leaves are leaf hashes in strictly ascending order of their keys, so that each is there once;
 what lies between two neighbours is not in the tree. A proof holds the neighbours and one range proof over them: the
 first leaf alone for what would come before it, the last alone for what would come after it, nothing for an empty tree.
+A root does not tell its tree's size (RFC 9162 2.1): a verifier takes both from the same trusted place, and takes from
+there that the tree is sorted.
 
 The key of a leaf hash is the leaf hash itself. An index whose order is to tell nothing of its records passes another
 function (a keyed hash) as `key_of`, to the prover and to the verifier alike; nothing else changes.

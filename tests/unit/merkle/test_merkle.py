@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -14,27 +13,13 @@ from provenance.limits import MAX_UINT64
 from provenance.merkle import (
     EMPTY_ROOT,
     CompactRange,
-    leaf_hash,
     prove_consistency,
     prove_inclusion,
     root_of,
     verify_consistency,
     verify_inclusion,
 )
-
-LEAVES = [leaf_hash(str(i).encode()) for i in range(300)]
-
-
-def mth(leaves: list[bytes]) -> bytes:
-    """RFC 9162 2.1.1, word for word."""
-    if not leaves:
-        return sha256(b"").digest()
-    if len(leaves) == 1:
-        return leaves[0]
-    k = 1
-    while k * 2 < len(leaves):
-        k *= 2
-    return sha256(b"\x01" + mth(leaves[:k]) + mth(leaves[k:])).digest()
+from tests.unit.merkle.oracle import LEAVES, mth, reader
 
 
 def path(m: int, leaves: list[bytes]) -> list[bytes]:
@@ -61,8 +46,7 @@ def subproof(m: int, leaves: list[bytes], whole: bool) -> list[bytes]:
     return [*subproof(m - k, leaves[k:], False), mth(leaves[:k])]
 
 
-def read(level: int, index: int) -> bytes:
-    return mth(LEAVES[index << level : (index + 1) << level])
+read = reader(LEAVES)
 
 
 def test_empty_tree() -> None:
