@@ -15,7 +15,6 @@ from provenance.engines.base import Engine
 from provenance.engines.ray import MAX_RETRIES, RayEngine
 from provenance.errors import MalformedError, SourceError
 
-
 pytestmark = pytest.mark.skipif(
     sys.version_info >= (3, 14), reason="Ray is not locked for Python 3.14: it has no wheel"
 )
