@@ -73,7 +73,6 @@ def wanted_of(
     schema: str | None,
     sorted_by: list[str] | None,
     engine: str,
-    chunks: bool = False,
 ) -> Wanted:
     """What these options ask for. `MalformedError` names one that does not fit."""
     from provenance.fingerprint import parse_algorithm
@@ -96,7 +95,6 @@ def wanted_of(
         records=records,
         schema=_read_schema(schema) if schema is not None else None,
         sort=tuple(sorted_by or ()),
-        chunks=chunks,
         engine=engine,
     )
 

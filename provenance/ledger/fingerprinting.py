@@ -32,8 +32,7 @@ class Wanted:
 
     `records`: hash the rows of the dataset's tables too, by `schema` (None: the tables' own) and with the order that
     `sort` declares, column names. `trees` is a folder in which the records' trees are kept; None keeps
-    none. `chunks`: hash the chunks of each file, so that damage is located and files can be read piece by piece.
-    `engine` names who does the hashing, this machine or a cluster.
+    none. `engine` names who does the hashing, this machine or a cluster.
     """
 
     reading: Reading = field(default_factory=Reading)
@@ -41,7 +40,6 @@ class Wanted:
     schema: RecordSchema | None = None
     sort: tuple[str, ...] = ()
     trees: Path | None = None
-    chunks: bool = False
     engine: str = LOCAL_ENGINE
 
 

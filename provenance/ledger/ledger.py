@@ -206,7 +206,7 @@ class Ledger:
     ) -> Receipt:
         """Fingerprint, sign, log and (unless `anchor` is False) anchor a dataset; a receipt.
 
-        `wanted` says how to hash, and whether its records and chunks too; their trees are kept in this ledger. Once the
+        `wanted` says how to hash, and whether its records too; their trees are kept in this ledger. Once the
         statement is in the log a failing chain does not fail the registration: `anchor_problem` says what happened.
         """
         description = Description(

@@ -79,9 +79,6 @@ def register(
     records: RecordsOption = False,
     schema: SchemaOption = None,
     sorted_by: SortOption = None,
-    chunks: Annotated[
-        bool, typer.Option("--chunks", help="Hash each MiB too: damage is located, files are read verified in parts.")
-    ] = False,
     engine: EngineOption = "local",
 ) -> int:
     """Fingerprint, sign, log and anchor a dataset or model.
@@ -104,7 +101,6 @@ def register(
             schema=schema,
             sorted_by=sorted_by,
             engine=engine,
-            chunks=chunks,
         )
         with Meter("reading") as meter:
             receipt = ledger.register(
