@@ -202,7 +202,7 @@ class _OrderCheck:
         """Check a batch against what came before it."""
         parts = [keys] if self._last is None else [self._last, keys]
         table = pa.Table.from_batches(parts)
-        indices = pc.sort_indices(table, sort_keys=self._keys, null_placement="at_end").to_numpy()
+        indices = pc.sort_indices(table, sort_keys=self._keys).to_numpy()  # nulls last
         # A stable order of rows that ascend already is the order they have.
         wrong = np.flatnonzero(indices != np.arange(len(indices)))
         if len(wrong):
