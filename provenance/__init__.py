@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from provenance.fingerprint import Fingerprint
     from provenance.ledger import AnchorOutcome, FsckReport, Ledger, Lineage, Receipt, fingerprint
+    from provenance.ledger.reading import ReadUsage, VerifiedDataset, open_verified
     from provenance.policy import TrustRoots, encode_trust, parse_trust
     from provenance.verify import Check, ContentFinding, Report, verify_bundle
 
@@ -49,6 +50,7 @@ _HOMES = {
     "provenance.fingerprint.document": ("Fingerprint",),
     "provenance.ledger": ("AnchorOutcome", "FsckReport", "Ledger", "Lineage", "Receipt"),
     "provenance.ledger.ledger": ("fingerprint",),
+    "provenance.ledger.reading": ("ReadUsage", "VerifiedDataset", "open_verified"),
     "provenance.policy": ("TrustRoots", "encode_trust", "parse_trust"),
     "provenance.verify": ("Check", "ContentFinding", "Report", "verify_bundle"),
 }
@@ -69,6 +71,7 @@ __all__ = [
     "NotFoundError",
     "PolicyError",
     "ProvenanceError",
+    "ReadUsage",
     "Receipt",
     "Report",
     "SignerError",
@@ -76,8 +79,10 @@ __all__ = [
     "StoreError",
     "TrustRoots",
     "VerificationError",
+    "VerifiedDataset",
     "encode_trust",
     "fingerprint",
+    "open_verified",
     "parse_trust",
     "verify_bundle",
 ]

@@ -483,12 +483,16 @@ class Ledger:
 
         What is read is not verified here: `proofs` compares it with the dataset's trees.
         """
-        row = resolve(self._store, reference)
-        places = [fspath(place)] if place is not None else [one.path for one in self._store.locations(row.entry_index)]
+        proofs = self.proofs(reference)
+        path = fspath(place) if place is not None else self.place_of(reference)
+        return open_records(Path(path).resolve(), proofs.files(), proofs.schema)
+
+    def place_of(self, reference: str) -> str:
+        """Where a dataset was registered from and still is something. `SourceError` if there is no such place."""
+        places = [one.path for one in self._store.locations(resolve(self._store, reference).entry_index)]
         for path in places:
-            if exists(path):
-                proofs = self.proofs(reference)
-                return open_records(Path(path).resolve(), proofs.files(), proofs.schema)
+            if exists(path) or "://" in path:
+                return path
         hint = "say where they are: --data PATH"
         raise SourceError("the dataset's bytes are not there", got=", ".join(places) or "no place", hint=hint)
 

@@ -1,0 +1,199 @@
+"""Verified reading: bytes of a dataset's files, given out only once they are what was registered.
+
+Guarantees: a file is read once, into memory or, above `max_memory_bytes`, into a temporary file that has no name, and
+is hashed on the way; the very bytes that were hashed are the ones given out, and none before the digest was right; a file
+that is not what was registered is a `VerificationError` that names it.
+
+Source of the sharding rule: worker i of n takes files i, i + n, i + 2n (as PyTorch's iterable datasets are split).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
+
+from provenance.encoding import Digest, JsonValue
+from provenance.errors import MalformedError, NotFoundError, SourceError, VerificationError
+from provenance.fingerprint import Algorithm, FileEntry, Fingerprint, encode_leaf
+from provenance.merkle import leaf_hash, root_of
+from provenance.sources import open_source
+
+if TYPE_CHECKING:
+    from provenance.ledger.ledger import Ledger
+
+DEFAULT_MEMORY_BYTES: Final = 64 * 2**20
+_CHUNK_BYTES: Final = 1 << 20
+
+Reference: TypeAlias = "str | Fingerprint"
+
+
+def open_verified(
+    reference: Reference,
+    path: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    ledger: Ledger | None = None,
+    max_memory_bytes: int = DEFAULT_MEMORY_BYTES,
+) -> BinaryIO:
+    """A file of a dataset, opened for reading: seekable, and nothing in it but bytes that verified.
+
+    `reference` is a REF of `ledger` (else of the nearest one upwards), or a fingerprint. `root` is where the dataset
+    lies, a path or URI; where it was registered from, if that is left out. `NotFoundError` if the dataset has no such
+    file, `SourceError` if it cannot be read, `VerificationError` if it is not what was registered.
+    """
+    files, place = _resolve(reference, root, ledger)
+    return _open(_find(files, path), place, max_memory_bytes)
+
+
+@dataclass(slots=True)
+class ReadUsage:
+    """What was really read: the leaf hashes of files, each once."""
+
+    leaves: set[bytes] = field(default_factory=set)
+
+    def add(self, entry: FileEntry) -> None:
+        """Note a file."""
+        self.leaves.add(leaf_hash(encode_leaf(entry)))
+
+    def merge(self, other: ReadUsage) -> None:
+        """Note what another worker read."""
+        self.leaves |= other.leaves
+
+    @property
+    def digest(self) -> Digest:
+        """The RFC 9162 root over the leaf hashes in ascending order: whoever read the files, and in what order."""
+        return Digest(root_of(sorted(self.leaves)))
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Count and digest; no names."""
+        return {"files": len(self.leaves), "root": self.digest.hex}
+
+
+class VerifiedDataset:
+    """The files of a dataset as a map (`len`, index) and as an iterator of `{"path": str, "bytes": bytes}`.
+
+    It depends on no training library and suits PyTorch's `DataLoader` and `datasets.Dataset.from_generator`: it can be
+    pickled to workers, and an iteration within a PyTorch worker takes that worker's share. `usage` is what this copy
+    gave out; merge those of workers.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        ledger: Ledger | None = None,
+        paths: Sequence[str] | None = None,
+    ) -> None:
+        files, self._place = _resolve(reference, root, ledger)
+        self._files = list(files) if paths is None else [_find(files, path) for path in paths]
+        self.usage = ReadUsage()
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        entry = self._files[index]
+        with _open(entry, self._place, sys.maxsize) as file:
+            data = file.read()
+        self.usage.add(entry)
+        return {"path": entry.path, "bytes": data}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        index, count = _worker()
+        return (self[number] for number in range(index, len(self), count))
+
+
+def _worker() -> tuple[int, int]:
+    """This process's number and how many there are, if PyTorch is loaded and says so."""
+    torch_data = sys.modules.get("torch.utils.data")
+    info = torch_data.get_worker_info() if torch_data is not None else None
+    return (0, 1) if info is None else (info.id, info.num_workers)
+
+
+def _resolve(
+    reference: Reference, root: str | os.PathLike[str] | None, ledger: Ledger | None
+) -> tuple[Sequence[FileEntry], str]:
+    if isinstance(reference, Fingerprint):
+        if root is None:
+            raise MalformedError("a fingerprint does not say where its files are", expected="root")
+        return reference.files, os.fspath(root)
+    with ExitStack() as stack:
+        if ledger is None:
+            from provenance.ledger.ledger import Ledger as OpenedLedger
+
+            ledger = stack.enter_context(OpenedLedger.open())
+        files = ledger.proofs(reference).files()
+        return files, os.fspath(root) if root is not None else ledger.place_of(reference)
+
+
+def _find(files: Sequence[FileEntry], path: str) -> FileEntry:
+    wanted = path.encode("utf-8", "surrogatepass")
+    low, high = 0, len(files)
+    while low < high:
+        middle = (low + high) // 2
+        if files[middle].sort_key < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    if low == len(files) or files[low].path != path:
+        raise NotFoundError("the dataset has no such file", got=ascii(path))
+    return files[low]
+
+
+def _open(entry: FileEntry, place: str, max_memory_bytes: int) -> BinaryIO:
+    held: IO[bytes] = io.BytesIO() if entry.size <= max_memory_bytes else tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        with _source(entry, place) as source:
+            _copy(source, held, entry, place)
+        held.seek(0)
+    except BaseException:
+        held.close()
+        raise
+    # Bytes that somebody could write to would be bytes that did not verify.
+    raw = io.BytesIO(held.getvalue()) if isinstance(held, io.BytesIO) else held
+    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, raw)))
+
+
+def _copy(source: IO[bytes], held: IO[bytes], entry: FileEntry, place: str) -> None:
+    hasher = _hasher(entry.algorithm)
+    size = 0
+    while size <= entry.size and (chunk := source.read(min(_CHUNK_BYTES, entry.size + 1 - size))):
+        hasher.update(chunk)
+        held.write(chunk)
+        size += len(chunk)
+    found = Digest(hasher.digest())
+    if size != entry.size or found != entry.digest:
+        got = f"{found} ({size} bytes)" if size <= entry.size else f"more than {entry.size} bytes"
+        where = f"{entry.path} in {place}"
+        raise VerificationError(
+            "file is not what was registered", expected=f"{entry.digest} ({entry.size} bytes)", got=got, where=where
+        )
+
+
+def _hasher(algorithm: Algorithm) -> Any:
+    if algorithm is Algorithm.BLAKE3:
+        from blake3 import blake3
+
+        return blake3()
+    return hashlib.sha256()
+
+
+def _source(entry: FileEntry, place: str) -> IO[bytes]:
+    if "://" in place and not place.lower().startswith("file:"):
+        return cast(IO[bytes], cast(Any, open_source(place)).open(entry.path))
+    root = Path(open_source(place).location)
+    path = root / entry.path if root.is_dir() else root
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, not a path
+    except OSError as error:
+        raise SourceError("cannot read", got=os.strerror(error.errno or 0), where=path) from error
