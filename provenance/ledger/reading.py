@@ -1,8 +1,8 @@
 """Verified reading: bytes of a dataset's files, given out only once they are what was registered.
 
 Guarantees: a file is read once, into memory or, above `max_memory_bytes`, into a temporary file that has no name, and
-is hashed on the way; the very bytes that were hashed are the ones given out, and none before the digest was right; a file
-that is not what was registered is a `VerificationError` that names it.
+is hashed on the way; the very bytes that were hashed are the ones given out, and none before the digest was right; a
+file that is not what was registered is a `VerificationError` that names it.
 
 Source of the sharding rule: worker i of n takes files i, i + n, i + 2n (as PyTorch's iterable datasets are split).
 """
