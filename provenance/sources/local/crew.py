@@ -10,6 +10,7 @@ Messages are frames: length (4, little-endian), then a tuple by `marshal`.
 
 from __future__ import annotations
 
+import faulthandler
 import marshal
 import os
 import pickle
@@ -155,6 +156,9 @@ class _Member:
             code = 1
             try:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
+                # A mapped file that is cut short ends this process, and how it ended says why.
+                faulthandler.disable()
+                signal.signal(signal.SIGBUS, signal.SIG_DFL)
                 for descriptor in (from_child, to_child, *(d for m in others for d in (m.reads, m.writes))):
                     os.close(descriptor)
                 work.run(from_parent, to_parent)
