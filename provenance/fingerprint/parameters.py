@@ -3,7 +3,8 @@
 Invariants: the parameters are in the signed statement, not in the fingerprint document: the same files have the same
 digest whoever hashed them. Nothing is written where there is nothing to say.
 
-Bytes (canonical JSON): `{"declared":{"by":"huggingface.co","files":3},"ignore":["*.tmp","/cache/"]}`
+Bytes (canonical JSON): `{"chunks":{"sha256":"<64 hex>"},"declared":{"by":"huggingface.co","files":3},
+"ignore":["*.tmp","/cache/"]}` (one line)
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from provenance.encoding import Fields, JsonValue
+from provenance.encoding import Digest, Fields, JsonValue
 from provenance.errors import MalformedError
 from provenance.limits import MAX_FILES, check_size
 
@@ -25,11 +26,12 @@ _DECLARER = re.compile(r"[!-~]+(?: [!-~]+)*")
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """`ignore`: the rules by which files were left out, in order; `declared_files` digests are not computed from the
-    bytes but stated by `declared_by`, for example a host name."""
+    bytes but stated by `declared_by`, for example a host name; `chunks` is the SHA-256 of a chunk map of the files."""
 
     ignore: tuple[str, ...] = ()
     declared_by: str | None = None
     declared_files: int = 0
+    chunks: Digest | None = None
 
     def __post_init__(self) -> None:
         check_size("ignore rules", len(self.ignore), MAX_IGNORE_RULES, "rules")
@@ -45,11 +47,13 @@ class Parameters:
                 raise MalformedError("not a declarer", expected="a name or host in ASCII, without @ and ?")
 
     def __bool__(self) -> bool:
-        return bool(self.ignore) or self.declared_by is not None
+        return bool(self.ignore) or self.declared_by is not None or self.chunks is not None
 
     def to_json(self) -> dict[str, JsonValue]:
         """The parameters as a JSON object; empty where there is nothing to say."""
         value: dict[str, JsonValue] = {}
+        if self.chunks is not None:
+            value["chunks"] = {"sha256": self.chunks.hex}
         if self.declared_by is not None:
             value["declared"] = {"by": self.declared_by, "files": self.declared_files}
         if self.ignore:
@@ -72,8 +76,9 @@ def parse_parameters(value: JsonValue, what: str = "parameters") -> Parameters:
         by = declared.string("by", max_chars=MAX_DECLARER_CHARS)
         files = declared.integer("files", minimum=1, maximum=MAX_FILES)
         declared.end()
+    chunks = fields.digest_set("chunks") if fields.has("chunks") else None
     fields.end()
-    parameters = Parameters(tuple(ignore), by, files)
+    parameters = Parameters(tuple(ignore), by, files, chunks)
     if not parameters or parameters.to_json() != value:
         raise MalformedError(f"{what} are not in their one form", expected=str(parameters.to_json()))
     return parameters
