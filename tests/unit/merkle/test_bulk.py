@@ -7,7 +7,6 @@ from hashlib import sha256
 import numpy as np
 import pytest
 import stringzilla
-import stringzilla
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

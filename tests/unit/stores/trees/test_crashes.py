@@ -185,7 +185,8 @@ def test_a_folder_without_a_lock_is_removed_when_it_is_old(tmp_path: Path) -> No
 
 
 def test_a_folder_that_is_taken_for_a_dead_ones_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    flock, made = fcntl.flock, []
+    flock = fcntl.flock
+    made: list[Path] = []
 
     def other_writer_first(descriptor: int, operation: int) -> None:
         if operation == fcntl.LOCK_EX and not made:
