@@ -60,10 +60,7 @@ class TreeWriter:
         self._upper: dict[int, IO[bytes]] = {}
         self._memory_bytes = memory_bytes
         self._workplace = Workplace(folder) if folder is not None else None
-        self._leaves: IO[bytes] | None = None
-        if self._workplace is not None:
-            self._leaves = self._workplace.open("tree")
-            self._leaves.write(bytes(HEADER_BYTES))
+        self._leaves = _begin_file(self._workplace) if self._workplace is not None else None
 
     @property
     def size(self) -> int:
@@ -203,6 +200,16 @@ class TreeWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _begin_file(workplace: Workplace) -> IO[bytes]:
+    try:
+        file = workplace.open("tree")
+    except StoreError:
+        workplace.remove()
+        raise
+    file.seek(HEADER_BYTES)
+    return file
 
 
 def _write_companion(file: IO[bytes], companion: Iterable[npt.NDArray[np.uint64]], width: int, size: int) -> bytes:
