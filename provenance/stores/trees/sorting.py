@@ -90,7 +90,8 @@ class SortedTreeWriter:
         if self._folder is None:
             raise StoreError("tree was given no place to be stored", expected="a folder")
         width = 4 if self._size < 1 << 32 else 8
-        with TreeWriter(self._folder, tier=self._tier, pool=self._pool) as writer:
+        memory_bytes = HASH_BYTES * self._memory_rows
+        with TreeWriter(self._folder, tier=self._tier, pool=self._pool, memory_bytes=memory_bytes) as writer:
             place = self._place()
             numbers = place.open("rows")
             try:

@@ -30,7 +30,7 @@ from provenance.stores.trees.workplace import Workplace, abandon
 
 BLOCK_LEVEL: Final = 16
 BLOCK_LEAVES: Final = 1 << BLOCK_LEVEL
-DEFAULT_MEMORY_BYTES: Final = 256 * 2**20
+DEFAULT_MEMORY_BYTES: Final = 64 * 2**20
 _WINDOW: Final = 4
 _LOWEST_UPPER: Final = 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,6 +77,41 @@ def test_the_same_bytes_whatever_the_steps_memory_and_threads(tmp_path: Path) ->
                 writer.append(leaves[start : start + step])
             files.append(writer.finish().path.read_bytes())
     assert files[0] == files[1] == files[2]
+
+
+def test_a_damaged_hash_of_any_level_is_found(tmp_path: Path) -> None:
+    with store(tmp_path, random_leaves(5 * BLOCK_LEAVES + 8)) as tree:
+        path, layout = tree.path, tree.layout
+    whole = path.read_bytes()
+    for level, offset in layout.offsets.items():
+        for place in (offset, offset + 32 * layout.count(level) - 1):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1
+            path.write_bytes(damaged)
+            with pytest.raises(StoreError, match="damaged"), open_tree(path) as tree:  # some when it is opened
+                tree.check(HashTier.LANES)
+
+
+def test_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def seen_fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        events.append("folder" if stat.S_ISDIR(status.st_mode) else f"{status.st_size} bytes")
+        fsync(descriptor)
+
+    def seen_replace(self: Path, target: Path) -> Path:
+        events.append(f"named {target.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(Path, "replace", seen_replace)
+    with store(tmp_path / "new", random_leaves(20)) as tree:
+        name, length = tree.path.name, tree.layout.file_bytes
+    assert events == ["folder", f"{length} bytes", f"named {name}", "folder"]
 
 
 def test_a_root_alone_needs_no_place() -> None:
