@@ -1,4 +1,4 @@
-"""Stored Merkle trees: written once, block by block, and read by memory map."""
+"""Stored Merkle trees: written once, block by block, and read where a proof needs them."""
 
 from provenance.stores.trees.stored import StoredTree, open_tree
 
