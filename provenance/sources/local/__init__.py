@@ -12,7 +12,7 @@ The written rule for each odd thing:
 - the ledger in use, if it lies within, is left out when its owner names it; so is what `.provenanceignore` says, which
   is itself a file of the dataset; nothing else is, whatever it is called;
 - with a cache, a file that is the same as when it was hashed is not read again, and the listing after is of those files
-  that were; `check_unchanged` lists all of them once more.
+  that were, or none if none was; `check_unchanged` lists all of them once more.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from provenance.errors import SourceError
+from provenance.errors import MalformedError, SourceError
 from provenance.fingerprint import Algorithm, FileList, Fingerprint, Parameters, fingerprint_list, leaf_text
 from provenance.merkle.lists import hash_messages, root_of_hashes
 from provenance.merkle.tier import HashTier
 from provenance.sources.base import Progress, ProgressCallback, Reading, Workers
 from provenance.sources.local.cache import NOTHING, Cache, Memory
-from provenance.sources.local.crew import BATCH, Crew, can_fork, let_clock_tick
+from provenance.sources.local.crew import BATCH, Crew, Tiers, can_fork, let_clock_tick
 from provenance.sources.local.hashing import hash_file
-from provenance.sources.local.ignore import IgnoreRules
+from provenance.sources.local.ignore import IGNORE_FILE, IgnoreRules
 from provenance.sources.local.listing import (
     IDENTITY,
     SIZE,
@@ -50,6 +50,7 @@ from provenance.sources.local.listing import (
     list_names,
     read_rules,
     refused,
+    sizes_of,
     unreadable,
 )
 
@@ -85,12 +86,13 @@ class LocalSource:
     def fingerprint(self, progress: ProgressCallback | None = None, *, workers: Workers | None = None) -> Fingerprint:
         """The fingerprint of the file or folder as it is now."""
         rules = self._rules()
+        parameters = self._parameters(rules)
         names = self._list(rules)
         run = _Run(self._base, names, self._reading, progress, self._root)
         with ExitStack() as stack:
             crew = None
             if workers is None and self._is_for_a_crew(names):
-                crew = stack.enter_context(Crew(self._base, names, self._reading.algorithm, run.tier))
+                crew = stack.enter_context(Crew(self._base, names, self._reading.algorithm, run.tiers))
             packed = crew.identify() if crew is not None else _pack(identities(self._base, names))
             run.begin(packed)
             if workers is not None:
@@ -101,7 +103,7 @@ class LocalSource:
                 run.hash_here()
             self._check_after(run, crew, names, rules)
         self._state = names, packed
-        return run.finish(Parameters(rules.texts))
+        return run.finish(parameters)
 
     def check_unchanged(self) -> None:
         """Raise `SourceError` that names a file unless the dataset is what it was when it was fingerprinted last."""
@@ -120,6 +122,12 @@ class LocalSource:
         if not stat.S_ISDIR(self._stat.st_mode):
             return IgnoreRules(())
         return read_rules(self._root, self._reading.ignore)
+
+    def _parameters(self, rules: IgnoreRules) -> Parameters:
+        try:
+            return Parameters(rules.texts)
+        except MalformedError as error:
+            raise SourceError(error.what, expected=error.expected, got=error.got, where=self._root) from error
 
     def _list(self, rules: IgnoreRules) -> list[str]:
         if not stat.S_ISDIR(self._stat.st_mode):
@@ -142,6 +150,11 @@ class LocalSource:
 
     def _check_after(self, run: _Run, crew: Crew | None, names: list[str], rules: IgnoreRules) -> None:
         """That everything read is as it was: all of it, or, where a cache spared files, those that were read."""
+        # Rules that another ignore file holds by now are not those that what is bound here was chosen by.
+        if self._rules() != rules:
+            raise changed(self._root / IGNORE_FILE)
+        if self._reading.cache is not None and not run.memory.unread:
+            return
         by_crew = crew if self._reading.cache is None else None
         if by_crew is not None:
             by_crew.begin_check()
@@ -162,8 +175,10 @@ class _Run:
         from provenance.machine.calibration import hash_tier
 
         self._base, self._names, self._algorithm = base, names, reading.algorithm
-        few = len(names) < _FEW_TO_HASH
-        self.tier = HashTier.HASHLIB if few else hash_tier()
+        if len(names) < _FEW_TO_HASH:
+            self.tiers = Tiers(HashTier.HASHLIB, HashTier.HASHLIB)
+        else:
+            self.tiers = Tiers(hash_tier("streams"), hash_tier("messages"))
         self._progress, self._lock = progress, Lock()
         self._started_ns = time.time_ns()
         self._saved = time.monotonic()
@@ -175,7 +190,7 @@ class _Run:
         """What the files are; those that the cache knows need not be read."""
         remembered = self._cache.load() if self._cache is not None else NOTHING
         self.memory = Memory(self._names, packed, remembered, self._started_ns)
-        self._sizes = [identity[SIZE] for identity in IDENTITY.iter_unpack(packed)]
+        self._sizes = sizes_of(packed)
         self._total_bytes = sum(self._sizes)
         if len(self.memory.unread) < len(self._names):
             known = self._total_bytes - sum(self._sizes[number] for number in self.memory.unread)
@@ -189,8 +204,7 @@ class _Run:
 
     def hash_by(self, crew: Crew) -> None:
         """Have a crew read what must be read."""
-        found = list(IDENTITY.iter_unpack(self.memory.identities))
-        for kind, what, more in crew.hash(self.memory.unread, found):
+        for kind, what, more in crew.hash(self.memory.unread, self._sizes):
             if kind == "read":
                 self._tell(what, 0)
             else:
@@ -242,7 +256,7 @@ class _Run:
             self._cache.save(memory.worth_keeping())
         files = FileList(self._names, self._sizes, bytes(memory.digests), self._algorithm)
         reread = tuple(self._names[number] for number in memory.unread) if self._cache is not None else None
-        return fingerprint_list(files, root_of_hashes(bytes(memory.leaves), tier=self.tier), parameters, reread)
+        return fingerprint_list(files, root_of_hashes(bytes(memory.leaves), tier=self.tiers.leaves), parameters, reread)
 
     def _identity(self, number: int) -> Identity:
         found: Identity = IDENTITY.unpack_from(self.memory.identities, IDENTITY.size * number)

@@ -111,9 +111,14 @@ class Memory:
         self.names, self.identities = names, identities
         self._racy_from_ns = started_ns - RACY_NS
         count = len(names)
+        if not remembered.names:
+            self.digests, self.leaves = bytearray(_HASH * count), bytearray(_HASH * count)
+            self.unread: list[int] = list(range(count))
+            self._known = bytearray(count)
+            return
         if remembered.names == names and remembered.identities == identities:
             self.digests, self.leaves = bytearray(remembered.digests), bytearray(remembered.leaves)
-            self.unread: list[int] = []
+            self.unread = []
         else:
             self.digests, self.leaves = bytearray(_HASH * count), bytearray(_HASH * count)
             self.unread = self._compare(remembered)
@@ -140,6 +145,12 @@ class Memory:
 
     def put(self, numbers: Sequence[int], digests: bytes, leaves: bytes) -> None:
         """Keep the digests and leaf hashes of these files."""
+        count = len(numbers)
+        if count and numbers[-1] - numbers[0] == count - 1:  # ascending, so neighbours
+            whole = slice(_HASH * numbers[0], _HASH * (numbers[0] + count))
+            self.digests[whole], self.leaves[whole] = digests, leaves
+            self._known[numbers[0] : numbers[0] + count] = b"\1" * count
+            return
         for place, number in enumerate(numbers):
             self.digests[_HASH * number : _HASH * (number + 1)] = digests[_HASH * place : _HASH * (place + 1)]
             self.leaves[_HASH * number : _HASH * (number + 1)] = leaves[_HASH * place : _HASH * (place + 1)]

@@ -11,6 +11,7 @@ Messages are frames: length (4, little-endian), then a tuple by `marshal`.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import marshal
 import os
 import pickle
@@ -22,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -30,12 +32,14 @@ from provenance.fingerprint import Algorithm, leaf_text
 from provenance.merkle.lists import hash_messages
 from provenance.merkle.tier import HashTier
 from provenance.sources.local.hashing import SMALL_BYTES, hash_contents, hash_large, read_small
-from provenance.sources.local.listing import IDENTITY, SIZE, Identity, changed, identities
+from provenance.sources.local.listing import CHANGED, IDENTITY, SIZE, Identity, changed, identify, identities
 
 BATCH: Final = 256
 _LENGTH: Final = struct.Struct("<I")
 _PIPE_BYTES: Final = 1 << 20
 _BUFFER_BYTES: Final = 4 * 2**20
+_BATCH_BYTES: Final = 2**20
+"""Contents read before they are hashed: they stay in a core's cache, and their memory with the allocator."""
 _TICK_NS: Final = 11_000_000
 """Longer than a file system's clock stands still (Linux: at most 10 ms): a write after that leaves another time."""
 
@@ -45,18 +49,27 @@ def can_fork() -> bool:
     return sys.platform == "linux" and threading.active_count() == 1 and (os.cpu_count() or 1) > 1
 
 
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """Who hashes contents of files, and who leaves, which are short."""
+
+    contents: HashTier
+    leaves: HashTier
+
+
 class Crew:
     """One process for each processor. `names` are relative to `root`, which ends in a slash."""
 
-    def __init__(self, root: str, names: Sequence[str], algorithm: Algorithm, tier: HashTier) -> None:
+    def __init__(self, root: str, names: Sequence[str], algorithm: Algorithm, tiers: Tiers) -> None:
         self._root, self._names = root, names
         self._batches = [(start, min(start + BATCH, len(names))) for start in range(0, len(names), BATCH)]
         self._members: list[_Member] = []
+        self._packed = b""
         count = os.cpu_count() or 1
         for number in range(count):
             # Neighbours to one member: two that open files of one folder at a time wait for each other in the kernel.
             share = self._batches[len(self._batches) * number // count : len(self._batches) * (number + 1) // count]
-            work = _Work(root, names, share, algorithm, tier)
+            work = _Work(root, names, share, algorithm, tiers)
             self._members.append(_Member.start(work, self._members))
 
     def identify(self) -> bytes:
@@ -64,11 +77,11 @@ class Crew:
         packed: dict[int, bytes] = {}
         for _, frame in self._frames("listed"):
             packed[frame[1]] = frame[2]
-        return b"".join(packed[start] for start, _ in self._batches)
+        self._packed = b"".join(packed[start] for start, _ in self._batches)
+        return self._packed
 
-    def hash(self, numbers: Sequence[int], found: Sequence[Identity]) -> Iterator[tuple[str, Any, Any]]:
+    def hash(self, numbers: Sequence[int], sizes: Sequence[int]) -> Iterator[tuple[str, Any, Any]]:
         """Hash the files of these numbers. Yields ("read", bytes, 0) and ("hashed", numbers, digests + leaves)."""
-        sizes = [identity[SIZE] for identity in found]
         small: list[list[int]] = [[] for _ in self._members]
         large: list[list[int]] = [[] for _ in self._members]
         count, total = len(self._members), len(self._batches)
@@ -86,7 +99,8 @@ class Crew:
             large[least].append(number)
             load[least] += sizes[number]
         for member, some, others in zip(self._members, small, large, strict=True):
-            member.send(("hash", some, [(number, found[number]) for number in others]))
+            identities = [IDENTITY.unpack_from(self._packed, IDENTITY.size * number) for number in others]
+            member.send(("hash", some, list(zip(others, identities, strict=True))))
         for member, frame in self._frames("finished"):
             if frame[0] == "at":
                 member.at = frame[1]
@@ -135,7 +149,11 @@ class Crew:
     def _died(self, member: _Member, status: int) -> SourceError:
         where = self._root + self._names[member.at] if member.at >= 0 else self._root
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGBUS:
-            return changed(where)
+            try:
+                same = identify(os.lstat(where)) == IDENTITY.unpack_from(self._packed, IDENTITY.size * member.at)
+            except OSError:
+                same = False
+            return SourceError("cannot read", got="a bus error", where=where) if same else changed(where)
         return SourceError("a hashing process ended", got=f"status {status}", where=where, hint="is memory short?")
 
 
@@ -158,6 +176,8 @@ class _Member:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 # A mapped file that is cut short ends this process, and how it ended says why.
                 faulthandler.disable()
+                # It lives for one dataset, and looking through what it holds for garbage takes a tenth of its time.
+                gc.disable()
                 signal.signal(signal.SIGBUS, signal.SIG_DFL)
                 for descriptor in (from_child, to_child, *(d for m in others for d in (m.reads, m.writes))):
                     os.close(descriptor)
@@ -201,11 +221,12 @@ class _Work:
     """What a member does, in the child process."""
 
     def __init__(
-        self, root: str, names: Sequence[str], share: Sequence[tuple[int, int]], algorithm: Algorithm, tier: HashTier
+        self, root: str, names: Sequence[str], share: Sequence[tuple[int, int]], algorithm: Algorithm, tiers: Tiers
     ) -> None:
         self._root, self._names, self._share = root, names, share
-        self._algorithm, self._tier = algorithm, tier
-        self._identities: dict[int, Identity] = {}
+        self._algorithm, self._tiers = algorithm, tiers
+        self._first = share[0][0] if share else 0
+        self._identities: list[Identity] = []
         self._view = memoryview(b"")
         self._out = -1
 
@@ -225,33 +246,37 @@ class _Work:
     def _list(self) -> None:
         for start, stop in self._share:
             found = identities(self._root, self._names[start:stop])
-            self._identities.update(enumerate(found, start))
+            self._identities += found
             packed = b"".join([IDENTITY.pack(*identity) for identity in found])
             _write(self._out, ("listed", start, packed))
         _write(self._out, ("listed", -1, b""))
 
     def _hash(self, small: list[int], large: list[tuple[int, Identity]]) -> None:
-        let_clock_tick([*(self._identities[number] for number in small), *(identity for _, identity in large)])
+        first = self._first
+        let_clock_tick([*(self._identities[number - first] for number in small), *(identity for _, identity in large)])
         for batch in self._batches(small):
             self._hash_small(batch)
         files = [(number, self._root + self._names[number], identity) for number, identity in large]
         read = _Counter(self._out)
+        numbers = iter([number for number, _ in large])
         if files:
-            _write(self._out, ("at", files[0][0]))
+            _write(self._out, ("at", next(numbers)))
         sizes = {number: identity[SIZE] for number, identity in large}
-        for number, digest in hash_large(files, self._algorithm, self._tier, read.advance):
+        for number, digest in hash_large(files, self._algorithm, self._tiers.contents, read.advance):
             self._done([number], [sizes[number]], digest)
             read.flush()
-            _write(self._out, ("at", number))
+            following = next(numbers, None)
+            if following is not None:
+                _write(self._out, ("at", following))
         _write(self._out, ("finished",))
 
     def _batches(self, numbers: list[int]) -> Iterator[list[int]]:
-        """As many files at a time as the buffer holds, and not more than `BATCH`."""
+        """Not more than `BATCH` files at a time, nor, but for a file alone, `_BATCH_BYTES`: the buffer holds both."""
         batch: list[int] = []
         held = 0
         for number in numbers:
-            size = self._identities[number][SIZE]
-            if len(batch) == BATCH or held + size >= _BUFFER_BYTES:
+            size = self._identities[number - self._first][SIZE]
+            if batch and (len(batch) == BATCH or held + size > _BATCH_BYTES):
                 yield batch
                 batch, held = [], 0
             batch.append(number)
@@ -260,9 +285,9 @@ class _Work:
             yield batch
 
     def _hash_small(self, numbers: list[int]) -> None:
-        root, names, known = self._root, self._names, self._identities
-        contents = read_small([(root + names[number], known[number]) for number in numbers], self._view)
-        digests = hash_contents(contents, self._algorithm, self._tier)
+        root, names, known, first = self._root, self._names, self._identities, self._first
+        contents = read_small([(root + names[number], known[number - first]) for number in numbers], self._view)
+        digests = hash_contents(contents, self._algorithm, self._tiers.contents)
         sizes = [len(content) for content in contents]
         _write(self._out, ("read", sum(sizes), 0))
         self._done(numbers, sizes, digests)
@@ -273,15 +298,16 @@ class _Work:
             leaf_text(names[number], size, hexed[64 * place : 64 * place + 64], kind)
             for place, (number, size) in enumerate(zip(numbers, sizes, strict=True))
         ]
-        leaves = hash_messages([b"\0" + text.encode() for text in texts], tier=self._tier)
+        leaves = hash_messages([b"\0" + text.encode() for text in texts], tier=self._tiers.leaves)
         _write(self._out, ("hashed", numbers, digests + leaves))
 
     def _check(self) -> None:
         for start, stop in self._share:
             found = identities(self._root, self._names[start:stop])
-            for number, identity in enumerate(found, start):
-                if identity != self._identities[number]:
-                    raise changed(self._root + self._names[number])
+            before = self._identities[start - self._first : stop - self._first]
+            if found != before:
+                number = next(n for n, pair in enumerate(zip(found, before, strict=True), start) if pair[0] != pair[1])
+                raise changed(self._root + self._names[number])
         _write(self._out, ("same",))
 
 
@@ -303,10 +329,11 @@ class _Counter:
 
 def let_clock_tick(found: Sequence[Identity]) -> None:
     """Wait, if a file was written just now, until a further write would leave another time on it."""
-    newest_ns = max((max(identity[3:]) for identity in found), default=0)
-    age_ns = time.time_ns() - newest_ns
-    if 0 <= age_ns < _TICK_NS:
-        time.sleep((_TICK_NS - age_ns) / 1e9)
+    now_ns = time.time_ns()
+    # Whatever else is set, a write leaves the time of change; one that lies ahead cannot be left once more.
+    newest_ns = max((time_ns for identity in found if (time_ns := identity[CHANGED]) <= now_ns), default=0)
+    if now_ns - newest_ns < _TICK_NS:
+        time.sleep((_TICK_NS - (now_ns - newest_ns)) / 1e9)
 
 
 def _write(descriptor: int, frame: tuple[Any, ...]) -> None:

@@ -21,6 +21,8 @@ from provenance.sources.local.listing import Identity, changed, identify, kind_o
 
 SMALL_BYTES: Final = 256 * 1024
 """A file up to this size is read whole, and hashed together with others."""
+_TINY_BYTES: Final = 16 * 1024
+"""A file up to this size is one string of its own."""
 LANES: Final = 16
 _CHUNK_BYTES: Final = 1 << 20
 _LANE_BYTES: Final = 128 * 1024
@@ -49,12 +51,16 @@ def open_listed(path: str, identity: Identity) -> int:
     return descriptor
 
 
-def read_small(files: Sequence[tuple[str, Identity]], view: memoryview) -> list[memoryview]:
-    """The contents of small files, one behind another in `view`, which has a byte more than all of them."""
-    contents, start = [], 0
+def read_small(files: Sequence[tuple[str, Identity]], view: memoryview) -> list[bytes | memoryview]:
+    """The contents of small files, those that are not tiny in `view`, which has a byte more than all of them."""
+    contents: list[bytes | memoryview] = []
+    start = 0
     for path, identity in files:
         descriptor = open_listed(path, identity)
         end = start + identity[2]
+        if identity[2] <= _TINY_BYTES:
+            contents.append(_read_tiny(descriptor, path, identity[2]))
+            continue
         try:
             place = start
             # One byte more than there should be, so that the end is seen in one read.
@@ -73,7 +79,22 @@ def read_small(files: Sequence[tuple[str, Identity]], view: memoryview) -> list[
     return contents
 
 
-def hash_contents(contents: Sequence[memoryview], algorithm: Algorithm, tier: HashTier) -> bytes:
+def _read_tiny(descriptor: int, path: str, size: int) -> bytes:
+    """All of a file that is listed with this size; closes it. A view of a buffer costs more than a string so short."""
+    try:
+        data = os.read(descriptor, size + 1)
+        while len(data) < size and (more := os.read(descriptor, size + 1 - len(data))):
+            data += more
+    except OSError as error:
+        raise unreadable(path, error) from error
+    finally:
+        os.close(descriptor)
+    if len(data) != size:
+        raise changed(path)
+    return data
+
+
+def hash_contents(contents: Sequence[bytes | memoryview], algorithm: Algorithm, tier: HashTier) -> bytes:
     """The digests of contents in memory, 32 bytes each, one after another."""
     if algorithm is Algorithm.BLAKE3:
         from blake3 import blake3

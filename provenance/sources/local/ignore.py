@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from provenance.errors import MalformedError
+
 IGNORE_FILE: Final = ".provenanceignore"
 MAX_IGNORE_BYTES: Final = 256 * 1024
 
@@ -43,6 +45,12 @@ class IgnoreRules:
     def __bool__(self) -> bool:
         return bool(self.rules)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IgnoreRules) and self.rules == other.rules
+
+    def __hash__(self) -> int:
+        return hash(self.rules)
+
     def leaves_out(self, path: str, *, is_folder: bool) -> bool:
         """Whether the last rule that fits `path`, relative with `/`, leaves it out."""
         names = path.split("/")
@@ -52,14 +60,28 @@ class IgnoreRules:
         return False
 
 
+def join_rules(own: Iterable[str], more: Iterable[str]) -> IgnoreRules:
+    """The rules of an ignore file, then `more`. Where `more` begins with all of the file's own, as what a statement
+    recorded does, they are not said twice."""
+    first, second = IgnoreRules(own), IgnoreRules(more)
+    if second.rules[: len(first.rules)] == first.rules:
+        return second
+    return IgnoreRules([*first.texts, *second.texts])
+
+
 def parse_lines(data: bytes) -> list[str]:
-    """The lines of an ignore file, UTF-8; what is not UTF-8 fits no name and is kept as it is."""
-    return data.decode("utf-8-sig", "surrogateescape").splitlines()
+    """The lines of an ignore file. `MalformedError` unless it is UTF-8: a statement could not say what applied."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MalformedError("ignore file is not UTF-8", expected="UTF-8", got=f"byte {error.start}") from error
+    # A line ends in a newline and in nothing else that Unicode may call a line's end.
+    return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def parse_rule(line: str) -> Rule | None:
     """The rule on a line; None if the line says nothing."""
-    text = _without_trailing_spaces(line.rstrip("\r\n"))
+    text = _without_trailing_spaces(line)
     if not text or text.startswith("#"):
         return None
     takes_back = text.startswith("!")

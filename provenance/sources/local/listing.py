@@ -10,6 +10,8 @@ import errno
 import os
 import stat
 import struct
+import sys
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +20,14 @@ from typing import Final, TypeAlias
 from provenance.errors import MalformedError, SourceError, printable
 from provenance.fingerprint import check_path
 from provenance.limits import MAX_FILES
-from provenance.sources.local.ignore import IGNORE_FILE, MAX_IGNORE_BYTES, IgnoreRules, parse_lines
+from provenance.sources.local.ignore import IGNORE_FILE, MAX_IGNORE_BYTES, IgnoreRules, join_rules, parse_lines
 
 Identity: TypeAlias = tuple[int, int, int, int, int]
 """Device, inode, size in bytes, times of modification and change in nanoseconds."""
 
 IDENTITY: Final = struct.Struct("<QQQqq")
 SIZE: Final = 2
+CHANGED: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,14 @@ class Listing:
 
     names: list[str]
     rules: tuple[str, ...] = ()
+
+
+def sizes_of(packed: bytes) -> Sequence[int]:
+    """The sizes in packed identities."""
+    numbers = array("Q", packed)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers[SIZE :: IDENTITY.size // numbers.itemsize].tolist()
 
 
 def identify(status: os.stat_result) -> Identity:
@@ -54,7 +65,10 @@ def read_rules(root: Path, more: Iterable[str]) -> IgnoreRules:
         raise unreadable(str(path), error) from error
     if len(data) > MAX_IGNORE_BYTES:
         raise SourceError("ignore file is too large", expected=f"at most {MAX_IGNORE_BYTES} bytes", where=path)
-    return IgnoreRules([*parse_lines(data), *more])
+    try:
+        return join_rules(parse_lines(data), more)
+    except MalformedError as error:
+        raise SourceError(error.what, expected=error.expected, got=error.got, where=path) from error
 
 
 def list_names(root: Path, rules: IgnoreRules, leave_out: Path | None) -> list[str]:

@@ -20,7 +20,7 @@ from provenance.encoding import Digest
 from provenance.errors import SourceError
 from provenance.fingerprint import Algorithm, FileEntry, Fingerprint, fingerprint_files
 from provenance.sources import Progress, Reading, local, open_source
-from provenance.sources.local import crew, hashing
+from provenance.sources.local import crew, hashing, listing
 
 FILES = local._MANY_FILES + 57
 BIG = 3 * hashing.SMALL_BYTES + 11
@@ -193,8 +193,18 @@ def test_a_large_file_cut_short_while_it_is_mapped_ends_in_an_error(
     monkeypatch.setattr(mmap, "mmap", cutting)
     with pytest.raises(SourceError, match="changed while it was read") as raised:
         open_source(folder, Reading(algorithm=Algorithm.BLAKE3)).fingerprint()
-    assert raised.value.where is not None
-    assert Path(raised.value.where).name.startswith("big")
+    assert raised.value.where == str(folder / "big8")
+
+
+def test_a_disk_that_fails_under_a_map_is_no_change(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any, **__: Any) -> mmap.mmap:
+        os.kill(os.getpid(), signal.SIGBUS)
+        raise AssertionError
+
+    monkeypatch.setattr(mmap, "mmap", failing)
+    with pytest.raises(SourceError, match="a bus error") as raised:
+        open_source(folder, Reading(algorithm=Algorithm.BLAKE3)).fingerprint()
+    assert raised.value.what == "cannot read"
 
 
 def test_a_large_file_cut_short_before_it_is_mapped_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,15 +228,49 @@ def test_a_member_that_is_killed_is_an_error(folder: Path, monkeypatch: pytest.M
         open_source(folder).fingerprint()
 
 
-def test_what_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    genuine = os.readv
+@pytest.mark.parametrize(("call", "name"), [("read", "d3/f00500"), ("readv", "middle")])
+def test_what_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, call: str, name: str) -> None:
+    genuine = getattr(os, call)
 
-    def failing(descriptor: int, buffers: Any) -> int:
-        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "f00500":
+    def failing(descriptor: int, what: Any) -> Any:
+        place = f"/proc/self/fd/{descriptor}"
+        if Path(place).is_file() and Path(place).readlink() == folder / name:
             raise OSError(5, "Input/output error")
-        return genuine(descriptor, buffers)
+        return genuine(descriptor, what)
 
-    monkeypatch.setattr(os, "readv", failing)
+    (folder / "middle").write_bytes(bytes(hashing._TINY_BYTES + 1))
+    monkeypatch.setattr(os, call, failing)
     with pytest.raises(SourceError, match="Input/output error") as raised:
         open_source(folder).fingerprint()
-    assert raised.value.where == str(folder / "d3" / "f00500")
+    assert raised.value.where == str(folder / name)
+
+
+@pytest.mark.parametrize("pieces", [1, 700])
+def test_files_that_come_in_pieces(folder: Path, monkeypatch: pytest.MonkeyPatch, pieces: int) -> None:
+    """A file system may give less than was asked for."""
+    (folder / "middle").write_bytes(random.Random(3).randbytes(hashing._TINY_BYTES + 1_000))
+    read, readv = os.read, os.readv
+
+    def some(descriptor: int, count: int) -> bytes:
+        return read(descriptor, min(count, pieces) if Path(f"/proc/self/fd/{descriptor}").is_file() else count)
+
+    monkeypatch.setattr(os, "read", some)
+    monkeypatch.setattr(os, "readv", lambda descriptor, views: readv(descriptor, [views[0][: max(pieces, 97)]]))
+    assert open_source(folder).fingerprint() == _oracle(folder, Algorithm.SHA256)
+
+
+@pytest.mark.parametrize("size", [0, 1, hashing._TINY_BYTES - 1, hashing._TINY_BYTES, hashing._TINY_BYTES + 1])
+def test_a_file_that_is_shorter_or_longer_than_it_says(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(size))
+    device, inode, _, modified, altered = listing.identify(path.stat())
+    view = memoryview(bytearray(2 * hashing._TINY_BYTES + 2))
+    for listed, descriptor in ((size + 1, os.open(path, os.O_RDONLY)), (size - 1, os.open(path, os.O_RDONLY))):
+        if listed < 0:
+            os.close(descriptor)
+            continue
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SourceError, match="changed while it was read"):
+            patch.setattr(hashing, "open_listed", lambda *_, opened=descriptor: opened)
+            hashing.read_small([(str(path), (device, inode, listed, modified, altered))], view)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
