@@ -11,8 +11,8 @@ The written rule for each odd thing:
 - two hard links to one file are two files;
 - the ledger in use, if it lies within, is left out when its owner names it; so is what `.provenanceignore` says, which
   is itself a file of the dataset; nothing else is, whatever it is called;
-- with a cache, a file that is the same as when it was hashed is not read again, and the listing after is of those files
-  that were, or none if none was; `check_unchanged` lists all of them once more.
+- with a cache, a file that is the same as when it was hashed is not read again, and where few were read the listing
+  after is of those, and of the folders' times; where none was there is none. `check_unchanged` lists everything again.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from provenance.sources.local.listing import (
     Identity,
     changed,
     checked_name,
+    hold_still,
     identify,
     identities,
     kind_of,
@@ -77,6 +78,8 @@ class LocalSource:
         except (OSError, RuntimeError, ValueError) as error:
             raise unreadable(str(path), error) from error
         self._state: tuple[list[str], bytes] | None = None
+        self._folders: dict[str, Identity] = {}
+        self._listed_ns = 0
 
     @property
     def location(self) -> str:
@@ -87,7 +90,8 @@ class LocalSource:
         """The fingerprint of the file or folder as it is now."""
         rules = self._rules()
         parameters = self._parameters(rules)
-        names = self._list(rules)
+        self._folders, self._listed_ns = {}, time.time_ns()
+        names = self._list(rules, self._folders)
         run = _Run(self._base, names, self._reading, progress, self._root)
         with ExitStack() as stack:
             crew = None
@@ -129,7 +133,7 @@ class LocalSource:
         except MalformedError as error:
             raise SourceError(error.what, expected=error.expected, got=error.got, where=self._root) from error
 
-    def _list(self, rules: IgnoreRules) -> list[str]:
+    def _list(self, rules: IgnoreRules, folders: dict[str, Identity] | None = None) -> list[str]:
         if not stat.S_ISDIR(self._stat.st_mode):
             try:
                 status = self._root.lstat()
@@ -138,7 +142,7 @@ class LocalSource:
             if not stat.S_ISREG(status.st_mode):
                 raise SourceError("not a file or folder", got=kind_of(status.st_mode), where=self._root)
             return [checked_name(self._root.name, self._root)]
-        names = list_names(self._root, rules, self._left_out)
+        names = list_names(self._root, rules, self._left_out, folders)
         if not names:
             raise SourceError("folder holds no files", expected="at least one file", where=self._root)
         return names
@@ -153,17 +157,18 @@ class LocalSource:
         # Rules that another ignore file holds by now are not those that what is bound here was chosen by.
         if self._rules() != rules:
             raise changed(self._root / IGNORE_FILE)
-        if self._reading.cache is not None and not run.memory.unread:
+        unread, cached = run.memory.unread, self._reading.cache is not None
+        if not unread:
             return
-        by_crew = crew if self._reading.cache is None else None
+        by_crew = None if cached and 4 * len(unread) < len(names) else crew
         if by_crew is not None:
             by_crew.begin_check()
-        _check_names(self._base, names, self._list(rules))
+        if not (cached and hold_still(self._folders, self._listed_ns)):
+            _check_names(self._base, names, self._list(rules))
         if by_crew is not None:
             by_crew.end_check()
         else:
-            numbers = range(len(names)) if self._reading.cache is None else run.memory.unread
-            _check_numbers(self._base, names, run.memory.identities, numbers)
+            _check_numbers(self._base, names, run.memory.identities, unread)
 
 
 class _Run:
@@ -252,7 +257,7 @@ class _Run:
     def finish(self, parameters: Parameters) -> Fingerprint:
         """The fingerprint, and the cache for the next time."""
         memory = self.memory
-        if self._cache is not None and memory.unread:
+        if self._cache is not None and memory.has_news:
             self._cache.save(memory.worth_keeping())
         files = FileList(self._names, self._sizes, bytes(memory.digests), self._algorithm)
         reread = tuple(self._names[number] for number in memory.unread) if self._cache is not None else None

@@ -23,14 +23,14 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from provenance.fingerprint import Algorithm
-from provenance.sources.local.listing import IDENTITY
+from provenance.sources.local.listing import IDENTITY, times_of
 
 RACY_NS: Final = 2_000_000_000
 """File systems keep times to 2 s or better; what was touched later than that before a run is read again in the next."""
@@ -111,12 +111,13 @@ class Memory:
         self.names, self.identities = names, identities
         self._racy_from_ns = started_ns - RACY_NS
         count = len(names)
+        self._same_names = remembered.names == names
         if not remembered.names:
             self.digests, self.leaves = bytearray(_HASH * count), bytearray(_HASH * count)
             self.unread: list[int] = list(range(count))
             self._known = bytearray(count)
             return
-        if remembered.names == names and remembered.identities == identities:
+        if self._same_names and remembered.identities == identities:
             self.digests, self.leaves = bytearray(remembered.digests), bytearray(remembered.leaves)
             self.unread = []
         else:
@@ -128,16 +129,16 @@ class Memory:
 
     def _compare(self, remembered: Remembered) -> list[int]:
         width = IDENTITY.size
-        same_names = remembered.names == self.names
-        place_of = None if same_names else {name: place for place, name in enumerate(remembered.names)}
         mine, theirs, unread = self.identities, remembered.identities, []
-        if same_names:
+        if self._same_names:
             self.digests[:], self.leaves[:] = remembered.digests, remembered.leaves
+            return _differing(mine, theirs, width)
+        place_of = {name: place for place, name in enumerate(remembered.names)}
         for number, name in enumerate(self.names):
-            place = number if place_of is None else place_of.get(name, -1)
+            place = place_of.get(name, -1)
             if place < 0 or mine[width * number : width * (number + 1)] != theirs[width * place : width * (place + 1)]:
                 unread.append(number)
-            elif place_of is not None:
+            else:
                 target, source = slice(_HASH * number, _HASH * (number + 1)), slice(_HASH * place, _HASH * (place + 1))
                 self.digests[target] = remembered.digests[source]
                 self.leaves[target] = remembered.leaves[source]
@@ -158,16 +159,54 @@ class Memory:
 
     def worth_keeping(self) -> Remembered:
         """What was hashed so far and may be taken for granted the next time."""
-        keep = [number for number in range(len(self.names)) if self._known[number] and not self._is_racy(number)]
-        if len(keep) == len(self.names):
-            return Remembered(list(self.names), self.identities, bytes(self.digests), bytes(self.leaves))
+        runs = list(_runs(self._is_worth_it()))
 
         def of(column: bytes | bytearray, width: int) -> bytes:
-            return b"".join([column[width * number : width * (number + 1)] for number in keep])
+            return b"".join([column[width * start : width * stop] for start, stop in runs])
 
-        names = [self.names[number] for number in keep]
+        names = [name for start, stop in runs for name in self.names[start:stop]]
         return Remembered(names, of(self.identities, IDENTITY.size), of(self.digests, _HASH), of(self.leaves, _HASH))
 
-    def _is_racy(self, number: int) -> bool:
-        times = IDENTITY.unpack_from(self.identities, IDENTITY.size * number)[3:]
-        return bool(max(times) >= self._racy_from_ns)
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to keep that the cache does not hold, or it holds names that are gone: if not, it
+        serves as it is."""
+        if not self._same_names:
+            return True
+        worth = self._is_worth_it()
+        return any(worth[number] for number in self.unread)
+
+    def _is_worth_it(self) -> bytearray:
+        """A 1 for each file that is known and whose times were safely in the past."""
+        worth, limit = bytearray(self._known), self._racy_from_ns
+        modified, altered = times_of(self.identities)
+        if worth and max(max(modified), max(altered)) >= limit:
+            for number, latest in enumerate(map(max, modified, altered)):
+                if latest >= limit:
+                    worth[number] = 0
+        return worth
+
+
+def _differing(one: bytes, other: bytes, width: int) -> list[int]:
+    """The numbers of the rows that are not the same, found by halves of ever smaller parts."""
+    found, pending = [], [(0, len(one) // width)]
+    while pending:
+        start, stop = pending.pop()
+        if one[width * start : width * stop] == other[width * start : width * stop]:
+            continue
+        if stop - start == 1:
+            found.append(start)
+        else:
+            middle = (start + stop) // 2
+            pending += [(middle, stop), (start, middle)]
+    return found
+
+
+def _runs(flags: bytearray) -> Iterator[tuple[int, int]]:
+    """Where each run of ones begins and ends."""
+    start = flags.find(1)
+    while start >= 0:
+        stop = flags.find(0, start)
+        stop = len(flags) if stop < 0 else stop
+        yield start, stop
+        start = flags.find(1, stop)

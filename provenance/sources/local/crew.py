@@ -32,7 +32,7 @@ from provenance.fingerprint import Algorithm, leaf_text
 from provenance.merkle.lists import hash_messages
 from provenance.merkle.tier import HashTier
 from provenance.sources.local.hashing import SMALL_BYTES, hash_contents, hash_large, read_small
-from provenance.sources.local.listing import CHANGED, IDENTITY, SIZE, Identity, changed, identify, identities
+from provenance.sources.local.listing import CHANGED, IDENTITY, SIZE, TICK_NS, Identity, changed, identify, identities
 
 BATCH: Final = 256
 _LENGTH: Final = struct.Struct("<I")
@@ -40,8 +40,6 @@ _PIPE_BYTES: Final = 1 << 20
 _BUFFER_BYTES: Final = 4 * 2**20
 _BATCH_BYTES: Final = 2**20
 """Contents read before they are hashed: they stay in a core's cache, and their memory with the allocator."""
-_TICK_NS: Final = 11_000_000
-"""Longer than a file system's clock stands still (Linux: at most 10 ms): a write after that leaves another time."""
 
 
 def can_fork() -> bool:
@@ -332,8 +330,8 @@ def let_clock_tick(found: Sequence[Identity]) -> None:
     now_ns = time.time_ns()
     # Whatever else is set, a write leaves the time of change; one that lies ahead cannot be left once more.
     newest_ns = max((time_ns for identity in found if (time_ns := identity[CHANGED]) <= now_ns), default=0)
-    if now_ns - newest_ns < _TICK_NS:
-        time.sleep((_TICK_NS - (now_ns - newest_ns)) / 1e9)
+    if now_ns - newest_ns < TICK_NS:
+        time.sleep((TICK_NS - (now_ns - newest_ns)) / 1e9)
 
 
 def _write(descriptor: int, frame: tuple[Any, ...]) -> None:

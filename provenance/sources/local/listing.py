@@ -12,7 +12,7 @@ import stat
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -25,8 +25,11 @@ from provenance.sources.local.ignore import IGNORE_FILE, MAX_IGNORE_BYTES, Ignor
 Identity: TypeAlias = tuple[int, int, int, int, int]
 """Device, inode, size in bytes, times of modification and change in nanoseconds."""
 
+TICK_NS: Final = 11_000_000
+"""Longer than a file system's clock stands still (Linux: at most 10 ms): a write after that leaves another time."""
 IDENTITY: Final = struct.Struct("<QQQqq")
 SIZE: Final = 2
+MODIFIED: Final = 3
 CHANGED: Final = 4
 
 
@@ -40,10 +43,19 @@ class Listing:
 
 def sizes_of(packed: bytes) -> Sequence[int]:
     """The sizes in packed identities."""
-    numbers = array("Q", packed)
+    return _column(packed, SIZE).tolist()
+
+
+def times_of(packed: bytes) -> tuple[Sequence[int], Sequence[int]]:
+    """The times of modification, and those of change, in packed identities."""
+    return _column(packed, MODIFIED), _column(packed, CHANGED)
+
+
+def _column(packed: bytes, place: int) -> array[int]:
+    numbers = array("Q" if place < MODIFIED else "q", packed)
     if sys.byteorder == "big":
         numbers.byteswap()
-    return numbers[SIZE :: IDENTITY.size // numbers.itemsize].tolist()
+    return numbers[place :: IDENTITY.size // numbers.itemsize]
 
 
 def identify(status: os.stat_result) -> Identity:
@@ -71,13 +83,18 @@ def read_rules(root: Path, more: Iterable[str]) -> IgnoreRules:
         raise SourceError(error.what, expected=error.expected, got=error.got, where=path) from error
 
 
-def list_names(root: Path, rules: IgnoreRules, leave_out: Path | None) -> list[str]:
-    """The names of all files below `root`, sorted by their UTF-8 bytes."""
+def list_names(
+    root: Path, rules: IgnoreRules, leave_out: Path | None, folders: dict[str, Identity] | None = None
+) -> list[str]:
+    """The names of all files below `root`, sorted by their UTF-8 bytes. `folders` is told what each folder was like
+    before it was listed."""
     pending, names = [(str(root), "")], []
     left_out = str(leave_out) if leave_out is not None else None
     while pending:
         folder, prefix = pending.pop()
         try:
+            if folders is not None:
+                folders[folder] = identify(os.lstat(folder))
             with os.scandir(folder) as listing:
                 for entry in listing:
                     name = prefix + entry.name
@@ -94,6 +111,18 @@ def list_names(root: Path, rules: IgnoreRules, leave_out: Path | None) -> list[s
         if len(names) > MAX_FILES:
             raise SourceError("folder holds too many files", expected=f"at most {MAX_FILES}", where=folder)
     return _sorted(names, root)
+
+
+def hold_still(folders: Mapping[str, Identity], listed_ns: int) -> bool:
+    """Whether folders that were listed from `listed_ns` on are sure to have the names that they had: no name comes or
+    goes without another time of change, if the last was more than a tick before."""
+    try:
+        return all(
+            identity[CHANGED] < listed_ns - TICK_NS and identify(os.lstat(folder)) == identity
+            for folder, identity in folders.items()
+        )
+    except OSError:
+        return False
 
 
 def _sorted(names: list[str], root: Path) -> list[str]:
