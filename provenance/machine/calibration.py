@@ -13,6 +13,7 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ _STREAMS: Final = 16
 _STREAM_BYTES: Final = 256 * 1024
 _ROUNDS: Final = 3
 _MAX_CACHE_BYTES: Final = 4_096
+_MAX_PROCESSORS: Final = 16
 
 
 @functools.cache
@@ -40,10 +42,10 @@ def hash_tier(kind: str = "messages") -> HashTier:
             raise MalformedError(f"{ENVIRONMENT} is unknown", expected=" | ".join(HashTier), got=ascii(named)) from None
     processor = _processor()
     remembered = _read().get(processor, {})
-    if remembered.get(kind) in {str(tier) for tier in HashTier}:
-        return HashTier(remembered[kind])
+    if kind in remembered:
+        return remembered[kind]
     chosen = _time_messages() if kind == "messages" else _time_streams()
-    _write(processor, {**remembered, kind: str(chosen)})
+    _write(processor, {**remembered, kind: chosen})
     return chosen
 
 
@@ -65,8 +67,7 @@ def _time_streams() -> HashTier:
     return HashTier.LANES if lanes < alone else HashTier.HASHLIB
 
 
-def _best(action: object) -> float:
-    assert callable(action)
+def _best(action: Callable[[], object]) -> float:
     figures = []
     for _ in range(_ROUNDS):
         started = time.perf_counter()
@@ -92,24 +93,30 @@ def _file() -> Path:
     return cache_folder() / "hash-tier.json"
 
 
-def _read() -> dict[str, dict[str, str]]:
+def _read() -> dict[str, dict[str, HashTier]]:
     try:
         with _file().open("rb") as file:
             value = json.loads(file.read(_MAX_CACHE_BYTES))
-    except (OSError, ValueError, RecursionError):
+        return {
+            processor: {kind: HashTier(tier) for kind, tier in choices.items()} for processor, choices in value.items()
+        }
+    except (OSError, MalformedError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
-    if not isinstance(value, dict) or any(not isinstance(choices, dict) for choices in value.values()):
-        return {}
-    return value
 
 
-def _write(processor: str, choices: dict[str, str]) -> None:
-    path = _file()
+def _write(processor: str, choices: dict[str, HashTier]) -> None:
+    others = {name: chosen for name, chosen in _read().items() if name != processor}
+    # A home that many machines share keeps what was found on the last of them.
+    found = dict([*others.items(), (processor, choices)][-_MAX_PROCESSORS:])
+    draft: Path | None = None
     try:
+        path = _file()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".hash-tier-", dir=path.parent)
+        draft = Path(name)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump({processor: choices}, file)
-        Path(name).replace(path)
-    except OSError:
-        return  # timed again the next time
+            json.dump(found, file)
+        draft.replace(path)
+    except (OSError, MalformedError):  # timed again the next time
+        if draft is not None:
+            draft.unlink(missing_ok=True)
