@@ -76,7 +76,9 @@ class RecordTrees:
         """The distinct rows in the order of their hashes."""
         if self.records.index_root is None:
             raise NotFoundError("the dataset has no index of its records", expected="one made with --records")
-        return self._tree(self.records.index_root.hex, ".index")
+        from provenance.ledger.records import index_suffix
+
+        return self._tree(self.records.index_root.hex, index_suffix(self.records.root.raw))
 
     def _tree(self, root: str, suffix: str) -> StoredTree:
         name = f"{root}{suffix}"

@@ -113,10 +113,16 @@ def _finish(tree: TreeWriter, index: SortedTreeWriter | None, schema: RecordSche
     root = tree.finish_root() if stored_tree is None else stored_tree.root
     if index is None:
         return RecordResult(RecordFingerprint(count, Digest(root), schema.digest), schema, stored_tree)
-    stored_index = index.finish() if stored else None
+    # Tables of the same rows in another order have one index root, and other row numbers: the name holds both roots.
+    stored_index = index.finish(index_suffix(root)) if stored else None
     index_root = index.finish_root() if stored_index is None else stored_index.root
     fingerprint = RecordFingerprint(count, Digest(root), schema.digest, index.distinct, Digest(index_root))
     return RecordResult(fingerprint, schema, stored_tree, stored_index)
+
+
+def index_suffix(root: bytes) -> str:
+    """What the file of a table's index ends in; `root` is the table's record root."""
+    return f".{root.hex()[:32]}.index"
 
 
 def hash_records(table: Table, schema: RecordSchema) -> Iterator[Hashes]:

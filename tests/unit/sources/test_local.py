@@ -544,6 +544,17 @@ def test_a_file_just_written_is_waited_for(folder: Path, monkeypatch: pytest.Mon
     assert len(waits) == 1
 
 
+def test_a_time_ahead_hides_no_file_just_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    ahead = time.time_ns() + 10**15
+    (folder / "ahead").touch()
+    os.utime(folder / "ahead", ns=(ahead, ahead))
+    (folder / "now").write_bytes(b"x")
+    _fingerprint(folder)
+    assert len(waits) == 1
+
+
 def test_the_first_failure_ends_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(900):  # below what several processes are made for
         (folder / f"{number:04}").write_bytes(b"x")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +20,7 @@ from provenance.errors import SourceError
 from provenance.fingerprint import Algorithm, Fingerprint
 from provenance.sources import Reading, local, open_source
 from provenance.sources.local import cache as caches
+from provenance.sources.local import listing
 from tests.paths import PROJECT
 
 OLD_NS = 10**18
@@ -189,6 +194,160 @@ def test_check_unchanged_looks_at_what_the_cache_spared(folder: Path, tmp_path: 
     assert raised.value.where == str(folder / "c")
 
 
+def _counting_listings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    listed: list[Path] = []
+
+    def counting(root: Path, *arguments: Any) -> list[str]:
+        listed.append(root)
+        return listing.list_names(root, *arguments)
+
+    monkeypatch.setattr(local, "list_names", counting)
+    return listed
+
+
+def _age(monkeypatch: pytest.MonkeyPatch, *, old: bool) -> None:
+    """Whether folders count as changed longer ago than a tick."""
+    monkeypatch.setattr(listing, "TICK_NS", -(10**12) if old else 10**12)
+
+
+def _cached(folder: Path, tmp_path: Path) -> tuple[str, ...]:
+    found = open_source(folder, Reading(cache=tmp_path / "cache")).fingerprint().reread
+    assert found is not None
+    return found
+
+
+def test_names_are_listed_again_unless_nothing_was_read_or_no_folder_changed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _take(folder, tmp_path)
+    listed = _counting_listings(monkeypatch)
+    assert _cached(folder, tmp_path) == ()
+    assert len(listed) == 1
+    _age(monkeypatch, old=False)
+    (folder / "b").write_bytes(b"other")
+    assert _cached(folder, tmp_path) == ("b",)
+    assert len(listed) == 3
+    _age(monkeypatch, old=True)
+    (folder / "b").write_bytes(b"another")
+    assert _cached(folder, tmp_path) == ("b",)
+    assert len(listed) == 4
+    open_source(folder).fingerprint()
+    assert len(listed) == 6
+
+
+@pytest.mark.parametrize("change", ["added", "added deep", "removed", "renamed", "folder"])
+@pytest.mark.parametrize("aged", [True, False])
+def test_a_name_that_comes_or_goes_while_few_are_read_is_noticed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, aged: bool
+) -> None:
+    _take(folder, tmp_path)
+    _age(monkeypatch, old=aged)
+    (folder / "b").write_bytes(b"other")
+    genuine = local._hash_file
+
+    def hashing(*arguments: Any) -> bytes:
+        digest = genuine(*arguments)
+        match change:
+            case "added":
+                (folder / "new").touch()
+            case "added deep":
+                (folder / "d" / "new").touch()
+            case "removed":
+                (folder / "d" / "x").unlink()
+            case "renamed":
+                (folder / "a").rename(folder / "new")
+            case _:
+                (folder / "e").mkdir()
+                (folder / "e" / "new").touch()
+        return digest
+
+    monkeypatch.setattr(local, "_hash_file", hashing)
+    with pytest.raises(SourceError, match="changed while it was read") as raised:
+        _cached(folder, tmp_path)
+    names = {"added": "new", "added deep": "d/new", "removed": "d/x", "renamed": "a", "folder": "e/new"}
+    assert raised.value.where == str(folder / names[change])
+
+
+def test_a_cache_that_would_gain_nothing_is_left_as_it_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _take(folder, tmp_path)
+    before = _file(tmp_path).stat()
+    monkeypatch.setattr(caches, "RACY_NS", 10**12)
+    (folder / "b").write_bytes(b"too young")
+    assert _take(folder, tmp_path).reread == ("b",)
+    assert _file(tmp_path).stat() == before
+    monkeypatch.setattr(caches, "RACY_NS", -(10**12))
+    assert _take(folder, tmp_path).reread == ("b",)
+    assert _take(folder, tmp_path).reread == ()
+    assert _file(tmp_path).stat() != before
+
+
+def test_a_time_ahead_is_never_trusted(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that was set back: nothing says when such a file was written last."""
+    monkeypatch.setattr(caches, "RACY_NS", 2 * 10**9)
+    ahead = time.time_ns() + 10**12
+    for name in ("a", "b", "c", "d/x", "d/é"):
+        os.utime(folder / name, ns=(ahead, ahead))
+    for _ in range(3):
+        assert len(_take(folder, tmp_path).reread or ()) == 5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_edits_are_read_again_and_nothing_else_is(folder: Path, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    for number in range(60):
+        path = folder / f"s{number % 5}" / f"{number}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(chance.randbytes(chance.randrange(40)))
+    _take(folder, tmp_path)
+    for _ in range(8):
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        touched: set[Path] = set()
+        for path in chance.sample(paths, chance.randrange(6)):
+            match chance.randrange(5):
+                case 0:
+                    path.write_bytes(chance.randbytes(path.stat().st_size))
+                    touched.add(path)
+                case 1:
+                    path.unlink()
+                    touched.discard(path)
+                case 2:
+                    path.rename(path.with_name(path.name + "x"))
+                    touched.add(path.with_name(path.name + "x"))
+                case 3:
+                    os.utime(path, ns=(OLD_NS, OLD_NS))
+                    touched.add(path)
+                case _:
+                    path.with_name(path.name + "new").write_bytes(b"new")
+                    touched.add(path.with_name(path.name + "new"))
+        found = _take(folder, tmp_path)
+        expected = sorted((path.relative_to(folder).as_posix() for path in touched if path.exists()), key=str.encode)
+        assert list(found.reread or ()) == expected
+    assert _take(folder, tmp_path).reread == ()
+
+
+def test_rows_that_differ_are_found() -> None:
+    chance = random.Random(2)
+    for _ in range(300):
+        width, count = chance.choice([1, 3, 40]), chance.randrange(0, 40)
+        one = bytearray(chance.randbytes(width * count))
+        other = bytearray(one)
+        expected = sorted(chance.sample(range(count), chance.randrange(count + 1)))
+        for row in expected:
+            other[width * row + chance.randrange(width)] ^= 1 + chance.randrange(255)
+        assert caches._differing(bytes(one), bytes(other), width) == expected
+
+
+def test_runs_of_ones() -> None:
+    chance = random.Random(3)
+    for _ in range(300):
+        flags = bytearray(chance.randrange(2) for _ in range(chance.randrange(30)))
+        runs = list(caches._runs(flags))
+        assert [place for start, stop in runs for place in range(start, stop)] == [p for p, f in enumerate(flags) if f]
+        assert all(before[1] < after[0] for before, after in pairwise(runs))
+
+
 _SLOW = """
 import sys, time
 from pathlib import Path
@@ -219,3 +378,63 @@ def test_a_killed_run_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None
         process.send_signal(signal.SIGKILL)
     found = _take(folder, tmp_path)
     assert 0 < len(found.reread or ()) < 205
+
+
+_SLOW_CREW = """
+import sys, time
+from pathlib import Path
+from provenance.sources import Reading, local, open_source
+from provenance.sources.local import cache, crew
+cache.RACY_NS = -(10**12)
+local._SAVE_S = 0.05
+crew.BATCH = 16
+genuine, made = crew._Work._hash_small, crew.Crew.__init__
+def slow(*arguments):
+    time.sleep(0.03)
+    genuine(*arguments)
+def telling(self, *arguments):
+    made(self, *arguments)
+    print(*[member.pid for member in self._members], flush=True)
+crew._Work._hash_small, crew.Crew.__init__ = slow, telling
+open_source(sys.argv[1], Reading(cache=Path(sys.argv[2]))).fingerprint()
+"""
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_killed_run_of_several_processes_goes_on_and_leaves_none(folder: Path, tmp_path: Path) -> None:
+    for number in range(1_200):
+        (folder / f"{number:04}").write_bytes(b"%d" % number)
+    command = [sys.executable, "-c", _SLOW_CREW, str(folder), str(tmp_path / "cache")]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        members = [int(pid) for pid in process.stdout.readline().split()]
+        deadline = time.monotonic() + 30
+        while not list((tmp_path / "cache").glob("files/*.cache")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    while any(map(_is_running, members)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert members
+    assert not any(map(_is_running, members))
+    done = set(caches.Cache(tmp_path / "cache", str(folder), Algorithm.SHA256).load().names)
+    found = _take(folder, tmp_path)
+    assert 0 < len(done) < 1_205
+    assert {entry.path for entry in found.files} - done == set(found.reread or ())
+
+
+def test_runs_at_the_same_time_do_not_disturb_each_other(folder: Path, tmp_path: Path) -> None:
+    expected = open_source(folder).fingerprint()
+
+    def take(_: int) -> Fingerprint:
+        return open_source(folder, Reading(cache=tmp_path / "cache")).fingerprint()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda n: take(n).digest, range(40))) == {expected.digest}
+    assert _take(folder, tmp_path).reread == ()
+    assert len(list((tmp_path / "cache" / "files").iterdir())) == 1

@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from provenance.errors import SourceError
-from provenance.sources import Reading, open_source
-from provenance.sources.local.ignore import IgnoreRules, parse_lines
+from provenance.sources import Reading, local, open_source
+from provenance.sources.local import listing
+from provenance.sources.local.ignore import IgnoreRules, join_rules, parse_lines
 from provenance.sources.local.listing import list_names
 
 NAMES = ("a", "b", "ab", "a.txt", "b.tmp", ".x", "a b", "[x]", "a*", "abc")
@@ -128,3 +130,72 @@ def test_hostile_rules_take_no_time() -> None:
     started = time.process_time()
     assert not rules.leaves_out("/".join(["a" * 255] * 12), is_folder=False)
     assert time.process_time() - started < 5
+
+
+def test_a_line_ends_in_a_newline_alone(folder: Path) -> None:
+    odd = ("a\u2028b", "a\x0bb", "a\x85b", "a\x1cb")
+    for name in (*odd, "b", "crlf", "keep"):
+        (folder / name).touch()
+    (folder / ".provenanceignore").write_bytes("\n".join([*odd, "crlf\r", ""]).encode())
+    assert _names(folder) == [".provenanceignore", "b", "keep"]
+
+
+def test_an_ignore_file_that_is_not_utf8_is_refused(folder: Path) -> None:
+    (folder / "a").touch()
+    (folder / ".provenanceignore").write_bytes(b"ok\n\xff\n")
+    with pytest.raises(SourceError, match="ignore file is not UTF-8") as raised:
+        _names(folder)
+    assert raised.value.where == str(folder / ".provenanceignore")
+
+
+@pytest.mark.parametrize("rules", [["x"] * 257, ["x" * 257], ["a\0b"]])
+def test_rules_that_a_statement_cannot_hold_are_refused_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, rules: list[str]
+) -> None:
+    (folder / "a").touch()
+    monkeypatch.setattr(local, "list_names", lambda *_: pytest.fail("something was read"))
+    with pytest.raises(SourceError):
+        _names(folder, *rules)
+
+
+def test_the_rules_of_a_statement_are_not_said_twice(folder: Path) -> None:
+    (folder / "a").touch()
+    (folder / ".provenanceignore").write_text("\n".join(f"x{number}" for number in range(200)))
+    first = open_source(folder, Reading(ignore=("y", "!x1"))).fingerprint()
+    again = open_source(folder, Reading(ignore=first.parameters.ignore)).fingerprint()
+    assert again == first
+    assert len(again.parameters.ignore) == 202
+    (folder / ".provenanceignore").write_text("x0\nx2\n")
+    assert open_source(folder, Reading(ignore=("x0", "y"))).fingerprint().parameters.ignore == ("x0", "x2", "x0", "y")
+
+
+def test_joined_rules_decide_as_they_do_one_after_the_other() -> None:
+    rng = random.Random(9)
+    rules = ["a", "!a", "b/", "*.txt", "!*.txt", "/a", "**/b", "c/*"]
+    paths = ["a", "b", "a.txt", "c/a", "c/b", "b/a.txt", "c"]
+    for _ in range(500):
+        own = rng.choices(rules, k=rng.randrange(4))
+        more = [*own, *rng.choices(rules, k=rng.randrange(3))] if rng.random() < 0.5 else rng.choices(rules, k=3)
+        joined, plain = join_rules(own, more), IgnoreRules([*own, *more])
+        for path in paths:
+            for is_folder in (True, False):
+                assert joined.leaves_out(path, is_folder=is_folder) == plain.leaves_out(path, is_folder=is_folder)
+
+
+@pytest.mark.parametrize("own", ["", ".provenanceignore\n"])
+def test_an_ignore_file_that_changes_meanwhile_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    """Also one that its own rules leave out, and between the reading of the rules and the first listing."""
+    (folder / "a").touch()
+    (folder / ".provenanceignore").write_text(own)
+    genuine = listing.list_names
+
+    def rewriting(*arguments: Any) -> list[str]:
+        (folder / ".provenanceignore").write_text(own + "b\n")
+        return genuine(*arguments)
+
+    monkeypatch.setattr(local, "list_names", rewriting)
+    with pytest.raises(SourceError, match="changed while it was read") as raised:
+        _names(folder)
+    assert raised.value.where == str(folder / ".provenanceignore")
