@@ -17,6 +17,7 @@ from provenance.fingerprint.files import (
     encode_leaf,
     file_root,
     leaf_text,
+    leaf_texts,
     parse_leaf,
     sort_entries,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "fingerprint_files",
     "fingerprint_list",
     "leaf_text",
+    "leaf_texts",
     "open_manifest",
     "parse_algorithm",
     "parse_document",

@@ -99,12 +99,7 @@ class FileList(Sequence[FileEntry]):
 
     def leaf_data(self) -> list[bytes]:
         """The data of every leaf, in order."""
-        hexed, kind = self.digests.hex(), self.algorithm
-        width = 2 * HASH_BYTES
-        return [
-            leaf_text(name, size, hexed[width * place : width * (place + 1)], kind).encode()
-            for place, (name, size) in enumerate(zip(self.names, self.sizes, strict=True))
-        ]
+        return [text.encode() for text in leaf_texts(self.names, self.sizes, self.digests, self.algorithm)]
 
 
 def leaf_text(path: str, size: int, digest_hex: str, algorithm: str) -> str:
@@ -112,6 +107,23 @@ def leaf_text(path: str, size: int, digest_hex: str, algorithm: str) -> str:
     # json.dumps escapes a string just as RFC 8785 3.2.2.2 does; a test holds this against the library.
     quoted = f'"{path}"' if _PLAIN.fullmatch(path) else json.dumps(path, ensure_ascii=False)
     return f'{{"digest":{{"{algorithm}":"{digest_hex}"}},"path":{quoted},"size":{size}}}'
+
+
+def leaf_texts(
+    paths: Sequence[str], sizes: Sequence[int], digests: bytes, algorithm: str, before: str = ""
+) -> list[str]:
+    """As `leaf_text` of many files, whose digests lie one after another; each with `before` in front of it."""
+    hexed, width = digests.hex(), 2 * HASH_BYTES
+    if not _PLAIN.fullmatch("".join(paths)):
+        return [
+            before + leaf_text(path, size, hexed[width * place : width * (place + 1)], algorithm)
+            for place, (path, size) in enumerate(zip(paths, sizes, strict=True))
+        ]
+    head, middle = f'{before}{{"digest":{{"{algorithm}":"', '"},"path":"'
+    return [
+        f'{head}{hexed[place : place + width]}{middle}{path}","size":{size}}}'
+        for place, path, size in zip(range(0, len(hexed), width), paths, sizes, strict=True)
+    ]
 
 
 def encode_leaf(entry: FileEntry) -> bytes:

@@ -77,7 +77,7 @@ def _best(action: Callable[[], object]) -> float:
 
 
 def _processor() -> str:
-    name = platform.processor() or platform.machine()
+    name = platform.machine()  # platform.processor() would start a program
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
             lines = [

@@ -108,7 +108,7 @@ class Memory:
     """Which files need not be read: the columns of a run, filled from the cache and then by hashing."""
 
     def __init__(self, names: Sequence[str], identities: bytes, remembered: Remembered, started_ns: int) -> None:
-        self.names, self.identities = names, identities
+        self.names, self.identities = names, bytearray(identities)
         self._racy_from_ns = started_ns - RACY_NS
         count = len(names)
         self._same_names = remembered.names == names
@@ -129,7 +129,7 @@ class Memory:
 
     def _compare(self, remembered: Remembered) -> list[int]:
         width = IDENTITY.size
-        mine, theirs, unread = self.identities, remembered.identities, []
+        mine, theirs, unread = bytes(self.identities), remembered.identities, []
         if self._same_names:
             self.digests[:], self.leaves[:] = remembered.digests, remembered.leaves
             return _differing(mine, theirs, width)
@@ -143,6 +143,11 @@ class Memory:
                 self.digests[target] = remembered.digests[source]
                 self.leaves[target] = remembered.leaves[source]
         return unread
+
+    def see(self, first: int, packed: bytes) -> None:
+        """Keep the identities of files from this number on."""
+        width = IDENTITY.size
+        self.identities[width * first : width * first + len(packed)] = packed
 
     def put(self, numbers: Sequence[int], digests: bytes, leaves: bytes) -> None:
         """Keep the digests and leaf hashes of these files."""

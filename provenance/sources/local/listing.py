@@ -27,6 +27,7 @@ Identity: TypeAlias = tuple[int, int, int, int, int]
 
 TICK_NS: Final = 11_000_000
 """Longer than a file system's clock stands still (Linux: at most 10 ms): a write after that leaves another time."""
+_PLAIN_CHARS: Final = 1_024
 IDENTITY: Final = struct.Struct("<QQQqq")
 SIZE: Final = 2
 MODIFIED: Final = 3
@@ -41,18 +42,18 @@ class Listing:
     rules: tuple[str, ...] = ()
 
 
-def sizes_of(packed: bytes) -> Sequence[int]:
+def sizes_of(packed: bytes | bytearray) -> Sequence[int]:
     """The sizes in packed identities."""
     return _column(packed, SIZE).tolist()
 
 
-def times_of(packed: bytes) -> tuple[Sequence[int], Sequence[int]]:
+def times_of(packed: bytes | bytearray) -> tuple[Sequence[int], Sequence[int]]:
     """The times of modification, and those of change, in packed identities."""
     return _column(packed, MODIFIED), _column(packed, CHANGED)
 
 
-def _column(packed: bytes, place: int) -> array[int]:
-    numbers = array("Q" if place < MODIFIED else "q", packed)
+def _column(packed: bytes | bytearray, place: int) -> array[int]:
+    numbers = array("Q" if place < MODIFIED else "q", bytes(packed))
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers[place :: IDENTITY.size // numbers.itemsize]
@@ -88,8 +89,9 @@ def list_names(
 ) -> list[str]:
     """The names of all files below `root`, sorted by their UTF-8 bytes. `folders` is told what each folder was like
     before it was listed."""
-    pending, names = [(str(root), "")], []
+    pending, names = [(str(root), "")], list[str]()
     left_out = str(leave_out) if leave_out is not None else None
+    has_rules, append = bool(rules), names.append
     while pending:
         folder, prefix = pending.pop()
         try:
@@ -99,12 +101,12 @@ def list_names(
                 for entry in listing:
                     name = prefix + entry.name
                     if entry.is_file(follow_symlinks=False):
-                        if not (rules and rules.leaves_out(name, is_folder=False)):
-                            names.append(name)
+                        if not (has_rules and rules.leaves_out(name, is_folder=False)):
+                            append(name)
                     elif entry.is_dir(follow_symlinks=False):
-                        if entry.path != left_out and not (rules and rules.leaves_out(name, is_folder=True)):
+                        if entry.path != left_out and not (has_rules and rules.leaves_out(name, is_folder=True)):
                             pending.append((entry.path, f"{name}/"))
-                    elif not (rules and rules.leaves_out(name, is_folder=False)):
+                    elif not (has_rules and rules.leaves_out(name, is_folder=False)):
                         raise refused(Path(entry.path))
         except OSError as error:
             raise unreadable(folder, error) from error
@@ -126,19 +128,12 @@ def hold_still(folders: Mapping[str, Identity], listed_ns: int) -> bool:
 
 
 def _sorted(names: list[str], root: Path) -> list[str]:
-    text = "\n".join(names)
-    if text.isascii() and not _is_odd(text):
-        names.sort()
-        return names
-    for name in names:
-        checked_name(name, root / name)
-    names.sort(key=lambda name: name.encode("utf-8"))
+    # ASCII names that are not long are such as a dataset may hold: the rest a file system cannot give.
+    if not "".join(names).isascii() or max(map(len, names), default=0) > _PLAIN_CHARS:
+        for name in names:
+            checked_name(name, root / name)
+    names.sort()  # by code points, which is the order of their UTF-8 bytes
     return names
-
-
-def _is_odd(text: str) -> bool:
-    """Whether a name might be longer than a dataset's may be: the rest a file system cannot give."""
-    return any(len(line) > 1_024 for line in text.split("\n")) if len(text) > 1_024 else False
 
 
 def checked_name(name: str, path: Path) -> str:

@@ -24,8 +24,8 @@ import rfc8785
 from provenance.encoding import Digest
 from provenance.errors import SourceError
 from provenance.fingerprint import Fingerprint
-from provenance.sources import Progress, Reading, local, open_source
-from provenance.sources.local import listing
+from provenance.sources import Progress, Reading, open_source
+from provenance.sources.local import listing, run
 
 
 def _fingerprint(path: Path) -> Fingerprint:
@@ -372,7 +372,7 @@ def test_uris_that_are_no_local_file(uri: str) -> None:
 
 def _during_reading(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object], after_files: int = 1) -> None:
     """Call `act` once, when this many files have been read."""
-    genuine, count = local._hash_file, [0]
+    genuine, count = run._hash_file, [0]
 
     def hashing(*arguments: Any) -> Any:
         entry = genuine(*arguments)
@@ -381,7 +381,7 @@ def _during_reading(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object], 
             act()
         return entry
 
-    monkeypatch.setattr(local, "_hash_file", hashing)
+    monkeypatch.setattr(run, "_hash_file", hashing)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
 
 
@@ -564,7 +564,7 @@ def test_the_first_failure_ends_the_work(folder: Path, monkeypatch: pytest.Monke
         read.append(path)
         raise SourceError("cannot read", where=path)
 
-    monkeypatch.setattr(local, "_hash_file", hashing)
+    monkeypatch.setattr(run, "_hash_file", hashing)
     _refused(folder)
     assert len(read) <= 8 * (os.cpu_count() or 1)
 

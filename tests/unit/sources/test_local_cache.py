@@ -20,7 +20,7 @@ from provenance.errors import SourceError
 from provenance.fingerprint import Algorithm, Fingerprint
 from provenance.sources import Reading, local, open_source
 from provenance.sources.local import cache as caches
-from provenance.sources.local import listing
+from provenance.sources.local import listing, run
 from tests.paths import PROJECT
 
 OLD_NS = 10**18
@@ -171,14 +171,14 @@ def test_a_change_of_what_is_read_again_is_noticed(
 ) -> None:
     _take(folder, tmp_path)
     (folder / "b").write_bytes(b"other")
-    genuine = local._hash_file
+    genuine = run._hash_file
 
     def hashing(*arguments: object) -> bytes:
         digest = genuine(*arguments)  # type: ignore[arg-type]
         (folder / "b").write_bytes(b"again")
         return digest
 
-    monkeypatch.setattr(local, "_hash_file", hashing)
+    monkeypatch.setattr(run, "_hash_file", hashing)
     with pytest.raises(SourceError, match="changed while it was read"):
         open_source(folder, Reading(cache=tmp_path / "cache")).fingerprint()
 
@@ -232,7 +232,10 @@ def test_names_are_listed_again_unless_nothing_was_read_or_no_folder_changed(
     assert _cached(folder, tmp_path) == ("b",)
     assert len(listed) == 4
     open_source(folder).fingerprint()
-    assert len(listed) == 6
+    assert len(listed) == 5
+    _age(monkeypatch, old=False)
+    open_source(folder).fingerprint()
+    assert len(listed) == 7
 
 
 @pytest.mark.parametrize("change", ["added", "added deep", "removed", "renamed", "folder"])
@@ -243,7 +246,7 @@ def test_a_name_that_comes_or_goes_while_few_are_read_is_noticed(
     _take(folder, tmp_path)
     _age(monkeypatch, old=aged)
     (folder / "b").write_bytes(b"other")
-    genuine = local._hash_file
+    genuine = run._hash_file
 
     def hashing(*arguments: Any) -> bytes:
         digest = genuine(*arguments)
@@ -261,7 +264,7 @@ def test_a_name_that_comes_or_goes_while_few_are_read_is_noticed(
                 (folder / "e" / "new").touch()
         return digest
 
-    monkeypatch.setattr(local, "_hash_file", hashing)
+    monkeypatch.setattr(run, "_hash_file", hashing)
     with pytest.raises(SourceError, match="changed while it was read") as raised:
         _cached(folder, tmp_path)
     names = {"added": "new", "added deep": "d/new", "removed": "d/x", "renamed": "a", "folder": "e/new"}
@@ -351,15 +354,15 @@ def test_runs_of_ones() -> None:
 _SLOW = """
 import sys, time
 from pathlib import Path
-from provenance.sources import Reading, local, open_source
-from provenance.sources.local import cache
+from provenance.sources import Reading, open_source
+from provenance.sources.local import cache, run
 cache.RACY_NS = -(10**12)
-local._SAVE_S = 0.05
-genuine = local._hash_file
+run._SAVE_S = 0.05
+genuine = run._hash_file
 def slow(*arguments):
     time.sleep(0.03)
     return genuine(*arguments)
-local._hash_file = slow
+run._hash_file = slow
 print("begun", flush=True)
 open_source(sys.argv[1], Reading(cache=Path(sys.argv[2]))).fingerprint()
 """
@@ -383,19 +386,19 @@ def test_a_killed_run_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None
 _SLOW_CREW = """
 import sys, time
 from pathlib import Path
-from provenance.sources import Reading, local, open_source
-from provenance.sources.local import cache, crew
+from provenance.sources import Reading, open_source
+from provenance.sources.local import cache, crew, run, work
 cache.RACY_NS = -(10**12)
-local._SAVE_S = 0.05
-crew.BATCH = 16
-genuine, made = crew._Work._hash_small, crew.Crew.__init__
+run._SAVE_S = 0.05
+crew.BATCH = work.BATCH = work._TELL_FILES = 16
+genuine, made = work.Work._hash_contents, crew.Crew.__init__
 def slow(*arguments):
     time.sleep(0.03)
-    genuine(*arguments)
+    return genuine(*arguments)
 def telling(self, *arguments):
     made(self, *arguments)
     print(*[member.pid for member in self._members], flush=True)
-crew._Work._hash_small, crew.Crew.__init__ = slow, telling
+work.Work._hash_contents, crew.Crew.__init__ = slow, telling
 open_source(sys.argv[1], Reading(cache=Path(sys.argv[2]))).fingerprint()
 """
 

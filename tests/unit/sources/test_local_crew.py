@@ -6,10 +6,12 @@ import hashlib
 import mmap
 import os
 import random
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import blake3
@@ -20,7 +22,7 @@ from provenance.encoding import Digest
 from provenance.errors import SourceError
 from provenance.fingerprint import Algorithm, FileEntry, Fingerprint, fingerprint_files
 from provenance.sources import Progress, Reading, local, open_source
-from provenance.sources.local import crew, hashing, listing
+from provenance.sources.local import cache, crew, hashing, work
 
 FILES = local._MANY_FILES + 57
 BIG = 3 * hashing.SMALL_BYTES + 11
@@ -135,11 +137,11 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 NAMES = {"rewritten": "d3/f00003", "appended": "big0", "removed": "d3/f00003", "added": "d3/new", "linked": "d3/f00003"}
 
 
-# Names are listed once more while the members look: what is added then is of the dataset or not.
+# Names are looked at once more while the members look: what is added then is of the dataset or not.
 MOMENTS = [
     (change, phase)
     for change in CHANGES
-    for phase in ("_list", "_hash", "_hash_small", "_check")
+    for phase in ("_look", "_read", "_read_batch", "_hash", "_hash_contents", "_check")
     if (change, phase) != ("added", "_check")
 ]
 
@@ -148,35 +150,91 @@ MOMENTS = [
 def test_a_change_at_any_time_is_noticed_and_named(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, phase: str
 ) -> None:
-    """The change happens once, in a member of the crew, before or after what it does in that phase."""
+    """The change happens once, in the member that has the file, before or after what it does in that phase."""
     mark = tmp_path / "done"
     if change == "linked":
         (tmp_path / "link").symlink_to("f00010")
-    genuine = getattr(crew._Work, phase)
+    genuine = getattr(work.Work, phase)
+    is_before = phase in ("_read", "_hash", "_check")
 
-    def acting(self: Any, *arguments: Any) -> None:
-        if phase in ("_list", "_check") and NAMES[change] in self._names:
-            # Whoever looks at other files may come too early, or too late.
-            number = self._names.index(NAMES[change])
-            if not any(start <= number < stop for start, stop in self._share):
-                genuine(self, *arguments)
-                return
-        if phase in ("_list", "_hash_small"):
-            genuine(self, *arguments)
+    def acting(self: Any, *arguments: Any) -> Any:
+        owned = self._names[self._share.start : self._share.stop]
+        # A file that comes is nobody's; of a large one it is not known who reads it.
+        if NAMES[change] not in (*owned, "d3/new", "big0"):
+            return genuine(self, *arguments)
+        done = None if is_before else genuine(self, *arguments)
         try:
             os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             pass
         else:
             CHANGES[change](folder)
-        if phase in ("_hash", "_check"):
-            genuine(self, *arguments)
+        return genuine(self, *arguments) if is_before else done
 
-    monkeypatch.setattr(crew._Work, phase, acting)
-    with pytest.raises(SourceError) as raised:
-        open_source(folder).fingerprint()
-    assert raised.value.where == str(folder / NAMES[change])
+    monkeypatch.setattr(work.Work, phase, acting)
+    reading = Reading()
+    if phase in ("_look", "_hash"):
+        # Something is remembered of each file, and none is as it was: so all are looked at before they are read.
+        monkeypatch.setattr(cache, "RACY_NS", -(10**12))
+        reading = Reading(cache=tmp_path / "cache")
+        with monkeypatch.context() as patch:
+            patch.setattr(work.Work, phase, genuine)
+            open_source(folder, reading).fingerprint()
+        for path in folder.rglob("*"):
+            os.utime(path)
+    try:
+        found = open_source(folder, reading).fingerprint()
+    except SourceError as error:
+        assert error.where == str(folder / NAMES[change])
+    else:
+        # It may be that the file was read, or listed, after it had changed: then what is now is what was read.
+        assert phase in ("_read", "_read_batch", "_hash_contents")
+        assert change in ("rewritten", "appended")
+        assert found == _oracle(folder, Algorithm.SHA256)
     assert mark.exists()
+
+
+def test_a_folder_that_takes_the_place_of_the_dataset_is_noticed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = work.Work._read
+    for path in folder.glob("big*"):  # those are found by their whole path, and would be missed
+        path.unlink()
+    shutil.copytree(folder, tmp_path / "copy")
+
+    def swapping(self: work.Work) -> None:
+        genuine(self)
+        if self._share.start == 0:
+            folder.rename(tmp_path / "aside")
+            (tmp_path / "copy").rename(folder)
+
+    monkeypatch.setattr(work.Work, "_read", swapping)
+    with pytest.raises(SourceError, match="changed while it was read") as raised:
+        open_source(folder).fingerprint()
+    assert raised.value.where == str(folder)
+
+
+def test_a_file_of_this_very_moment_is_read_when_a_further_write_would_show(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time of change is so near that another write could leave the same: reading waits, and looks again."""
+    path = folder / "d3" / "f00003"
+    genuine = hashing.let_clock_tick
+
+    def writing(found: Any) -> None:
+        genuine(found)
+        path.write_bytes(b"again")
+
+    monkeypatch.setattr(hashing, "let_clock_tick", writing)
+    path.write_bytes(b"once!")
+    view = memoryview(bytearray(hashing.BUFFER_BYTES))
+    monkeypatch.chdir(folder)
+    with pytest.raises(SourceError, match="changed while it was read") as raised:
+        hashing.read_small(f"{folder}/", ["d3/f00003"], view)
+    assert raised.value.where == str(path)
+    monkeypatch.setattr(hashing, "let_clock_tick", genuine)
+    _, contents, _ = hashing.read_small(f"{folder}/", ["d3/f00003"], view)
+    assert contents == [b"again"]
 
 
 def test_a_large_file_cut_short_while_it_is_mapped_ends_in_an_error(
@@ -223,7 +281,7 @@ def test_a_large_file_cut_short_before_it_is_mapped_is_named(folder: Path, monke
 
 
 def test_a_member_that_is_killed_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew._Work, "_check", lambda self: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(work.Work, "_check", lambda self: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(SourceError, match="a hashing process ended"):
         open_source(folder).fingerprint()
 
@@ -260,17 +318,27 @@ def test_files_that_come_in_pieces(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("size", [0, 1, hashing._TINY_BYTES - 1, hashing._TINY_BYTES, hashing._TINY_BYTES + 1])
-def test_a_file_that_is_shorter_or_longer_than_it_says(tmp_path: Path, size: int) -> None:
+def test_a_file_that_is_shorter_or_longer_than_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(size))
-    device, inode, _, modified, altered = listing.identify(path.stat())
-    view = memoryview(bytearray(2 * hashing._TINY_BYTES + 2))
-    for listed, descriptor in ((size + 1, os.open(path, os.O_RDONLY)), (size - 1, os.open(path, os.O_RDONLY))):
-        if listed < 0:
-            os.close(descriptor)
+    view = memoryview(bytearray(hashing.BUFFER_BYTES))
+    monkeypatch.chdir(tmp_path)
+    genuine = os.fstat
+    for more in (-1, 1):
+        if size + more < 0:
             continue
+        opened: list[int] = []
+
+        def lying(descriptor: int, opened: list[int] = opened, more: int = more) -> Any:
+            opened.append(descriptor)
+            true = genuine(descriptor)
+            fields = ("st_mode", "st_dev", "st_ino", "st_mtime_ns", "st_ctime_ns")
+            return SimpleNamespace(st_size=true.st_size + more, **{name: getattr(true, name) for name in fields})
+
         with pytest.MonkeyPatch.context() as patch, pytest.raises(SourceError, match="changed while it was read"):
-            patch.setattr(hashing, "open_listed", lambda *_, opened=descriptor: opened)
-            hashing.read_small([(str(path), (device, inode, listed, modified, altered))], view)
+            patch.setattr(os, "fstat", lying)
+            hashing.read_small(f"{tmp_path}/", ["file"], view)
         with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(descriptor)
+            genuine(opened[0])

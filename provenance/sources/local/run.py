@@ -1,0 +1,229 @@
+"""One reading of a dataset's files: what is known of them, what was read, and who is told.
+
+Invariants: what a cache spares is not read; what was hashed is kept in the cache now and then, so that a killed run
+goes on from there; results do not depend on who hashed, nor in what order.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from provenance.fingerprint import Algorithm, FileList, Fingerprint, Parameters, fingerprint_list, leaf_text
+from provenance.merkle.lists import hash_messages, root_of_hashes
+from provenance.merkle.tier import HashTier
+from provenance.sources.base import Progress, ProgressCallback, Reading, Workers
+from provenance.sources.local.cache import NOTHING, Cache, Memory
+from provenance.sources.local.crew import Crew
+from provenance.sources.local.hashing import hash_file, let_clock_tick
+from provenance.sources.local.listing import IDENTITY, SIZE, Identity, changed, identify, sizes_of, unreadable
+from provenance.sources.local.work import BATCH, Tiers
+
+MANY_BYTES: Final = 64 * 2**20
+_FEW_TO_READ: Final = 64
+"""So many small files are read by this process, without a crew."""
+_FEW_TO_HASH: Final = 8
+"""So many files are hashed by hashlib, whatever is the fastest for more."""
+_SAVE_S: Final = 5.0
+"""How often a long run writes down what it has, so that a killed one goes on from there."""
+
+
+class Run:
+    """One fingerprint being taken: what is known, what was read, and who is told."""
+
+    def __init__(
+        self, base: str, names: list[str], reading: Reading, progress: ProgressCallback | None, root: Path
+    ) -> None:
+        from provenance.machine.calibration import hash_tier
+
+        self._base, self._names, self._algorithm = base, names, reading.algorithm
+        if len(names) < _FEW_TO_HASH:
+            self.tiers = Tiers(HashTier.HASHLIB, HashTier.HASHLIB)
+        else:
+            self.tiers = Tiers(hash_tier("streams"), hash_tier("messages"))
+        self._progress, self._lock = progress, Lock()
+        self._started_ns = time.time_ns()
+        self._saved = time.monotonic()
+        self._cache = Cache(reading.cache, str(root), reading.algorithm) if reading.cache is not None else None
+        self._done_bytes = self._done_files = self._total_bytes = 0
+        self._remembered = self._cache.load() if self._cache is not None else NOTHING
+        self.memory = Memory([], b"", NOTHING, 0)
+
+    @property
+    def knows_nothing(self) -> bool:
+        """Whether no cache can spare a file its reading."""
+        return self._remembered is NOTHING
+
+    def begin(self, packed: bytes) -> None:
+        """What the files are; those that the cache knows need not be read."""
+        self.memory = Memory(self._names, packed, self._remembered, self._started_ns)
+        self._sizes = sizes_of(packed)
+        self._total_bytes = sum(self._sizes)
+        if len(self.memory.unread) < len(self._names):
+            known = self._total_bytes - sum(self._sizes[number] for number in self.memory.unread)
+            self._tell(known, len(self._names) - len(self.memory.unread))
+
+    @property
+    def is_much(self) -> bool:
+        """Whether what must be read is worth several processes."""
+        unread = self.memory.unread
+        return len(unread) > _FEW_TO_READ or sum(self._sizes[number] for number in unread) >= MANY_BYTES
+
+    def read_by(self, crew: Crew) -> None:
+        """Have a crew read every file, whatever it is; so how much there is shows by and by."""
+        self.memory = Memory(self._names, bytes(IDENTITY.size * len(self._names)), NOTHING, self._started_ns)
+        for frame in crew.read():
+            if frame[0] == "took":
+                self.memory.see(frame[1], frame[2])
+                self._total_bytes += sum(sizes_of(frame[2]))
+                self._keep(*frame[3:])
+            else:
+                self._take(frame)
+        self._sizes = sizes_of(self.memory.identities)
+
+    def hash_by(self, crew: Crew) -> None:
+        """Have a crew read what must be read."""
+        for frame in crew.hash(self.memory.unread, self._sizes):
+            self._take(frame)
+
+    def _take(self, frame: tuple[Any, ...]) -> None:
+        if frame[0] == "advanced":
+            self._tell(frame[1], 0)
+        else:
+            self._keep(*frame[1:])
+
+    def hash_here(self) -> None:
+        """Read by threads of this process."""
+        unread = self.memory.unread
+        if not unread:
+            return
+        found = [self._identity(number) for number in unread]
+        let_clock_tick(found)
+        threads = os.cpu_count() or 1
+        alone = len(unread) == 1
+        work = partial(self._hash_one, threads=threads if alone else 1)
+        if alone or threads == 1:
+            for number, identity in zip(unread, found, strict=True):
+                self._keep([number], *work(number, identity))
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                for number, hashed in zip(unread, _windowed(pool, work, unread, found, 8 * threads), strict=True):
+                    self._keep([number], *hashed)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def hash_elsewhere(self, workers: Workers) -> None:
+        """Have other machines read, a batch at a time."""
+        unread = self.memory.unread
+        let_clock_tick([self._identity(number) for number in unread])
+        batches = (
+            [unread[start : start + BATCH] for start in range(0, len(unread), BATCH)]
+            if len(unread) >= 8 * BATCH
+            else [[number] for number in unread]
+        )
+        items = [
+            Batch(self._base, self._algorithm, tuple((self._names[number], self._identity(number)) for number in batch))
+            for batch in batches
+        ]
+        for batch, hashed in zip(batches, workers.map(hash_batch, items), strict=True):
+            self._keep(batch, *hashed, sum(self._sizes[number] for number in batch))
+
+    def finish(self, parameters: Parameters) -> Fingerprint:
+        """The fingerprint, and the cache for the next time."""
+        memory = self.memory
+        if self._cache is not None and memory.has_news:
+            self._cache.save(memory.worth_keeping())
+        files = FileList(self._names, self._sizes, bytes(memory.digests), self._algorithm)
+        reread = tuple(self._names[number] for number in memory.unread) if self._cache is not None else None
+        return fingerprint_list(files, root_of_hashes(bytes(memory.leaves), tier=self.tiers.leaves), parameters, reread)
+
+    def _identity(self, number: int) -> Identity:
+        found: Identity = IDENTITY.unpack_from(self.memory.identities, IDENTITY.size * number)
+        return found
+
+    def _hash_one(self, number: int, identity: Identity, *, threads: int) -> tuple[bytes, bytes]:
+        advance = partial(self._tell, count_files=0)
+        digest = _hash_file(self._base + self._names[number], identity, self._algorithm, advance, threads)
+        return digest, _leaf(self._names[number], identity[SIZE], digest, self._algorithm)
+
+    def _keep(self, numbers: Sequence[int], digests: bytes, leaves: bytes, count_bytes: int = 0) -> None:
+        self.memory.put(numbers, digests, leaves)
+        self._tell(count_bytes, len(numbers))
+        if self._cache is not None and time.monotonic() - self._saved > _SAVE_S:
+            self._cache.save(self.memory.worth_keeping())
+            self._saved = time.monotonic()
+
+    def _tell(self, count_bytes: int, count_files: int) -> None:
+        if self._progress is None:
+            return
+        with self._lock:
+            self._done_bytes += count_bytes
+            self._done_files += count_files
+            self._progress(Progress(self._done_bytes, self._total_bytes, self._done_files, len(self._names)))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Files for a worker elsewhere: `base` and a name are a path there, of a file with this identity here."""
+
+    base: str
+    algorithm: Algorithm
+    files: tuple[tuple[str, Identity], ...]
+
+
+def hash_batch(batch: Batch) -> tuple[bytes, bytes]:
+    """The digests of a batch's files, and their leaf hashes. Device and inode are told by each machine differently:
+    size and times must be those listed."""
+    digests, leaves = [], []
+    for name, listed in batch.files:
+        path = batch.base + name
+        try:
+            here = identify(os.lstat(path))
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if here[SIZE:] != listed[SIZE:]:
+            raise changed(path)
+        digest = hash_file(path, here, batch.algorithm, _quiet)
+        digests.append(digest)
+        leaves.append(_leaf(name, listed[SIZE], digest, batch.algorithm))
+    return b"".join(digests), b"".join(leaves)
+
+
+def _quiet(_count: int) -> None:
+    pass
+
+
+def _hash_file(
+    path: str, identity: Identity, algorithm: Algorithm, advance: Callable[[int], None], threads: int
+) -> bytes:
+    return hash_file(path, identity, algorithm, advance, threads=threads)
+
+
+def _leaf(name: str, size: int, digest: bytes, algorithm: Algorithm) -> bytes:
+    return hash_messages([b"\0" + leaf_text(name, size, digest.hex(), algorithm).encode()], tier=HashTier.HASHLIB)
+
+
+def _windowed(
+    pool: ThreadPoolExecutor,
+    work: Callable[[int, Identity], tuple[bytes, bytes]],
+    numbers: Sequence[int],
+    found: Sequence[Identity],
+    window: int,
+) -> Iterator[tuple[bytes, bytes]]:
+    """Results in order, a window of them under way."""
+    pending = []
+    for number, identity in zip(numbers, found, strict=True):
+        pending.append(pool.submit(work, number, identity))
+        if len(pending) >= window:
+            yield pending.pop(0).result()
+    for future in pending:
+        yield future.result()

@@ -1,0 +1,226 @@
+"""What one of a crew does, in a process of its own: look at its share of the files, read and hash them, look again.
+
+Invariants: system calls and hashing alone, from a process that was forked for it; names are relative to the working
+folder, so that a path is walked from there; what fails is told to the caller and ends this process.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import time
+from collections.abc import Iterator, Sequence, Sized
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from provenance.errors import ProvenanceError
+from provenance.fingerprint import Algorithm, leaf_texts
+from provenance.merkle.lists import hash_messages
+from provenance.merkle.tier import HashTier
+from provenance.sources.local.frames import read_frame, write_frame
+from provenance.sources.local.hashing import BUFFER_BYTES, hash_contents, hash_large, let_clock_tick, read_small
+from provenance.sources.local.listing import SIZE, Identity, changed, identities, unreadable
+
+BATCH: Final = 256
+_TELL_FILES: Final = 2_048
+_TELL_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """Who hashes contents of files, and who leaves, which are short."""
+
+    contents: HashTier
+    leaves: HashTier
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Files from `start` to before `stop` of `names`, which are relative to `root`, which ends in a slash."""
+
+    root: str
+    names: Sequence[str]
+    start: int
+    stop: int
+    algorithm: Algorithm
+    tiers: Tiers
+
+    def batches(self) -> Iterator[range]:
+        """The numbers of its files, some at a time."""
+        for start in range(self.start, self.stop, BATCH):
+            yield range(start, min(start + BATCH, self.stop))
+
+
+class Work:
+    """Does what the frames that come ask for: ("look",), ("read",), ("hash", small, large) and ("check",)."""
+
+    def __init__(self, share: Share) -> None:
+        self._share, self._root, self._names = share, share.root, share.names
+        self._identities: list[Identity] = []
+        self._view = memoryview(b"")
+        self._out = -1
+
+    def run(self, reads: int, writes: int) -> None:
+        """Work until the caller closes its end."""
+        self._out = writes
+        self._view = memoryview(bytearray(BUFFER_BYTES))
+        try:
+            try:
+                os.chdir(self._root)
+            except OSError as error:
+                raise unreadable(self._root, error) from error
+            while (frame := read_frame(reads)) is not None:
+                if frame[0] == "look":
+                    self._look()
+                elif frame[0] == "read":
+                    self._read()
+                elif frame[0] == "hash":
+                    self._hash(frame[1], frame[2])
+                else:
+                    self._check()
+        except ProvenanceError as error:
+            write_frame(writes, ("error", pickle.dumps(error)))
+
+    def _look(self) -> None:
+        for batch in self._share.batches():
+            found = identities(self._root, self._names[batch.start : batch.stop])
+            self._identities += found
+            write_frame(self._out, ("looked", batch.start, pack(found)))
+        write_frame(self._out, ("finished",))
+
+    def _read(self) -> None:
+        """Look at every file when it is opened, and hash it at once if it is not large."""
+        start, stop = self._share.start, self._share.stop
+        told = _Told(start)
+        while start < stop:
+            found, contents, large = self._read_batch(range(start, min(start + BATCH, stop)))
+            self._identities += found
+            numbers = list(range(start, start + len(found)))
+            for place in reversed(large):
+                del numbers[place]
+            told.add(found, numbers, contents, *self._hash_contents(numbers, contents))
+            start += len(found)
+            if told.is_enough or start == stop:
+                write_frame(self._out, told.frame())
+                told = _Told(start)
+        write_frame(self._out, ("finished",))
+
+    def _read_batch(self, batch: Sequence[int]) -> tuple[list[Identity], list[bytes | memoryview], list[int]]:
+        names = self._names
+        if isinstance(batch, range):
+            return read_small(self._root, names[batch.start : batch.stop], self._view)
+        return read_small(self._root, [names[number] for number in batch], self._view)
+
+    def _hash(self, small: list[int], large: list[tuple[int, Identity]]) -> None:
+        let_clock_tick([identity for _, identity in large])
+        while small:
+            found, contents, others = self._read_batch(small[:BATCH])
+            batch, small = small[: len(found)], small[len(found) :]
+            for number, identity in zip(batch, found, strict=True):
+                if identity != self._identities[number - self._share.start]:
+                    raise changed(self._root + self._names[number])
+            if others:  # listed as small
+                raise changed(self._root + self._names[batch[others[0]]])
+            self._hash_small(batch, contents)
+        self._hash_large(large)
+        write_frame(self._out, ("finished",))
+
+    def _hash_small(self, numbers: list[int], contents: list[bytes | memoryview]) -> None:
+        digests, leaves = self._hash_contents(numbers, contents)
+        write_frame(self._out, ("hashed", numbers, digests, leaves, sum(map(len, contents))))
+
+    def _hash_contents(self, numbers: list[int], contents: list[bytes | memoryview]) -> tuple[bytes, bytes]:
+        digests = hash_contents(contents, self._share.algorithm, self._share.tiers.contents)
+        return digests, self._leaves(numbers, list(map(len, contents)), digests)
+
+    def _hash_large(self, large: list[tuple[int, Identity]]) -> None:
+        files = [(number, self._root + self._names[number], identity) for number, identity in large]
+        told = _Counter(self._out)
+        numbers = iter([number for number, _ in large])
+        if files:
+            write_frame(self._out, ("at", next(numbers)))
+        sizes = {number: identity[SIZE] for number, identity in large}
+        for number, digest in hash_large(files, self._share.algorithm, self._share.tiers.contents, told.advance):
+            told.flush()
+            leaf = self._leaves([number], [sizes[number]], digest)
+            write_frame(self._out, ("hashed", [number], digest, leaf, 0))
+            following = next(numbers, None)
+            if following is not None:
+                write_frame(self._out, ("at", following))
+
+    def _leaves(self, numbers: list[int], sizes: list[int], digests: bytes) -> bytes:
+        names = [self._names[number] for number in numbers]
+        texts = leaf_texts(names, sizes, digests, self._share.algorithm, "\0")
+        return hash_messages([text.encode() for text in texts], tier=self._share.tiers.leaves)
+
+    def _check(self) -> None:
+        look, names = os.lstat, self._names
+        for number, before in enumerate(self._identities, self._share.start):
+            try:
+                now = look(names[number])
+            except OSError as error:
+                raise changed(self._root + names[number]) from error
+            if before != (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns):
+                raise changed(self._root + names[number])
+        write_frame(self._out, ("same",))
+
+
+class _Told:
+    """What was found since the caller was told last: a message for each batch would keep it from its processor."""
+
+    def __init__(self, start: int) -> None:
+        self._start, self._bytes, self._begun = start, 0, time.monotonic()
+        self._identities: list[bytes] = []
+        self._numbers: list[int] = []
+        self._digests: list[bytes] = []
+        self._leaves: list[bytes] = []
+
+    def add(
+        self,
+        found: Sequence[Identity],
+        numbers: Sequence[int],
+        contents: Sequence[Sized],
+        digests: bytes,
+        leaves: bytes,
+    ) -> None:
+        self._identities.append(pack(found))
+        self._numbers += numbers
+        self._digests.append(digests)
+        self._leaves.append(leaves)
+        self._bytes += sum(map(len, contents))
+
+    @property
+    def is_enough(self) -> bool:
+        return len(self._numbers) >= _TELL_FILES or time.monotonic() - self._begun > _TELL_S
+
+    def frame(self) -> tuple[str, int, bytes, list[int], bytes, bytes, int]:
+        identities, digests, leaves = map(b"".join, (self._identities, self._digests, self._leaves))
+        return "took", self._start, identities, self._numbers, digests, leaves, self._bytes
+
+
+def pack(found: Sequence[Identity]) -> bytes:
+    """Identities as `listing.IDENTITY` packs each."""
+    return _packer(len(found)).pack(*[number for identity in found for number in identity])
+
+
+@lru_cache(maxsize=8)
+def _packer(count: int) -> struct.Struct:
+    return struct.Struct("<" + "QQQqq" * count)
+
+
+class _Counter:
+    """Tells of bytes read, some at a time."""
+
+    def __init__(self, out: int) -> None:
+        self._out, self._count, self._told = out, 0, time.monotonic()
+
+    def advance(self, count: int) -> None:
+        self._count += count
+        if time.monotonic() - self._told > _TELL_S:
+            self.flush()
+
+    def flush(self) -> None:
+        write_frame(self._out, ("advanced", self._count))
+        self._count, self._told = 0, time.monotonic()
