@@ -53,6 +53,12 @@ SortOption = Annotated[
     list[str] | None,
     typer.Option("--sorted-by", metavar="COLUMN", help="With --records: declare the rows' order. Repeat for several."),
 ]
+ChunksOption = Annotated[
+    bool,
+    typer.Option(
+        "--chunks", help="Hash large files chunk by chunk too: damage is located, and parts are read verified."
+    ),
+]
 EngineOption = Annotated[
     str,
     typer.Option(
@@ -73,6 +79,7 @@ def wanted_of(
     schema: str | None,
     sorted_by: list[str] | None,
     engine: str,
+    chunks: bool = False,
 ) -> Wanted:
     """What these options ask for. `MalformedError` names one that does not fit."""
     from provenance.fingerprint import parse_algorithm
@@ -96,6 +103,7 @@ def wanted_of(
         schema=_read_schema(schema) if schema is not None else None,
         sort=tuple(sorted_by or ()),
         engine=engine,
+        chunks=chunks,
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MAX_FAILURES: Final = 50
 _MAX_NAMES: Final = 50
 _MAX_SAME_CHECKS: Final = 4
+_MAX_RANGES: Final = 8
 
 
 VERDICT_STYLES: Final = {"verified": "good", "incomplete": "warn", "failed": "bad"}
@@ -108,6 +109,10 @@ def show_failures(screen: Screen, failures: Iterable[Check]) -> None:
         for label, value in (*details, ("where", check.where)):
             if value is not None:
                 screen.line(f"  {label:<10} {value}")
+        for number, damage in enumerate(check.damage[:_MAX_RANGES]):
+            screen.line(f"  {'differs' if number == 0 else '':<10} {damage.describe()}")
+        if len(check.damage) > _MAX_RANGES:
+            screen.line(f"  {'':<10} and {len(check.damage) - _MAX_RANGES} more ranges (all of them with --json)")
     if len(failed) > _MAX_FAILURES:
         screen.line(f"and {len(failed) - _MAX_FAILURES} more failures (all of them with --json)")
 

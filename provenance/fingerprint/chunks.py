@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from provenance.encoding import Digest, Fields, b64encode, canonical_json, parse_json
+from provenance.encoding import Digest, Fields, JsonValue, b64encode, canonical_json, parse_json
 from provenance.errors import MalformedError, VerificationError
 from provenance.fingerprint.algorithm import Algorithm, parse_algorithm
 from provenance.fingerprint.document import Fingerprint, FingerprintDocument
@@ -72,6 +72,10 @@ class Damage:
     def describe(self) -> str:
         """`changed: bytes 0 to 1048575`."""
         return f"{self.kind}: bytes {self.begin} to {self.end - 1}"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The range as a JSON value."""
+        return {"begin": self.begin, "end": self.end, "kind": self.kind.name.lower()}
 
 
 def check_chunk_bytes(chunk_bytes: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from provenance.errors import NotFoundError, StoreError
 from provenance.fingerprint import Algorithm, Fingerprint
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint, reading_of
+from provenance.ledger.gathering import KeptBlobs
 from provenance.ledger.layout import exists
 from provenance.ledger.verification import Verification, content_of
 from provenance.limits import MAX_SCHEMA_BYTES
@@ -45,8 +46,10 @@ class Contents:
 
     def at(self, row: DatasetRow, place: Location) -> ContentFinding:
         """What is at `place`, read as the dataset of `row` was."""
-        found = find_fingerprint(place, self._wanted(self.statement(row)), self._progress)
-        return replace(content_of(found.fingerprint, found.location), is_part=self._is_part)
+        statement = self.statement(row)
+        found = find_fingerprint(place, self._wanted(statement), self._progress)
+        finding = replace(content_of(found.fingerprint, found.location), is_part=self._is_part)
+        return self._located(finding, statement, place)
 
     def where_registered(self, row: DatasetRow) -> ContentFinding | None:
         """What is where it was registered from. A place given to other bytes since says nothing of this dataset."""
@@ -94,6 +97,15 @@ class Contents:
         fingerprint = finding.fingerprint
         assert isinstance(fingerprint, Fingerprint)  # `content_of` gives it
         return verification.match(fingerprint, str(finding.where))
+
+    def _located(self, finding: ContentFinding, statement: DatasetStatement, place: Location) -> ContentFinding:
+        """With the ranges in which files differ, where that can be told."""
+        chunks = statement.parameters.chunks
+        if chunks is None or finding.digest == statement.digest:
+            return finding
+        from provenance.ledger.chunking import located
+
+        return located(finding, statement, KeptBlobs(self._blobs, (statement.manifest, chunks)), place)
 
     def _wanted(self, statement: DatasetStatement) -> Wanted:
         wanted = Wanted(reading=reading_of(statement, self._leave_out))

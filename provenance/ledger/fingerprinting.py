@@ -1,7 +1,8 @@
 """From a place to a fingerprint: files hashed, their records too where that is wanted, trees and blobs kept.
 
-Steps: 1 open the source and the engine; 2 hash its files; 3 read those that hold tables, hash their rows; 4 list the
-source again, so that files and records are of one state. Needs no ledger, and loads neither chain nor store.
+Steps: 1 open the source and the engine; 2 hash its files; 3 hash large ones chunk by chunk; 4 read those that hold
+tables, hash their rows; 5 list the source again, so that all of it is of one state. Needs no ledger, and loads neither
+chain nor store.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from provenance.encoding import Digest
 from provenance.errors import SourceError
 from provenance.fingerprint import FileEntry, Fingerprint
 from provenance.sources import ProgressCallback, Reading, Source, Workers, open_source
@@ -32,7 +34,7 @@ class Wanted:
 
     `records`: hash the rows of the dataset's tables too, by `schema` (None: the tables' own) and with the order that
     `sort` declares, column names. `trees` is a folder in which the records' trees are kept; None keeps
-    none. `engine` names who does the hashing, this machine or a cluster.
+    none. `engine` names who does the hashing, this machine or a cluster. `chunks`: make a chunk map too.
     """
 
     reading: Reading = field(default_factory=Reading)
@@ -41,6 +43,7 @@ class Wanted:
     sort: tuple[str, ...] = ()
     trees: Path | None = None
     engine: str = LOCAL_ENGINE
+    chunks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,19 @@ def find_fingerprint(
     with _workers(wanted.engine) as workers:
         fingerprint = source.fingerprint(progress, workers=workers)
         blobs: list[bytes] = []
+        if wanted.chunks:
+            from provenance.fingerprint.chunks import encode_chunk_map
+            from provenance.ledger.chunking import make_chunk_map
+
+            blobs.append(encode_chunk_map(make_chunk_map(source, fingerprint, progress)))
+            parameters = replace(fingerprint.parameters, chunks=Digest.of(blobs[-1]))
+            fingerprint = replace(fingerprint, parameters=parameters)
         records = None
         if wanted.records:
             records = _records(source, fingerprint, wanted, workers, progress)
             fingerprint = fingerprint.with_records(records.fingerprint)
             blobs.append(records.schema.encode())
-    if wanted.records:
+    if wanted.records or wanted.chunks:
         source.check_unchanged()
     return Found(fingerprint, source.location, records, tuple(blobs))
 

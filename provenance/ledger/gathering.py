@@ -20,6 +20,8 @@ from provenance.stores import BlobStore, CheckpointRow, DatasetRow, EntryRow, Ou
 from provenance.verify import Evidence, EvidenceEntry
 
 _MAX_ANCHORS_BACK = 256
+_MAX_CHUNK_MAP_BYTES = 8 * 2**20
+"""Of 256 GiB in chunks of 1 MiB; what a larger one says can be had from the ledger."""
 
 
 def gather(
@@ -36,7 +38,7 @@ def gather(
             raise StoreError("log entry is missing", where=f"entry {index}", hint="run `provenance log fsck`")
         envelope, statement = _read(row)
         entries.append(EvidenceEntry(row.envelope, prove_entry(store, index, checkpoint, tiles)))
-        manifests.append(statement.manifest)
+        manifests += [statement.manifest, *_small(blobs, statement.parameters.chunks)]
         if statement.not_before is not None:
             blocks[statement.not_before.hash] = max(index, blocks.get(statement.not_before.hash, 0))
         source = trust.source(envelope.signatures[0].keyid)
@@ -59,6 +61,13 @@ def _read(row: EntryRow) -> tuple[Envelope, DatasetStatement]:
     except MalformedError as error:  # it was well formed when it was logged
         hint = "run `provenance log fsck`, and restore the ledger from a backup or a mirror"
         raise StoreError("log entry is damaged", got=error.what, where=f"entry {row.index}", hint=hint) from error
+
+
+def _small(blobs: BlobStore, digest: Digest | None) -> list[Digest]:
+    """A chunk map that is kept here and is no burden to a bundle."""
+    if digest is None or not blobs.has(digest) or blobs.size_bytes(digest) > _MAX_CHUNK_MAP_BYTES:
+        return []
+    return [digest]
 
 
 class KeptBlobs(Mapping[Digest, bytes]):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from os import PathLike
 
 from provenance.errors import MalformedError, NotFoundError, ProvenanceError
+from provenance.ledger.chunking import located
 from provenance.ledger.fingerprinting import reading_of
 from provenance.ledger.verification import content_of
 from provenance.policy import TrustRoots
@@ -56,6 +57,8 @@ def verify_offline(
         stated = next((statement for statement in statements if str(statement.name) == name), None)
         source = open_source(place, reading_of(stated) if stated is not None else None)
         finding = content_of(source.fingerprint(progress), source.location)
+        if stated is not None:
+            finding = located(finding, stated, evidence.blobs, place)
         contents[name] = replace(finding, is_part=partial and place is target)
     return verify_evidence(evidence, trust, contents=contents)
 

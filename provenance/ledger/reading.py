@@ -2,7 +2,8 @@
 
 Guarantees: a file is read once, into memory or, above `max_memory_bytes`, into a temporary file that has no name, and
 is hashed on the way; the very bytes that were hashed are the ones given out, and none before the digest was right; a
-file that is not what was registered is a `VerificationError` that names it.
+file that is not what was registered is a `VerificationError` that names it. Of a dataset that was registered with a
+chunk map, a file above `max_memory_bytes` is given out chunk by chunk instead, each once it verified (`chunked_file`).
 
 Source of the sharding rule: worker i of n takes files i, i + n, i + 2n (as PyTorch's iterable datasets are split).
 """
@@ -17,12 +18,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
 
 from provenance.encoding import Digest, JsonValue
-from provenance.errors import MalformedError, NotFoundError, SourceError, VerificationError
+from provenance.errors import MalformedError, NotFoundError, VerificationError
 from provenance.fingerprint import Algorithm, FileEntry, Fingerprint, encode_leaf
+from provenance.fingerprint.chunks import ChunkMap, file_chunks
+from provenance.ledger.chunked_file import ChunkedFile
+from provenance.ledger.chunking import kept_chunk_map, open_entry
 from provenance.merkle import leaf_hash, root_of
 from provenance.sources import open_source
 
@@ -47,10 +50,14 @@ def open_verified(
 
     `reference` is a REF of `ledger` (else of the nearest one upwards), or a fingerprint. `root` is where the dataset
     lies, a path or URI; where it was registered from, if that is left out. `NotFoundError` if the dataset has no such
-    file, `SourceError` if it cannot be read, `VerificationError` if it is not what was registered.
+    file, `SourceError` if it cannot be read, `VerificationError` if it is not what was registered: here, or, of a file
+    that is given out chunk by chunk, when the chunk is read that is not.
     """
-    files, place = _resolve(reference, root, ledger)
-    return _open(_find(files, path), place, max_memory_bytes)
+    known = _resolve(reference, root, ledger)
+    entry = _find(known.files, path)
+    if known.chunks is not None and entry.size > max_memory_bytes:
+        return _open_chunked(entry, known.place, known.chunks)
+    return _open(entry, known.place, max_memory_bytes)
 
 
 @dataclass(slots=True)
@@ -93,8 +100,9 @@ class VerifiedDataset:
         ledger: Ledger | None = None,
         paths: Sequence[str] | None = None,
     ) -> None:
-        files, self._place = _resolve(reference, root, ledger)
-        self._files = list(files) if paths is None else [_find(files, path) for path in paths]
+        known = _resolve(reference, root, ledger)
+        self._place = known.place
+        self._files = list(known.files) if paths is None else [_find(known.files, path) for path in paths]
         self.usage = ReadUsage()
 
     def __len__(self) -> int:
@@ -119,20 +127,28 @@ def _worker() -> tuple[int, int]:
     return (0, 1) if info is None else (info.id, info.num_workers)
 
 
-def _resolve(
-    reference: Reference, root: str | os.PathLike[str] | None, ledger: Ledger | None
-) -> tuple[Sequence[FileEntry], str]:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A dataset's files, where they lie, and the digests of their chunks if those are kept."""
+
+    files: Sequence[FileEntry]
+    place: str
+    chunks: ChunkMap | None = None
+
+
+def _resolve(reference: Reference, root: str | os.PathLike[str] | None, ledger: Ledger | None) -> _Known:
     if isinstance(reference, Fingerprint):
         if root is None:
             raise MalformedError("a fingerprint does not say where its files are", expected="root")
-        return reference.files, os.fspath(root)
+        return _Known(reference.files, os.fspath(root))
     with ExitStack() as stack:
         if ledger is None:
             from provenance.ledger.ledger import Ledger as OpenedLedger
 
             ledger = stack.enter_context(OpenedLedger.open())
-        files = ledger.proofs(reference).files()
-        return files, os.fspath(root) if root is not None else ledger.place_of(reference)
+        proofs = ledger.proofs(reference)
+        place = os.fspath(root) if root is not None else ledger.place_of(reference)
+        return _Known(proofs.files(), place, kept_chunk_map(proofs.statement, ledger.blobs))
 
 
 def _find(files: Sequence[FileEntry], path: str) -> FileEntry:
@@ -152,7 +168,7 @@ def _find(files: Sequence[FileEntry], path: str) -> FileEntry:
 def _open(entry: FileEntry, place: str, max_memory_bytes: int) -> BinaryIO:
     held: IO[bytes] = io.BytesIO() if entry.size <= max_memory_bytes else tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        with _source(entry, place) as source:
+        with open_entry(open_source(place), entry.path) as source:
             _copy(source, held, entry, place)
         held.seek(0)
     except BaseException:
@@ -161,6 +177,15 @@ def _open(entry: FileEntry, place: str, max_memory_bytes: int) -> BinaryIO:
     # Bytes that somebody could write to would be bytes that did not verify.
     raw = io.BytesIO(held.getvalue()) if isinstance(held, io.BytesIO) else held
     return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, raw)))
+
+
+def _open_chunked(entry: FileEntry, place: str, chunks: ChunkMap) -> BinaryIO:
+    digests = file_chunks(chunks, entry)
+    if digests is None:  # it is smaller than a chunk, and memory for it was refused
+        return _open(entry, place, chunks.chunk_bytes)
+    source = open_entry(open_source(place), entry.path)
+    raw = ChunkedFile(source, entry, digests, chunks.chunk_bytes, f"{entry.path} in {place}")
+    return cast(BinaryIO, io.BufferedReader(raw))
 
 
 def _copy(source: IO[bytes], held: IO[bytes], entry: FileEntry, place: str) -> None:
@@ -185,15 +210,3 @@ def _hasher(algorithm: Algorithm) -> Any:
 
         return blake3()
     return hashlib.sha256()
-
-
-def _source(entry: FileEntry, place: str) -> IO[bytes]:
-    if "://" in place and not place.lower().startswith("file:"):
-        return cast(IO[bytes], cast(Any, open_source(place)).open(entry.path))
-    root = Path(open_source(place).location)
-    path = root / entry.path if root.is_dir() else root
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, not a path
-    except OSError as error:
-        raise SourceError("cannot read", got=os.strerror(error.errno or 0), where=path) from error

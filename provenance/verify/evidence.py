@@ -19,6 +19,7 @@ from provenance.anchor import AnchorReceipt, parse_receipt
 from provenance.encoding import Digest, Fields, JsonValue, b64decode, b64encode, canonical_json, parse_json
 from provenance.errors import MalformedError
 from provenance.fingerprint import Fingerprint
+from provenance.fingerprint.chunks import Damage
 from provenance.limits import (
     MAX_BUNDLE_BYTES,
     MAX_ENTRY_BYTES,
@@ -52,7 +53,7 @@ class Evidence:
     """The entries of a lineage (`target` names one by envelope digest) and what proves them.
 
     `keys` are offered, not trusted; `headers` are RLP block headers that statements name as *not before*; `blobs`
-    are manifests by their SHA-256, for naming the file that differs.
+    are manifests and chunk maps by their SHA-256, for naming the file that differs, and where it does.
     """
 
     target: Digest
@@ -67,13 +68,15 @@ class Evidence:
 class ContentFinding:
     """What was found where an artefact's bytes are: a whole fingerprint, or only a digest somebody computed.
 
-    `is_part`: only some of the artefact's files are meant to be there.
+    `is_part`: only some of the artefact's files are meant to be there. `damage`: where files differ from what was
+    stated, path -> ranges of bytes, as far as somebody compared them chunk by chunk.
     """
 
     digest: Digest
     where: str
     fingerprint: Fingerprint | None = None
     is_part: bool = False
+    damage: Mapping[str, tuple[Damage, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

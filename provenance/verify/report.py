@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from provenance.encoding import JsonValue
+from provenance.fingerprint.chunks import Damage
 from provenance.policy import Level, Status
 
 Verdict = Literal["verified", "incomplete", "failed"]
@@ -19,7 +20,8 @@ Verdict = Literal["verified", "incomplete", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of one artefact. `id` is a name that policies use; `subject` says which artefact."""
+    """One check of one artefact. `id` is a name that policies use; `subject` says which artefact; `damage` are the
+    ranges of bytes in which a file differs, if they are known."""
 
     id: str
     subject: str
@@ -28,12 +30,15 @@ class Check:
     expected: str | None = None
     found: str | None = None
     where: str | None = None
+    damage: tuple[Damage, ...] = ()
 
     def to_json(self) -> dict[str, JsonValue]:
         """The check as a JSON value."""
         value: dict[str, JsonValue] = {"check": self.id, "subject": self.subject, "status": str(self.status)}
         extra = {"note": self.note or None, "expected": self.expected, "found": self.found, "where": self.where}
         value.update({name: text for name, text in extra.items() if text is not None})
+        if self.damage:
+            value["damage"] = [one.to_json() for one in self.damage]
         return value
 
 

@@ -152,7 +152,9 @@ def _content(node: Node, finding: ContentFinding | None, evidence: Evidence) -> 
     for change in changes[:_MAX_CHANGES]:
         before = change.expected.digest.hex if change.expected else "no such file"
         after = change.found.digest.hex if change.found else "no such file"
-        checks.append(Check("content.file", name, Status.FAILED, change.describe(), before, after, change.path))
+        damage = finding.damage.get(change.path, ())
+        check = Check("content.file", name, Status.FAILED, change.describe(), before, after, change.path, damage)
+        checks.append(check)
     if len(changes) > _MAX_CHANGES:
         note = f"{len(changes) - _MAX_CHANGES} more files differ and are not listed"
         checks.append(Check("content.file", name, Status.FAILED, note))
@@ -180,8 +182,10 @@ def _content_of_part(node: Node, found: Fingerprint, finding: ContentFinding, ev
             good_bytes += entry.size
         elif len(checks) < _MAX_CHANGES:
             note = "the file is not what was registered" if meant is not None else "the dataset has no such file"
+            damage = finding.damage.get(entry.path, ())
             before = meant.digest.hex if meant is not None else "no such file"
-            checks.append(Check("content.file", name, Status.FAILED, note, before, entry.digest.hex, entry.path))
+            found_hex = entry.digest.hex
+            checks.append(Check("content.file", name, Status.FAILED, note, before, found_hex, entry.path, damage))
     document = node.statement.fingerprint
     part = f"{good:,} of {document.file_count:,} files, {good_bytes:,} of {document.total_bytes:,} bytes"
     if checks:

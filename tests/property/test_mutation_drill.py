@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from provenance.fingerprint import ChangeKind, FileList, diff_files
+from provenance.fingerprint.chunks import DamageKind
+from provenance.ledger.chunking import locate_damage, make_chunk_map
 from provenance.ledger.record_differences import compare_tables
 from provenance.ledger.records import fingerprint_records
 from provenance.sources import open_source
@@ -22,14 +24,19 @@ from provenance.tables import open_table
 
 LONG = os.environ.get("PROVENANCE_LONG") == "1"
 EDITS = 200
-FILES, FILE_BYTES = (64, 16 * 2**20) if LONG else (24, 20_000)
+FILES, FILE_BYTES, CHUNK_BYTES = (64, 16 * 2**20, 2**20) if LONG else (24, 20_000, 2**12)
 ROWS = 1_000_000 if LONG else 2_000
 FILE_EDITS = ("bit", "truncate", "append", "swap", "rename", "remove", "add", "same size")
 RECORD_EDITS = ("value", "below printing precision", "null", "swap", "sign of zero", "type", "name", "order", "append")
 
 
-def _edit_file(rng: random.Random, folder: Path, kind: str, aside: Path) -> set[tuple[ChangeKind, str]]:
-    """Edit one file (its old self kept in `aside`); what must be reported."""
+Change = tuple[ChangeKind, str]
+
+
+def _edit_file(
+    rng: random.Random, folder: Path, kind: str, aside: Path
+) -> tuple[set[Change], tuple[DamageKind, int, int] | None]:
+    """Edit one file (its old self kept in `aside`); what must be reported, and in which bytes."""
     one, other = rng.sample(sorted(path.name for path in folder.iterdir()), 2)
     path = folder / one
     shutil.copy2(path, aside / one)
@@ -44,26 +51,31 @@ def _edit_file(rng: random.Random, folder: Path, kind: str, aside: Path) -> set[
                 file.write(bytes([byte ^ (1 << rng.randrange(8))]))
             if kind == "same size":
                 os.utime(path, ns=(10**18, 10**18))
+            begin = place // CHUNK_BYTES * CHUNK_BYTES
+            damage = DamageKind.CHANGED, begin, min(begin + CHUNK_BYTES, size)
         case "truncate":
-            os.truncate(path, size - rng.randrange(1, size))
+            kept = size - rng.randrange(1, size)
+            os.truncate(path, kept)
+            damage = DamageKind.MISSING, kept, size
         case "append":
             with path.open("ab") as file:
-                file.write(b"\0" * rng.randrange(1, 9))
+                more = file.write(b"\0" * rng.randrange(1, 9))
+            damage = DamageKind.ADDED, size, size + more
         case "swap":
             path.rename(folder / "held")
             (folder / other).rename(path)
             (folder / "held").rename(folder / other)
-            return {(ChangeKind.SWAPPED, min(one, other))}
+            return {(ChangeKind.SWAPPED, min(one, other))}, None
         case "rename":
             path.rename(folder / "other name")
-            return {(ChangeKind.RENAMED, one)}
+            return {(ChangeKind.RENAMED, one)}, None
         case "remove":
             path.unlink()
-            return {(ChangeKind.REMOVED, one)}
+            return {(ChangeKind.REMOVED, one)}, None
         case _:
             (folder / "new").write_bytes(b"new")
-            return {(ChangeKind.ADDED, "new")}
-    return {(ChangeKind.CHANGED, one)}
+            return {(ChangeKind.ADDED, "new")}, None
+    return {(ChangeKind.CHANGED, one)}, damage
 
 
 def test_every_edit_of_a_file_is_caught_and_located(tmp_path: Path) -> None:
@@ -72,15 +84,23 @@ def test_every_edit_of_a_file_is_caught_and_located(tmp_path: Path) -> None:
     folder.mkdir()
     for number in range(FILES):
         (folder / f"{number:03}").write_bytes(rng.randbytes(FILE_BYTES + number))
-    before = open_source(folder).fingerprint()
+    source = open_source(folder)
+    before = source.fingerprint()
     assert isinstance(before.files, FileList)
+    chunks = make_chunk_map(source, before, chunk_bytes=CHUNK_BYTES)
+    source.check_unchanged()
     for number in range(EDITS):
         aside.mkdir()
         whole = {path.name: path.stat().st_ino for path in folder.iterdir()}
-        expected = _edit_file(rng, folder, FILE_EDITS[number % len(FILE_EDITS)], aside)
+        expected, damage = _edit_file(rng, folder, FILE_EDITS[number % len(FILE_EDITS)], aside)
         after = open_source(folder).fingerprint()
         assert after.digest != before.digest
         assert {(change.kind, change.path) for change in diff_files(before.files, after.files)} == expected
+        located = locate_damage(folder, chunks, before, after)
+        assert set(located) == ({path for _, path in expected} if damage is not None else set())
+        ranges = {(one.kind, one.begin, one.end) for found in located.values() for one in found}
+        assert damage is None or damage in ranges
+        assert {kind for kind, _, _ in ranges} <= {damage and damage[0], DamageKind.UNCHECKED}
         _restore(folder, aside, whole)
     assert open_source(folder).fingerprint().digest == before.digest
 

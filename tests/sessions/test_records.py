@@ -144,3 +144,18 @@ def test_files_are_compared_with_proofs_and_parts_verified(session: Session, tmp
     assert session.run("prove", f"{folder}:d", "-o", tmp_path / "d.json").code == 0
     assert "yes: file" in session.run("verify", "--proof", tmp_path / "d.json", folder / "d").out
     session.run("verify", "--proof", tmp_path / "d.json", folder / "e", code=1)
+
+
+def test_of_a_large_file_the_report_says_which_bytes_differ(session: Session) -> None:
+    mib = 1 << 20
+    folder = session.folder / "recordings"
+    folder.mkdir()
+    (folder / "a.bin").write_bytes(bytes(range(256)) * (3 * mib // 256))
+    session.run("register", "recordings", "--name", "x/recordings", "--version", "1", "--chunks", "--no-anchor")
+    with (folder / "a.bin").open("r+b") as file:
+        file.seek(mib + 7)
+        file.write(b"!")
+    shown = session.run("verify", "recordings", code=1).out
+    assert "differs    changed: bytes 1048576 to 2097151" in shown
+    (failure,) = [one for one in session.json("verify", "recordings", code=1)["checks"] if one.get("damage")]
+    assert failure["damage"] == [{"begin": mib, "end": 2 * mib, "kind": "changed"}]

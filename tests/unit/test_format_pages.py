@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from provenance.encoding import Digest, canonical_json
+from provenance.encoding import Digest, b64encode, canonical_json
 from provenance.fingerprint import FileEntry, Fingerprint, encode_manifest, fingerprint_files, parse_parameters
+from provenance.fingerprint.chunks import ChunkMap, encode_chunk_map, parse_chunk_map
 from provenance.statement import DatasetStatement, PinnedName, encode_statement
 from tests.paths import PROJECT
 
@@ -42,6 +43,15 @@ def test_statement_page() -> None:
     shown, parameters = blocks("statement.md")
     assert canonical_json(parse_parameters(json.loads(parameters)).to_json()).decode() == parameters.strip()
     assert json.loads(shown) == json.loads(encode_statement(statement))
+
+
+def test_chunks_page() -> None:
+    (shown,) = blocks("chunks.md")
+    digests = Digest.of(b"first").raw + Digest.of(b"second").raw
+    shown = shown.replace("<FILE ROOT>", example().document.file_root.hex).replace("<CHUNKS>", b64encode(digests))
+    chunks = ChunkMap(example().document.file_root, {"a.bin": digests})
+    assert shown.encode() == encode_chunk_map(chunks)
+    assert parse_chunk_map(shown.encode()) == chunks
 
 
 def test_every_format_has_a_page_that_the_index_names() -> None:

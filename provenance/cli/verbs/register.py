@@ -18,6 +18,7 @@ from provenance.cli.progress import Meter
 from provenance.cli.reading import (
     LOCATION_HELP,
     AlgorithmOption,
+    ChunksOption,
     DeclaredOption,
     EngineOption,
     IgnoreOption,
@@ -80,6 +81,7 @@ def register(
     schema: SchemaOption = None,
     sorted_by: SortOption = None,
     engine: EngineOption = "local",
+    chunks: ChunksOption = False,
 ) -> int:
     """Fingerprint, sign, log and anchor a dataset or model.
 
@@ -101,6 +103,7 @@ def register(
             schema=schema,
             sorted_by=sorted_by,
             engine=engine,
+            chunks=chunks,
         )
         with Meter("reading") as meter:
             receipt = ledger.register(

@@ -116,7 +116,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "Check": closed(
         "One check. One that was not performed is never a pass.",
-        ("note", "expected", "found", "where"),
+        ("note", "expected", "found", "where", "damage"),
         check=said(TEXT, "the check's name"),
         subject=said(TEXT, "which artefact"),
         status=STATUS,
@@ -124,6 +124,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
         expected=TEXT,
         found=TEXT,
         where=TEXT,
+        damage=said(listed(ref("Damage")), "in which bytes a file differs, if that is known"),
+    ),
+    "Damage": closed(
+        "A range of bytes of a file, counted from 0.",
+        begin=COUNT,
+        end=said(COUNT, "the first byte after it"),
+        kind={"type": "string", "enum": ["changed", "added", "missing", "unchecked"]},
     ),
     "Artefact": closed(
         "A statement of the lineage: the target at depth 0, its inputs at 1.",

@@ -16,8 +16,15 @@ from tests.unit.cli.conftest import Terminal
 NAME = "a/b@1"
 
 
-def check(check_id: str, status: Status = Status.PASSED, note: str = "", **more: str) -> Check:
-    return Check(check_id, NAME, status, note, **more)
+def check(
+    check_id: str,
+    status: Status = Status.PASSED,
+    note: str = "",
+    expected: str | None = None,
+    found: str | None = None,
+    where: str | None = None,
+) -> Check:
+    return Check(check_id, NAME, status, note, expected, found, where)
 
 
 GOOD = Report(
