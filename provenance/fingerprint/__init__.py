@@ -1,6 +1,6 @@
 """Fingerprints of datasets: file leaves, the document, manifests and differences."""
 
-from provenance.fingerprint.algorithm import Algorithm, parse_algorithm
+from provenance.fingerprint.algorithm import Algorithm, Hasher, new_hasher, parse_algorithm
 from provenance.fingerprint.diff import Change, ChangeKind, diff_files
 from provenance.fingerprint.document import (
     Fingerprint,
@@ -33,6 +33,7 @@ __all__ = [
     "FileList",
     "Fingerprint",
     "FingerprintDocument",
+    "Hasher",
     "Parameters",
     "RecordFingerprint",
     "check_path",
@@ -44,6 +45,7 @@ __all__ = [
     "fingerprint_list",
     "leaf_text",
     "leaf_texts",
+    "new_hasher",
     "open_manifest",
     "parse_algorithm",
     "parse_document",

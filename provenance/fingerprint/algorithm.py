@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from hashlib import sha256
+from typing import Protocol, cast
 
 from provenance.errors import MalformedError
 
@@ -12,6 +14,25 @@ class Algorithm(StrEnum):
 
     SHA256 = "sha256"
     BLAKE3 = "blake3"
+
+
+class Hasher(Protocol):
+    """A hash that is fed piece by piece."""
+
+    def update(self, data: bytes | memoryview, /) -> object:
+        """Take more bytes."""
+
+    def digest(self) -> bytes:
+        """The digest of all bytes so far, 32 bytes."""
+
+
+def new_hasher(algorithm: Algorithm, *, threads: int = 1) -> Hasher:
+    """A hash by this algorithm. `threads` work on each piece where the algorithm lets them."""
+    if algorithm is Algorithm.SHA256:
+        return sha256()
+    from blake3 import blake3
+
+    return cast(Hasher, blake3(max_threads=threads))
 
 
 def parse_algorithm(text: str) -> Algorithm:

@@ -11,7 +11,7 @@ import io
 from typing import Any, BinaryIO
 
 from provenance.errors import VerificationError
-from provenance.fingerprint import Algorithm, FileEntry
+from provenance.fingerprint import FileEntry, new_hasher
 from provenance.ledger.chunking import hash_chunk, read_exactly
 from provenance.merkle import HASH_BYTES
 
@@ -26,7 +26,7 @@ class ChunkedFile(io.RawIOBase):
         self._position, self._number = 0, -1
         self._chunk = memoryview(b"")
         self._buffer = bytearray(min(chunk_bytes, entry.size))
-        self._whole: Any = _hasher(entry.algorithm)
+        self._whole = new_hasher(entry.algorithm)
         self._hashed = 0
 
     def readable(self) -> bool:
@@ -93,13 +93,3 @@ class ChunkedFile(io.RawIOBase):
             got = f"more than {self._entry.size} bytes"
             expected = f"{self._entry.size} bytes"
             raise VerificationError("file is not what was registered", expected=expected, got=got, where=self._where)
-
-
-def _hasher(algorithm: Algorithm) -> Any:
-    if algorithm is Algorithm.BLAKE3:
-        from blake3 import blake3
-
-        return blake3()
-    from hashlib import sha256
-
-    return sha256()

@@ -10,14 +10,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar, cast
 
 from provenance.encoding import Digest
 from provenance.errors import ProvenanceError, SourceError
-from provenance.fingerprint import Algorithm, ChangeKind, FileEntry, Fingerprint, diff_files, open_manifest
+from provenance.fingerprint import Algorithm, ChangeKind, FileEntry, Fingerprint, diff_files, new_hasher, open_manifest
 from provenance.fingerprint.chunks import (
     CHUNK_BYTES,
     MAX_CHUNK_MAP_BYTES,
@@ -68,7 +67,7 @@ def make_chunk_map(
         bounds = [(start, min(start + chunk_bytes, end)) for start in range(begin, end, chunk_bytes)]
         return _hash_chunks(source, entry, bounds, algorithm)
 
-    for (entry, begin, end), digests in _in_order(work, spans):
+    for (entry, begin, end), digests in in_order(work, spans):
         found[entry.path] += digests
         done += end - begin
         if progress is not None:
@@ -183,15 +182,13 @@ def read_exactly(file: BinaryIO, begin: int, view: memoryview, where: str) -> No
 
 def hash_chunk(data: bytes | memoryview, algorithm: Algorithm) -> bytes:
     """The digest of one chunk, 32 bytes."""
-    if algorithm is Algorithm.BLAKE3:
-        from blake3 import blake3
-
-        return blake3(data).digest()
-    return sha256(data).digest()
+    hasher = new_hasher(algorithm)
+    hasher.update(data)
+    return hasher.digest()
 
 
-def _in_order(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[tuple[_Item, _Result]]:
-    """Results by threads, in the order of the items; few are under way at a time."""
+def in_order(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[tuple[_Item, _Result]]:
+    """Each item and its result by threads, in the order of the items; few are under way at a time."""
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         waiting = []

@@ -108,8 +108,30 @@ def _records(
     """The records of the dataset's tables: all of them are one table, rows in the order of their files' paths."""
     from provenance.ledger.records import fingerprint_records
 
-    table = open_records(Path(source.location), fingerprint.files, wanted.schema)
-    return fingerprint_records(table, folder=wanted.trees, sort=wanted.sort, workers=workers, progress=progress)
+    with _tables(source, fingerprint.files, workers, progress) as root:
+        table = open_records(root, fingerprint.files, wanted.schema)
+        return fingerprint_records(table, folder=wanted.trees, sort=wanted.sort, workers=workers, progress=progress)
+
+
+@contextmanager
+def _tables(
+    source: Source, files: Sequence[FileEntry], workers: Workers | None, progress: ProgressCallback | None
+) -> Iterator[Path]:
+    """Where the dataset's tables can be read: where it lies, or where copies of them do."""
+    if "://" not in source.location:
+        yield Path(source.location)
+        return
+    from provenance.ledger.copying import local_copies
+    from provenance.tables import is_table
+
+    tables = [entry for entry in files if is_table(entry.path)]
+    if not tables:
+        raise _no_table(source.location)
+    if workers is not None:
+        hint = "leave --engine out, or copy the dataset to where the cluster reads it"
+        raise SourceError("records of a remote dataset are read by this machine alone", hint=hint)
+    with local_copies(source, tables, progress) as folder:
+        yield folder
 
 
 def open_records(root: Path, files: Sequence[FileEntry], schema: RecordSchema | None) -> Table:
@@ -117,10 +139,14 @@ def open_records(root: Path, files: Sequence[FileEntry], schema: RecordSchema | 
     from provenance.tables import is_table, open_table
 
     if not root.exists():
-        hint = "copy it here first, or leave --records out"
+        hint = "copy it here first"
         raise SourceError("records are read from this machine only", expected="a local path", where=root, hint=hint)
     places = [root / entry.path for entry in files if is_table(entry.path)] if root.is_dir() else [root]
     if not places:
-        hint = "leave --records out, or convert them to Parquet, Arrow, CSV or JSON Lines"
-        raise SourceError("no file of the dataset is a table", where=root, hint=hint)
+        raise _no_table(root)
     return open_table(places, schema=schema)
+
+
+def _no_table(where: object) -> SourceError:
+    hint = "leave --records out, or convert them to Parquet, Arrow, CSV or JSON Lines"
+    return SourceError("no file of the dataset is a table", where=where, hint=hint)

@@ -10,7 +10,6 @@ Source of the sharding rule: worker i of n takes files i, i + n, i + 2n (as PyTo
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import sys
@@ -22,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
 
 from provenance.encoding import Digest, JsonValue
 from provenance.errors import MalformedError, NotFoundError, VerificationError
-from provenance.fingerprint import Algorithm, FileEntry, Fingerprint, encode_leaf
+from provenance.fingerprint import FileEntry, Fingerprint, encode_leaf, new_hasher
 from provenance.fingerprint.chunks import ChunkMap, file_chunks
 from provenance.ledger.chunked_file import ChunkedFile
 from provenance.ledger.chunking import kept_chunk_map, open_entry
@@ -189,7 +188,7 @@ def _open_chunked(entry: FileEntry, place: str, chunks: ChunkMap) -> BinaryIO:
 
 
 def _copy(source: IO[bytes], held: IO[bytes], entry: FileEntry, place: str) -> None:
-    hasher = _hasher(entry.algorithm)
+    hasher = new_hasher(entry.algorithm)
     size = 0
     while size <= entry.size and (chunk := source.read(min(_CHUNK_BYTES, entry.size + 1 - size))):
         hasher.update(chunk)
@@ -202,11 +201,3 @@ def _copy(source: IO[bytes], held: IO[bytes], entry: FileEntry, place: str) -> N
         raise VerificationError(
             "file is not what was registered", expected=f"{entry.digest} ({entry.size} bytes)", got=got, where=where
         )
-
-
-def _hasher(algorithm: Algorithm) -> Any:
-    if algorithm is Algorithm.BLAKE3:
-        from blake3 import blake3
-
-        return blake3()
-    return hashlib.sha256()

@@ -137,7 +137,8 @@ class FileMatch:
 
 @dataclass(frozen=True, slots=True)
 class LocationRow:
-    """Where the dataset at `entry_index` lay on this machine when it was registered. Never published."""
+    """Where the dataset at `entry_index` lay when it was registered: an absolute path of this machine, or a URI without
+    anything secret. Never published."""
 
     entry_index: int
     path: str

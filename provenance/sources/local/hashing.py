@@ -6,7 +6,6 @@ than it had; memory does not grow with its size.
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 import stat
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from provenance.errors import SourceError
-from provenance.fingerprint import Algorithm
+from provenance.fingerprint import Algorithm, new_hasher
 from provenance.merkle.lists import hash_messages
 from provenance.merkle.tier import HashTier
 from provenance.sources.local.listing import CHANGED, TICK_NS, Identity, changed, identify, kind_of, unreadable
@@ -153,13 +152,7 @@ def hash_contents(contents: Sequence[bytes | memoryview], algorithm: Algorithm, 
 
 def hash_file(path: str, identity: Identity, algorithm: Algorithm, advance: Advance, *, threads: int = 1) -> bytes:
     """The digest of one file, read in pieces."""
-    hasher: Any
-    if algorithm is Algorithm.BLAKE3:
-        from blake3 import blake3
-
-        hasher = blake3(max_threads=threads)
-    else:
-        hasher = hashlib.sha256()
+    hasher = new_hasher(algorithm, threads=threads)
     descriptor = open_listed(path, identity)
     try:
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
@@ -169,8 +162,7 @@ def hash_file(path: str, identity: Identity, algorithm: Algorithm, advance: Adva
         raise unreadable(path, error) from error
     if size != identity[2] or identify(after) != identity:
         raise changed(path)
-    digest: bytes = hasher.digest()
-    return digest
+    return hasher.digest()
 
 
 def _feed(file: Any, hasher: Any, expected: int, advance: Advance, chunk_bytes: int) -> int:

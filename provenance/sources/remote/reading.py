@@ -7,17 +7,16 @@ compared with the computed one of the same kind; the first failure ends it all.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from provenance.encoding import Digest
 from provenance.errors import SourceError
-from provenance.fingerprint import Algorithm, FileEntry
+from provenance.fingerprint import Algorithm, FileEntry, new_hasher
 from provenance.sources.base import Progress, ProgressCallback
 from provenance.sources.remote.address import Address
 from provenance.sources.remote.failures import TransientError, damaged
@@ -206,7 +205,7 @@ def _digests(
 ) -> dict[Algorithm, Digest]:
     """The digest by the algorithm, and by SHA-256 if there is one to compare with."""
     kinds = {algorithm} | ({Algorithm.SHA256} if stored.stated is not None else set())
-    hashers = {kind: _hasher(kind) for kind in kinds}
+    hashers = {kind: new_hasher(kind) for kind in kinds}
     for piece in reader.pieces(stored):
         if reader.failures:
             raise _GivenUp
@@ -215,11 +214,3 @@ def _digests(
         read_bytes[0] += len(piece)
         meter.advance(len(piece), 0)
     return {kind: Digest(hasher.digest()) for kind, hasher in hashers.items()}
-
-
-def _hasher(algorithm: Algorithm) -> Any:
-    if algorithm is Algorithm.SHA256:
-        return hashlib.sha256()
-    from blake3 import blake3
-
-    return blake3()

@@ -21,6 +21,7 @@ from provenance.stores.sqlite.failures import damaged
 from provenance.stores.sqlite.queries import Queries, Row, Shape, Statements, Value
 
 _HEX_PREFIX = re.compile(r"[0-9a-f]{1,64}")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.")
 _NAMES: Shape = (int, str, str, str)
 _DATASET: Shape = (*_NAMES, bytes, bytes, str, str, str | None, str, str, bytes | None, bytes | None, bytes | None)
 PARENT: Shape = (int, int, str, str, str, bytes, int | None)
@@ -233,8 +234,8 @@ def _cursor(after: int | None) -> int:
 
 
 def _path_bytes(path: str) -> bytes:
-    if not Path(path).is_absolute():
-        raise MalformedError("a location is relative", expected="an absolute path", got=path)
+    if not Path(path).is_absolute() and not _URI.match(path):
+        raise MalformedError("a location is relative", expected="an absolute path or a URI", got=path)
     try:
         return os.fsencode(path)
     except UnicodeEncodeError as error:

@@ -251,6 +251,7 @@ def test_clearing_loses_only_what_can_be_derived(store: Store) -> None:
 def test_locations_are_remembered_by_entry_and_by_path(store: Store) -> None:
     strange = "/data/\udcff\udcfe (bytes that are no UTF-8)"
     rows = [LocationRow(0, "/a", 1), LocationRow(0, "/b", 3), LocationRow(1, "/a", 2), LocationRow(1, strange, 4)]
+    rows.append(LocationRow(1, "s3://bucket/set", 0))
     with store.transaction() as tx:
         append(tx, [envelope(0), envelope(1)])
         for row in rows:
@@ -259,10 +260,11 @@ def test_locations_are_remembered_by_entry_and_by_path(store: Store) -> None:
     assert store.locations_at("/a") == [rows[2], rows[0]]
     assert store.locations_at("/a", limit=1) == [rows[2]]
     assert store.locations_at(strange) == [rows[3]]
+    assert store.locations_at("s3://bucket/set") == [rows[4]]
     assert store.locations_at("/a/") == []
     with store.transaction() as tx:
         tx.add_location(LocationRow(0, "/a", 9))
-        for bad in ("", "relative", "../up", "/\ud800"):
+        for bad in ("", "relative", "../up", "://", "s3://", "3s://b", "/\ud800"):
             with pytest.raises(MalformedError):
                 tx.add_location(LocationRow(0, bad, 1))
     assert store.locations(0) == [LocationRow(0, "/a", 9), rows[1]]

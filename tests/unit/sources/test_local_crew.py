@@ -50,6 +50,13 @@ def no_process_stays() -> Iterator[None]:
     assert {child.pid for child in psutil.Process().children()} <= before
 
 
+@pytest.fixture(autouse=True)
+def only_threads_of_the_test_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries that other tests used may have left some; no crew member runs them."""
+    before = set(threading.enumerate())
+    monkeypatch.setattr(threading, "active_count", lambda: 1 + len(set(threading.enumerate()) - before))
+
+
 def _oracle(folder: Path, algorithm: Algorithm) -> Fingerprint:
     entries = []
     for path in folder.rglob("*"):
