@@ -87,7 +87,10 @@ class LocalSource:
             if crew is not None and run.knows_nothing:
                 run.read_by(crew)
             else:
-                run.begin(crew.look() if crew is not None else _pack(identities(self._base, names)))
+                if crew is not None:
+                    crew.begin_look()
+                run.remember()
+                run.begin(crew.end_look() if crew is not None else _pack(identities(self._base, names)))
                 if workers is not None:
                     run.hash_elsewhere(workers)
                 elif crew is not None and run.is_much:

@@ -40,7 +40,7 @@ def can_fork() -> bool:
 class Crew:
     """One process for each processor. `names` are relative to `root`, which ends in a slash.
 
-    Files are looked at first (`look`), then hashed as far as that is needed (`hash`); or read at once (`read`).
+    Files are looked at first (`begin_look`), then hashed as far as that is needed (`hash`); or read at once (`read`).
     """
 
     def __init__(self, root: str, names: Sequence[str], algorithm: Algorithm, tiers: Tiers) -> None:
@@ -54,9 +54,12 @@ class Crew:
             work = Work(Share(root, names, start, stop, algorithm, tiers))
             self._members.append(_Member.start(work, (start, stop), self._members))
 
-    def look(self) -> bytes:
-        """The identity of every file, packed, in the order of the names."""
+    def begin_look(self) -> None:
+        """Have every file looked at, while the caller does something else."""
         self._ask(("look",))
+
+    def end_look(self) -> bytes:
+        """What came of it: the identity of every file, packed, in the order of the names."""
         for _ in self._frames("finished"):
             pass
         return bytes(self._identities)

@@ -147,18 +147,21 @@ def checked_name(name: str, path: Path) -> str:
     return name
 
 
-def identities(root: str, names: Sequence[str]) -> list[Identity]:
-    """The state of each file now, in one pass. `SourceError` for one that is gone or no file any more."""
+def identities(root: str, names: Sequence[str], *, is_here: bool = False) -> list[Identity]:
+    """The state of each file now, in one pass. `SourceError` for one that is gone or no file any more.
+
+    `is_here`: `root` is this process's working folder, from where a path is walked sooner.
+    """
     found: list[Identity] = []
+    look, is_file, append = os.lstat, stat.S_ISREG, found.append
     for name in names:
-        path = root + name
         try:
-            status = os.lstat(path)
+            status = look(name if is_here else root + name)
         except OSError as error:
-            raise unreadable(path, error) from error
-        if not stat.S_ISREG(status.st_mode):
-            raise refused(Path(path))
-        found.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+            raise unreadable(root + name, error) from error
+        if not is_file(status.st_mode):
+            raise refused(Path(root + name))
+        append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return found
 
 

@@ -53,13 +53,18 @@ class Run:
         self._saved = time.monotonic()
         self._cache = Cache(reading.cache, str(root), reading.algorithm) if reading.cache is not None else None
         self._done_bytes = self._done_files = self._total_bytes = 0
-        self._remembered = self._cache.load() if self._cache is not None else NOTHING
+        self._remembered = NOTHING
         self.memory = Memory([], b"", NOTHING, 0)
 
     @property
     def knows_nothing(self) -> bool:
         """Whether no cache can spare a file its reading."""
-        return self._remembered is NOTHING
+        return self._cache is None or not self._cache.path.exists()
+
+    def remember(self) -> None:
+        """Look into the cache."""
+        if self._cache is not None:
+            self._remembered = self._cache.load()
 
     def begin(self, packed: bytes) -> None:
         """What the files are; those that the cache knows need not be read."""

@@ -49,8 +49,8 @@ class Share:
 
     def batches(self) -> Iterator[range]:
         """The numbers of its files, some at a time."""
-        for start in range(self.start, self.stop, BATCH):
-            yield range(start, min(start + BATCH, self.stop))
+        for start in range(self.start, self.stop, _TELL_FILES):
+            yield range(start, min(start + _TELL_FILES, self.stop))
 
 
 class Work:
@@ -85,7 +85,7 @@ class Work:
 
     def _look(self) -> None:
         for batch in self._share.batches():
-            found = identities(self._root, self._names[batch.start : batch.stop])
+            found = identities(self._root, self._names[batch.start : batch.stop], is_here=True)
             self._identities += found
             write_frame(self._out, ("looked", batch.start, pack(found)))
         write_frame(self._out, ("finished",))
