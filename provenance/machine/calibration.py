@@ -24,20 +24,32 @@ from provenance.merkle.tier import HashTier
 ENVIRONMENT: Final = "PROVENANCE_HASH_TIER"
 _MESSAGES: Final = 4_096
 _MESSAGE_BYTES: Final = 120
-_STREAMS: Final = 16
+LANES: Final = 16
+"""So many whole files are hashed side by side."""
+_NEVER: Final = 1 << 30
 _STREAM_BYTES: Final = 256 * 1024
 _ROUNDS: Final = 3
 _MAX_CACHE_BYTES: Final = 4_096
 _MAX_PROCESSORS: Final = 16
 
 
+def hash_tier() -> HashTier:
+    """Who hashes messages of about a hundred bytes. `PROVENANCE_HASH_TIER` overrides."""
+    return HashTier.LANES if _fewest("messages") <= _MESSAGES else HashTier.HASHLIB
+
+
+def fewest_streams() -> int:
+    """From how many whole files on, read side by side, lanes are faster; more than `LANES` if they never are."""
+    return _fewest("streams")
+
+
 @functools.cache
-def hash_tier(kind: str = "messages") -> HashTier:
-    """Who hashes `messages` of about a hundred bytes, or `streams`: whole files. `PROVENANCE_HASH_TIER` overrides."""
+def _fewest(kind: str) -> int:
+    """From how many on lanes are faster."""
     named = os.environ.get(ENVIRONMENT)
     if named:
         try:
-            return HashTier(named)
+            return 1 if HashTier(named) is HashTier.LANES else _NEVER
         except ValueError:
             raise MalformedError(f"{ENVIRONMENT} is unknown", expected=" | ".join(HashTier), got=ascii(named)) from None
     processor = _processor()
@@ -49,22 +61,23 @@ def hash_tier(kind: str = "messages") -> HashTier:
     return chosen
 
 
-def _time_messages() -> HashTier:
+def _time_messages() -> int:
     import stringzilla
 
     messages = [os.urandom(_MESSAGE_BYTES) for _ in range(_MESSAGES)]
     lanes = _best(lambda: stringzilla.Sha256s(_MESSAGES).update(messages).digest())
     alone = _best(lambda: [hashlib.sha256(message).digest() for message in messages])
-    return HashTier.LANES if lanes < alone else HashTier.HASHLIB
+    return 1 if lanes < alone else _NEVER
 
 
-def _time_streams() -> HashTier:
+def _time_streams() -> int:
     import stringzilla
 
-    chunks = [os.urandom(_STREAM_BYTES) for _ in range(_STREAMS)]
-    lanes = _best(lambda: stringzilla.Sha256s(_STREAMS).update(chunks).digest())
+    chunks = [os.urandom(_STREAM_BYTES) for _ in range(LANES)]
+    lanes = _best(lambda: stringzilla.Sha256s(LANES).update(chunks).digest())
     alone = _best(lambda: [hashlib.sha256(chunk).digest() for chunk in chunks])
-    return HashTier.LANES if lanes < alone else HashTier.HASHLIB
+    # Lanes take as long for one file as for sixteen.
+    return 1 + int(LANES * lanes / alone) if lanes < alone else _NEVER
 
 
 def _best(action: Callable[[], object]) -> float:
@@ -93,18 +106,19 @@ def _file() -> Path:
     return cache_folder() / "hash-tier.json"
 
 
-def _read() -> dict[str, dict[str, HashTier]]:
+def _read() -> dict[str, dict[str, int]]:
     try:
         with _file().open("rb") as file:
             value = json.loads(file.read(_MAX_CACHE_BYTES))
         return {
-            processor: {kind: HashTier(tier) for kind, tier in choices.items()} for processor, choices in value.items()
+            processor: {kind: min(_NEVER, max(1, int(fewest))) for kind, fewest in choices.items()}
+            for processor, choices in value.items()
         }
     except (OSError, MalformedError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 
-def _write(processor: str, choices: dict[str, HashTier]) -> None:
+def _write(processor: str, choices: dict[str, int]) -> None:
     others = {name: chosen for name, chosen in _read().items() if name != processor}
     # A home that many machines share keeps what was found on the last of them.
     found = dict([*others.items(), (processor, choices)][-_MAX_PROCESSORS:])

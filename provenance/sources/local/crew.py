@@ -2,13 +2,11 @@
 
 Guarantees: the crew is made by `fork` from a process with one thread, before anything is read, and does system calls
 and hashing alone; each member sees each of its files before it reads it, and all of them again at the end; what fails
-in a member is raised in the caller; a member that dies is an error that names the file it was at; no member outlives
-`close`.
+in a member is raised in the caller; a member that dies is an error; no member outlives `close`.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import fcntl
 import gc
 import os
@@ -26,7 +24,7 @@ from provenance.errors import SourceError
 from provenance.fingerprint import Algorithm
 from provenance.sources.local.frames import take_frames, write_frame
 from provenance.sources.local.hashing import SMALL_BYTES
-from provenance.sources.local.listing import IDENTITY, changed, identify, sizes_of
+from provenance.sources.local.listing import IDENTITY, sizes_of
 from provenance.sources.local.work import BATCH, Share, Tiers, Work
 
 _PIPE_BYTES: Final = 1 << 20
@@ -135,23 +133,14 @@ class Crew:
                     if frame[0] == last:
                         del waiting[descriptor]
                         break
-                    if frame[0] == "at":
-                        member.at = frame[1]
-                        continue
                     if frame[0] in ("looked", "took"):
                         place = IDENTITY.size * frame[1]
                         self._identities[place : place + len(frame[2])] = frame[2]
                     yield frame
 
-    def _died(self, member: _Member, status: int) -> SourceError:
-        where = self._root + self._names[member.at] if member.at >= 0 else self._root
-        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGBUS:
-            try:
-                same = identify(os.lstat(where)) == IDENTITY.unpack_from(self._identities, IDENTITY.size * member.at)
-            except OSError:
-                same = False
-            return SourceError("cannot read", got="a bus error", where=where) if same else changed(where)
-        return SourceError("a hashing process ended", got=f"status {status}", where=where, hint="is memory short?")
+    def _died(self, status: int) -> SourceError:
+        hint = "is memory short?"
+        return SourceError("a hashing process ended", got=f"status {status}", where=self._root, hint=hint)
 
 
 class _Member:
@@ -159,7 +148,6 @@ class _Member:
 
     def __init__(self, pid: int, reads: int, writes: int, share: tuple[int, int]) -> None:
         self.pid, self.reads, self.writes, self.share = pid, reads, writes, share
-        self.at = -1
         self._held = bytearray()
 
     @classmethod
@@ -173,11 +161,8 @@ class _Member:
             code = 1
             try:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
-                # A mapped file that is cut short ends this process, and how it ended says why.
-                faulthandler.disable()
                 # It lives for one dataset, and looking through what it holds for garbage takes a tenth of its time.
                 gc.disable()
-                signal.signal(signal.SIGBUS, signal.SIG_DFL)
                 for descriptor in (from_child, to_child, *(d for m in others for d in (m.reads, m.writes))):
                     os.close(descriptor)
                 work.run(from_parent, to_parent)
@@ -192,12 +177,12 @@ class _Member:
         with suppress(BrokenPipeError):  # it is gone: reading from it says how
             write_frame(self.writes, frame)
 
-    def receive(self, died: Callable[[_Member, int], SourceError]) -> Iterator[Any]:
+    def receive(self, died: Callable[[int], SourceError]) -> Iterator[Any]:
         data = os.read(self.reads, _PIPE_BYTES)
         if not data:
             _, status = os.waitpid(self.pid, 0)
             self.pid = 0
-            raise died(self, status)
+            raise died(status)
         self._held += data
         yield from take_frames(self._held)
 

@@ -41,13 +41,14 @@ class Run:
     def __init__(
         self, base: str, names: list[str], reading: Reading, progress: ProgressCallback | None, root: Path
     ) -> None:
-        from provenance.machine.calibration import hash_tier
+        from provenance.machine.calibration import LANES, fewest_streams, hash_tier
 
         self._base, self._names, self._algorithm = base, names, reading.algorithm
         if len(names) < _FEW_TO_HASH:
-            self.tiers = Tiers(HashTier.HASHLIB, HashTier.HASHLIB)
+            self.tiers = Tiers(HashTier.HASHLIB, HashTier.HASHLIB, LANES + 1)
         else:
-            self.tiers = Tiers(hash_tier("streams"), hash_tier("messages"))
+            fewest = fewest_streams()
+            self.tiers = Tiers(HashTier.LANES if fewest <= LANES else HashTier.HASHLIB, hash_tier(), fewest)
         self._progress, self._lock = progress, Lock()
         self._started_ns = time.time_ns()
         self._saved = time.monotonic()

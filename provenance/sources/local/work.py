@@ -30,10 +30,12 @@ _TELL_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
-    """Who hashes contents of files, and who leaves, which are short."""
+    """Who hashes contents of files, and who leaves, which are short; from how many large files on they are hashed side
+    by side."""
 
     contents: HashTier
     leaves: HashTier
+    fewest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +140,11 @@ class Work:
     def _hash_large(self, large: list[tuple[int, Identity]]) -> None:
         files = [(number, self._root + self._names[number], identity) for number, identity in large]
         told = _Counter(self._out)
-        numbers = iter([number for number, _ in large])
-        if files:
-            write_frame(self._out, ("at", next(numbers)))
         sizes = {number: identity[SIZE] for number, identity in large}
-        for number, digest in hash_large(files, self._share.algorithm, self._share.tiers.contents, told.advance):
+        for number, digest in hash_large(files, self._share.algorithm, self._share.tiers.fewest, told.advance):
             told.flush()
             leaf = self._leaves([number], [sizes[number]], digest)
             write_frame(self._out, ("hashed", [number], digest, leaf, 0))
-            following = next(numbers, None)
-            if following is not None:
-                write_frame(self._out, ("at", following))
 
     def _leaves(self, numbers: list[int], sizes: list[int], digests: bytes) -> bytes:
         names = [self._names[number] for number in numbers]

@@ -24,9 +24,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A cache of its own, no override, nothing remembered by the process."""
     monkeypatch.delenv(calibration.ENVIRONMENT, raising=False)
     monkeypatch.setenv(folders.ENVIRONMENT, str(tmp_path / "cache"))
-    calibration.hash_tier.cache_clear()
+    calibration._fewest.cache_clear()
     yield tmp_path / "cache" / "hash-tier.json"
-    calibration.hash_tier.cache_clear()
+    calibration._fewest.cache_clear()
 
 
 @pytest.fixture
@@ -34,25 +34,25 @@ def timings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which timings were made. Messages are said to be faster in lanes, streams with hashlib."""
     made: list[str] = []
 
-    def timing(kind: str, tier: HashTier) -> Callable[[], HashTier]:
-        def time() -> HashTier:
+    def timing(kind: str, fewest: int) -> Callable[[], int]:
+        def time() -> int:
             made.append(kind)
-            return tier
+            return fewest
 
         return time
 
-    monkeypatch.setattr(calibration, "_time_messages", timing("messages", HashTier.LANES))
-    monkeypatch.setattr(calibration, "_time_streams", timing("streams", HashTier.HASHLIB))
+    monkeypatch.setattr(calibration, "_time_messages", timing("messages", 1))
+    monkeypatch.setattr(calibration, "_time_streams", timing("streams", 11))
     return made
 
 
-def _again() -> tuple[HashTier, HashTier]:
+def _again() -> tuple[HashTier, int]:
     """What another process would find."""
-    calibration.hash_tier.cache_clear()
-    return calibration.hash_tier(), calibration.hash_tier("streams")
+    calibration._fewest.cache_clear()
+    return calibration.hash_tier(), calibration.fewest_streams()
 
 
-CHOICES = (HashTier.LANES, HashTier.HASHLIB)
+CHOICES = (HashTier.LANES, 11)
 
 
 def test_it_is_timed_once_for_each_kind(timings: list[str], fresh: Path) -> None:
@@ -135,7 +135,7 @@ def test_the_environment_overrides(
     timings: list[str], fresh: Path, monkeypatch: pytest.MonkeyPatch, tier: HashTier
 ) -> None:
     monkeypatch.setenv(calibration.ENVIRONMENT, str(tier))
-    assert _again() == (tier, tier)
+    assert _again() == (tier, 1 if tier is HashTier.LANES else calibration._NEVER)
     assert timings == []
     assert not fresh.exists()
 
@@ -147,21 +147,27 @@ def test_an_unknown_override_is_an_error(monkeypatch: pytest.MonkeyPatch, name: 
         calibration.hash_tier()
 
 
-def test_the_faster_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in (calibration._time_messages, calibration._time_streams):
-        for seconds, expected in (([1.0, 2.0], HashTier.LANES), ([2.0, 1.0], HashTier.HASHLIB)):
-            figures = iter(seconds)  # of lanes, then of hashlib
-            monkeypatch.setattr(calibration, "_best", lambda _, figures=figures: next(figures))
-            assert kind() is expected
+@pytest.mark.parametrize(
+    ("lanes", "alone", "messages", "streams"),
+    [(1.0, 2.0, HashTier.LANES, 9), (1.0, 16.0, HashTier.LANES, 2), (1.0, 1.01, HashTier.LANES, 16),
+     (2.0, 1.0, HashTier.HASHLIB, calibration._NEVER)],
+)  # fmt: skip
+def test_the_faster_one_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, lanes: float, alone: float, messages: HashTier, streams: int
+) -> None:
+    figures = iter([lanes, alone] * 2)
+    monkeypatch.setattr(calibration, "_best", lambda _: next(figures))
+    assert _again() == (messages, streams)
 
 
 def test_a_real_timing_gives_one_of_both() -> None:
-    assert {calibration.hash_tier(), calibration.hash_tier("streams")} <= set(HashTier)
+    assert calibration.hash_tier() in set(HashTier)
+    assert calibration.fewest_streams() in {*range(1, calibration.LANES + 1), calibration._NEVER}
 
 
 def test_processes_that_time_at_once_leave_a_whole_file(timings: list[str], fresh: Path) -> None:
     def write(number: int) -> None:
-        calibration._write(f"processor {number % 4}", {"messages": HashTier.LANES})
+        calibration._write(f"processor {number % 4}", {"messages": number + 1})
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(64)))
