@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import get_args
 
 from provenance.anchor import AnchorReceipt, verify_receipt
 from provenance.encoding import Digest
 from provenance.errors import ProvenanceError
 from provenance.fingerprint import FileEntry, open_manifest
+from provenance.fingerprint.chunks import MAX_CHUNK_MAP_BYTES, open_chunk_map
 from provenance.ledger.anchoring import transaction_hash
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
 from provenance.ledger.independent import IndependentAudit
 from provenance.ledger.publication import dataset_row
+from provenance.ledger.tree_audit import TreeAudit
 from provenance.limits import MAX_MANIFEST_BYTES, MAX_PAGE_ITEMS
 from provenance.log import NoteVerifier, ReadTile, entry_leaf, integrate, open_checkpoint
 from provenance.merkle import EMPTY_ROOT, CompactRange
@@ -43,15 +46,16 @@ FsckProgress = Callable[[int, int], None]
 
 
 class Auditor:
-    """Examines one ledger's store and blobs."""
+    """Examines one ledger's store, blobs and stored trees."""
 
-    def __init__(self, store: Store, blobs: BlobStore, verifier: NoteVerifier, trust: TrustRoots) -> None:
+    def __init__(self, store: Store, blobs: BlobStore, trees: Path, verifier: NoteVerifier, trust: TrustRoots) -> None:
         self._store, self._blobs, self._verifier, self._trust = store, blobs, verifier, trust
         self._indexed = 0
         self.report = FsckReport()
+        self._trees = TreeAudit(trees, self.report)
 
     def run(self, *, independent: bool = False, progress: FsckProgress | None = None) -> FsckReport:
-        """The report over entries, tiles, checkpoints, index, blobs and anchors. Damage is reported, never raised."""
+        """The report over entries, tiles, checkpoints, index, blobs, trees and anchors. Damage is never raised."""
         with self._finding("database"):
             for problem in self._store.check():
                 self.report.find(f"database: {problem}")
@@ -67,6 +71,8 @@ class Auditor:
             self._anchors(roots)
         with self._finding("blobs"):
             self._blob_store()
+        with self._finding("trees"):
+            self._trees.run()
         if independent:
             IndependentAudit(self._store, self.report).run(size, sorted(roots))
         return self.report
@@ -147,6 +153,8 @@ class Auditor:
             else:
                 verify_envelope(envelope, source.key)
             files = self._manifest(row.index, statement)
+            self._chunk_map(row.index, statement)
+            self._trees.add(row.index, statement.fingerprint.records)
             if statement.oms is not None and not self._blobs.has(statement.oms.bundle):
                 self.report.note(f"entry {row.index}: its OMS bundle is not kept here")
             if row.index < self._indexed:
@@ -159,6 +167,13 @@ class Auditor:
             return ()
         data = self._blobs.get(statement.manifest, max_bytes=MAX_MANIFEST_BYTES)
         return open_manifest(data, statement.fingerprint).files
+
+    def _chunk_map(self, index: int, statement: DatasetStatement) -> None:
+        digest = statement.parameters.chunks
+        if digest is not None and not self._blobs.has(digest):
+            self.report.note(f"entry {index}: its chunk map is not kept here")
+        elif digest is not None:
+            open_chunk_map(self._blobs.get(digest, max_bytes=MAX_CHUNK_MAP_BYTES), statement.fingerprint)
 
     def _index_rows(self, row: DatasetRow, statement: DatasetStatement, files: Sequence[FileEntry]) -> None:
         where = f"index of entry {row.entry_index}"

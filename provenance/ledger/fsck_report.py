@@ -22,6 +22,7 @@ class FsckReport:
     checkpoints: int = 0
     blobs: int = 0
     anchors: int = 0
+    trees: int = 0
     independent_roots: int = 0
     independent_proofs: int = 0
     notes: list[str] = field(default_factory=list)
@@ -42,10 +43,10 @@ class FsckReport:
 
     def to_json(self) -> dict[str, JsonValue]:
         """The report as a JSON value."""
-        counted = ("entries", "tiles", "checkpoints", "blobs", "anchors", "independent_roots", "independent_proofs")
-        names = ("entries", "tiles", "checkpoints", "blobs", "anchors", "independentRoots", "independentProofs")
         value: dict[str, JsonValue] = {"clean": self.clean}
-        value.update({name: getattr(self, key) for name, key in zip(names, counted, strict=True)})
+        for key in ("entries", "tiles", "checkpoints", "blobs", "anchors", "trees"):
+            value[key] = getattr(self, key)
+        value.update(independentRoots=self.independent_roots, independentProofs=self.independent_proofs)
         return {**value, "notes": list(self.notes), "findings": list(self.findings)}
 
 

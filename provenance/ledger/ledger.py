@@ -573,7 +573,7 @@ class Ledger:
     def fsck(self, *, independent: bool = False, progress: FsckProgress | None = None) -> FsckReport:
         """Derive everything again from the entries and compare."""
         verifier = self.keyring.note_signer().verifier
-        return Auditor(self._store, self.blobs, verifier, self.keyring.trust()).run(
+        return Auditor(self._store, self.blobs, self.layout.trees, verifier, self.keyring.trust()).run(
             independent=independent, progress=progress
         )
 

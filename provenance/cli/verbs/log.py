@@ -135,6 +135,7 @@ def fsck(
             ("examined", ", ".join([_entries(report.entries), count_text(report.tiles, "tile")])),
             ("", count_text(report.checkpoints, "checkpoint")),
             ("", ", ".join([count_text(report.blobs, "blob"), count_text(report.anchors, "anchor")])),
+            ("", count_text(report.trees, "stored tree") if report.trees else None),
             (
                 "pymerkle",
                 f"{count_text(report.independent_roots, 'root')}, {count_text(report.independent_proofs, 'proof')}"

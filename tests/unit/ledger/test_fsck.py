@@ -55,6 +55,7 @@ def test_a_sound_ledger_is_clean_for_both_implementations(copy: Path) -> None:
         "checkpoints": 3,
         "blobs": 5,
         "anchors": 2,
+        "trees": 0,
         "independentRoots": 2,
         "independentProofs": 3,
         "notes": [],
