@@ -9,10 +9,11 @@ import typer
 
 from provenance.cli.completion import complete_engine, complete_hash
 from provenance.errors import MalformedError, ProvenanceError
-from provenance.limits import MAX_SCHEMA_BYTES
+from provenance.limits import MAX_MANIFEST_BYTES, MAX_SCHEMA_BYTES
 
 if TYPE_CHECKING:
     from provenance.cli.invocation import Invocation
+    from provenance.encoding import Digest
     from provenance.encoding.records import RecordSchema
     from provenance.ledger.fingerprinting import Wanted
 
@@ -42,6 +43,12 @@ DeclaredOption = Annotated[
         "--declared-by",
         metavar="NAME",
         help="Take SHA-256 digests that the store states of its files, and say that NAME declared them.",
+    ),
+]
+SumsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sums", metavar="FILE", help="With --declared-by: take the digests in FILE, as sha256sum writes them."
     ),
 ]
 RecordsOption = Annotated[bool, typer.Option("--records", help="Fingerprint the rows of its tables too.")]
@@ -80,6 +87,7 @@ def wanted_of(
     sorted_by: list[str] | None,
     engine: str,
     chunks: bool = False,
+    sums: str | None = None,
 ) -> Wanted:
     """What these options ask for. `MalformedError` names one that does not fit."""
     from provenance.fingerprint import parse_algorithm
@@ -95,6 +103,7 @@ def wanted_of(
         cache=None if no_cache else cache_folder(),
         ignore=tuple(ignore or ()),
         declared_by=declared_by,
+        declared=_read_sums(sums) if sums is not None else {},
         leave_out=_ledger_within(run, location),
     )
     return Wanted(
@@ -112,6 +121,13 @@ def _read_schema(path: str) -> RecordSchema:
     from provenance.encoding.records import parse_schema_document
 
     return parse_schema_document(read_file(path, "schema", max_bytes=MAX_SCHEMA_BYTES))
+
+
+def _read_sums(path: str) -> dict[str, Digest]:
+    from provenance.cli.files import read_file
+    from provenance.fingerprint.sums import parse_sums
+
+    return parse_sums(read_file(path, "checksum file", max_bytes=MAX_MANIFEST_BYTES))
 
 
 def _ledger_within(run: Invocation, location: str) -> Path | None:

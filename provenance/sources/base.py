@@ -6,12 +6,14 @@ Guarantees of every implementation: the fingerprint is of one unchanging state o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from provenance.fingerprint import Algorithm, Fingerprint
+from provenance.encoding import Digest
+from provenance.errors import MalformedError, SourceError
+from provenance.fingerprint import Algorithm, Fingerprint, Parameters
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -36,15 +38,38 @@ class Reading:
 
     `cache` is the folder of caches of what was read before, or None to read every byte; `ignore` are rules that hold
     besides the dataset's own `.provenanceignore`; `declared_by` names whose stated digests are taken in place of
-    computed ones, where the source has them (None: every digest is computed); `leave_out` is one folder, the ledger in
-    use, that is no part of the dataset though it may lie within.
+    computed ones, where the source has them (None: every digest is computed); `declared` are such digests by path, from
+    a checksum file; `leave_out` is one folder, the ledger in use, that is no part of the dataset though it may lie
+    within. `MalformedError` if digests are declared by nobody, or of another hash.
     """
 
     algorithm: Algorithm = Algorithm.SHA256
     cache: Path | None = None
     ignore: tuple[str, ...] = ()
     declared_by: str | None = None
+    declared: Mapping[str, Digest] = field(default_factory=dict)
     leave_out: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.declared_by is None:
+            if self.declared:
+                raise MalformedError("somebody must declare the digests", expected="a name", hint="give --declared-by")
+            return
+        Parameters(declared_by=self.declared_by, declared_files=1)  # raises if it is no declarer
+        if self.algorithm is not Algorithm.SHA256:
+            hint = "compute the digests, or use sha256"
+            raise MalformedError(
+                "only SHA-256 digests can be declared", expected="sha256", got=self.algorithm, hint=hint
+            )
+
+    def check_declared(self, names: Iterable[str], where: object) -> None:
+        """Raise `SourceError` if digests are declared, and none of them is of a file of the dataset."""
+        if self.declared and self.declared.keys().isdisjoint(names):
+            expected = "paths as in the dataset, one of them at least"
+            raise SourceError(
+                "checksum file names no file of the dataset", expected=expected, got=ascii(next(iter(self.declared))),
+                where=where,
+            )  # fmt: skip
 
 
 class Workers(Protocol):

@@ -20,6 +20,7 @@ from provenance.cli.reading import (
     RecordsOption,
     SchemaOption,
     SortOption,
+    SumsOption,
     wanted_of,
 )
 from provenance.cli.screen import count_text, size_text
@@ -39,6 +40,7 @@ def fingerprint(
     ignore: IgnoreOption = None,
     no_cache: NoCacheOption = False,
     declared_by: DeclaredOption = None,
+    sums: SumsOption = None,
     records: RecordsOption = False,
     schema: SchemaOption = None,
     sorted_by: SortOption = None,
@@ -69,6 +71,7 @@ def fingerprint(
         ignore=ignore,
         no_cache=no_cache,
         declared_by=declared_by,
+        sums=sums,
         records=records,
         schema=schema,
         sorted_by=sorted_by,

@@ -26,6 +26,7 @@ from provenance.cli.reading import (
     RecordsOption,
     SchemaOption,
     SortOption,
+    SumsOption,
     wanted_of,
 )
 from provenance.cli.receipt_view import show_anchor, show_receipt
@@ -77,6 +78,7 @@ def register(
     ignore: IgnoreOption = None,
     no_cache: NoCacheOption = False,
     declared_by: DeclaredOption = None,
+    sums: SumsOption = None,
     records: RecordsOption = False,
     schema: SchemaOption = None,
     sorted_by: SortOption = None,
@@ -99,6 +101,7 @@ def register(
             ignore=ignore,
             no_cache=no_cache,
             declared_by=declared_by,
+            sums=sums,
             records=records,
             schema=schema,
             sorted_by=sorted_by,

@@ -79,6 +79,7 @@ class LocalSource:
         parameters = self._parameters(rules)
         self._folders, self._listed_ns = {}, time.time_ns()
         names = self._list(rules, self._folders)
+        self._reading.check_declared(names, self._root)
         run = Run(self._base, names, self._reading, progress, self._root)
         with ExitStack() as stack:
             crew = None
@@ -99,6 +100,8 @@ class LocalSource:
                     run.hash_here()
             self._check_after(run, crew, names, rules)
         self._state = names, bytes(run.memory.identities)
+        if run.declared:
+            parameters = Parameters(parameters.ignore, self._reading.declared_by, len(run.declared))
         return run.finish(parameters)
 
     def check_unchanged(self) -> None:
@@ -150,7 +153,7 @@ class LocalSource:
         if self._rules() != rules:
             raise changed(self._root / IGNORE_FILE)
         self._check_root()
-        unread, cached = run.memory.unread, self._reading.cache is not None
+        unread, cached = sorted([*run.memory.unread, *run.declared]), self._reading.cache is not None
         if not unread:
             return
         by_crew = None if cached and 4 * len(unread) < len(names) else crew

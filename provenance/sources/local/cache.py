@@ -149,6 +149,14 @@ class Memory:
         width = IDENTITY.size
         self.identities[width * first : width * first + len(packed)] = packed
 
+    def declare(self, numbers: Sequence[int], digests: bytes, leaves: bytes) -> None:
+        """Keep digests and leaf hashes of files that nobody read: for this run, and in no cache."""
+        self.put(numbers, digests, leaves)
+        for number in numbers:
+            self._known[number] = 0
+        told = set(numbers)
+        self.unread = [number for number in self.unread if number not in told]
+
     def put(self, numbers: Sequence[int], digests: bytes, leaves: bytes) -> None:
         """Keep the digests and leaf hashes of these files."""
         count = len(numbers)

@@ -16,7 +16,18 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from provenance.fingerprint import Algorithm, FileList, Fingerprint, Parameters, fingerprint_list, leaf_text
+from provenance.encoding import Digest
+from provenance.errors import SourceError
+from provenance.fingerprint import (
+    Algorithm,
+    FileList,
+    Fingerprint,
+    Parameters,
+    fingerprint_list,
+    leaf_text,
+    leaf_texts,
+)
+from provenance.merkle import HASH_BYTES
 from provenance.merkle.lists import hash_messages, root_of_hashes
 from provenance.merkle.tier import HashTier
 from provenance.sources.base import Progress, ProgressCallback, Reading, Workers
@@ -49,6 +60,9 @@ class Run:
         else:
             fewest = fewest_streams()
             self.tiers = Tiers(HashTier.LANES if fewest <= LANES else HashTier.HASHLIB, hash_tier(), fewest)
+        self._declared, self._root = reading.declared, root
+        self.declared: list[int] = []
+        """The numbers of files whose digests are declared: they are not read, nor kept in the cache as if they were."""
         self._progress, self._lock = progress, Lock()
         self._started_ns = time.time_ns()
         self._saved = time.monotonic()
@@ -60,7 +74,7 @@ class Run:
     @property
     def knows_nothing(self) -> bool:
         """Whether no cache can spare a file its reading."""
-        return self._cache is None or not self._cache.path.exists()
+        return not self._declared and (self._cache is None or not self._cache.path.exists())
 
     def remember(self) -> None:
         """Look into the cache."""
@@ -72,9 +86,29 @@ class Run:
         self.memory = Memory(self._names, packed, self._remembered, self._started_ns)
         self._sizes = sizes_of(packed)
         self._total_bytes = sum(self._sizes)
+        if self._declared:
+            self._take_declared()
         if len(self.memory.unread) < len(self._names):
             known = self._total_bytes - sum(self._sizes[number] for number in self.memory.unread)
             self._tell(known, len(self._names) - len(self.memory.unread))
+
+    def _take_declared(self) -> None:
+        memory, declared, names = self.memory, self._declared, self._names
+        unread = set(memory.unread)
+        for number, name in enumerate(names):
+            digest = declared.get(name)
+            if digest is None or number in unread:
+                continue
+            known = Digest(bytes(memory.digests[HASH_BYTES * number : HASH_BYTES * (number + 1)]))
+            if known != digest:
+                what = "the file is not what was declared of it"
+                raise SourceError(what, expected=digest, got=known, where=self._root / name)
+        self.declared = [number for number in memory.unread if names[number] in declared]
+        digests = b"".join(declared[names[number]].raw for number in self.declared)
+        sizes = [self._sizes[number] for number in self.declared]
+        texts = leaf_texts([names[number] for number in self.declared], sizes, digests, self._algorithm, "\0")
+        leaves = hash_messages([text.encode() for text in texts], tier=self.tiers.leaves)
+        memory.declare(self.declared, digests, leaves)
 
     @property
     def is_much(self) -> bool:

@@ -16,7 +16,7 @@ from threading import Lock
 from typing import BinaryIO
 
 from provenance.errors import SourceError
-from provenance.fingerprint import Algorithm, FileEntry, Fingerprint, Parameters, fingerprint_files
+from provenance.fingerprint import FileEntry, Fingerprint, Parameters, fingerprint_files
 from provenance.sources.base import ProgressCallback, Reading, Workers
 from provenance.sources.remote.address import Address, parse_address
 from provenance.sources.remote.failures import changed
@@ -40,13 +40,6 @@ class RemoteSource:
         self._kept: ObjectStore | None = None
         self._lock = Lock()
         self._found: Sequence[StoredObject] = ()
-        declared_by = self._reading.declared_by
-        if declared_by is not None:
-            Parameters(declared_by=declared_by, declared_files=1)  # raises if it is no declarer
-            if self._reading.algorithm is not Algorithm.SHA256:
-                hint = "compute the digests, or use sha256"
-                got = self._reading.algorithm
-                raise SourceError("only SHA-256 digests can be declared", expected="sha256", got=got, hint=hint)
 
     @property
     def location(self) -> str:
@@ -110,8 +103,18 @@ class RemoteSource:
     def _declared(self, store: ObjectStore, found: Sequence[StoredObject]) -> Sequence[FileEntry]:
         if self._reading.declared_by is None:
             return []
-        stated = store.state_digests(found)
-        return [FileEntry(one.name, one.size, one.stated) for one in stated if one.stated is not None]
+        given = self._reading.declared
+        self._reading.check_declared((one.name for one in found), store.label)
+        entries = []
+        for one in store.state_digests(found):
+            digest = given.get(one.name, one.stated)
+            if digest is None:
+                continue
+            if one.stated is not None and digest != one.stated:
+                what = "the store states another digest than the checksum file"
+                raise SourceError(what, expected=digest, got=one.stated, where=object_label(store.label, one.name))
+            entries.append(FileEntry(one.name, one.size, digest))
+        return entries
 
     def _hash(
         self, store: ObjectStore, objects: Sequence[StoredObject], meter: Meter, workers: Workers | None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from provenance.encoding import Digest
 from provenance.errors import MalformedError, SourceError
 from provenance.fingerprint import Algorithm
 from provenance.limits import MAX_URI_CHARS
@@ -108,10 +109,12 @@ def test_a_local_path_is_still_one(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_declarations_are_checked_before_anything_is_read() -> None:
-    with pytest.raises(SourceError, match="only SHA-256"):
-        open_source("https://example.org/a", Reading(Algorithm.BLAKE3, declared_by="example.org"))
-    with pytest.raises(MalformedError):
-        open_source("https://example.org/a", Reading(declared_by="user@example.org"))
+    with pytest.raises(MalformedError, match="only SHA-256"):
+        Reading(Algorithm.BLAKE3, declared_by="example.org")
+    with pytest.raises(MalformedError, match="not a declarer"):
+        Reading(declared_by="user@example.org")
+    with pytest.raises(MalformedError, match="somebody must declare"):
+        Reading(declared={"a": Digest.of(b"")})
 
 
 def test_nothing_is_loaded_before_it_is_needed() -> None:

@@ -424,10 +424,15 @@ def test_a_digest_is_of_the_state_that_was_listed(s3: Any, monkeypatch: pytest.M
     assert refused("s3://data", Reading(declared_by="x")).what == "object changed while it was read"
 
 
-def test_only_sha256_can_be_declared() -> None:
-    reading = Reading(algorithm=Algorithm.BLAKE3, declared_by="example.org")
-    with pytest.raises(SourceError, match="only SHA-256"):
-        open_source("s3://data/a", reading)
+def test_a_checksum_file_declares_too_and_must_agree_with_the_store(s3: Any) -> None:
+    put(s3, {"set/a": b"1", "set/b": b"2"})
+    found = fingerprint("s3://data/set", Reading(declared_by="example.org", declared={"b": Digest.of(b"2")}))
+    assert found.digest == fingerprint("s3://data/set").digest
+    assert found.parameters == Parameters((), "example.org", 1)
+    put_stated(s3, "set/a", b"1")
+    with pytest.raises(SourceError, match="another digest than the checksum file") as raised:
+        fingerprint("s3://data/set", Reading(declared_by="example.org", declared={"a": Digest.of(b"2")}))
+    assert raised.value.where == "s3://data/set/a"
 
 
 def test_ignore_rules(s3: Any) -> None:
