@@ -12,7 +12,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,12 +124,24 @@ def _no_type(*, ctx: object) -> None:
     """An argument's metavar says what it is."""
 
 
+def _options(group: Any) -> list[inspect.Parameter]:
+    hints, keyword = typing.get_type_hints(group, include_extras=True), inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(one.name, keyword, annotation=hints[one.name], default=one.default) for one in fields(group)
+    ]
+
+
 def add_verb(app: typer.Typer, name: str, function: Callable[..., int]) -> None:
-    """Make `function(invocation, ...)` the verb `name` of `app`, with `--json` added. It returns the exit code."""
+    """Make `function(invocation, ...)` the verb `name` of `app`, with `--json` added. It returns the exit code.
+
+    A parameter whose type is a dataclass stands for the options that its fields are, so that verbs can share them.
+    """
     # Resolved here: what typer sees is made below, and would not find the names of another module.
     hints = typing.get_type_hints(function, include_extras=True)
     signature = inspect.signature(function)
     own = [p.replace(annotation=hints[p.name]) for p in list(signature.parameters.values())[1:]]
+    groups: dict[str, Any] = {p.name: p.annotation for p in own if is_dataclass(p.annotation)}
+    own = [option for p in own for option in (_options(p.annotation) if p.name in groups else [p])]
     keyword = inspect.Parameter.KEYWORD_ONLY
     flag = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
     added = [
@@ -142,6 +154,8 @@ def add_verb(app: typer.Typer, name: str, function: Callable[..., int]) -> None:
         invocation: Invocation = context.obj
         if as_json:
             invocation.use_json()
+        for group, kind in groups.items():
+            arguments[group] = kind(**{one.name: arguments.pop(one.name) for one in fields(kind)})
         try:
             return function(invocation, **arguments)
         except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,44 +75,45 @@ EngineOption = Annotated[
 ]
 
 
-def wanted_of(
-    run: Invocation,
-    location: str,
-    *,
-    algorithm: str,
-    ignore: list[str] | None,
-    no_cache: bool,
-    declared_by: str | None,
-    records: bool,
-    schema: str | None,
-    sorted_by: list[str] | None,
-    engine: str,
-    chunks: bool = False,
-    sums: str | None = None,
-) -> Wanted:
+@dataclass(frozen=True, slots=True)
+class HowToRead:
+    """The options, in the order of `--help`."""
+
+    algorithm: AlgorithmOption = "sha256"
+    ignore: IgnoreOption = None
+    no_cache: NoCacheOption = False
+    declared_by: DeclaredOption = None
+    sums: SumsOption = None
+    records: RecordsOption = False
+    schema: SchemaOption = None
+    sorted_by: SortOption = None
+    engine: EngineOption = "local"
+
+
+def wanted_of(run: Invocation, location: str, how: HowToRead, *, chunks: bool = False) -> Wanted:
     """What these options ask for. `MalformedError` names one that does not fit."""
     from provenance.fingerprint import parse_algorithm
     from provenance.ledger.fingerprinting import Wanted
     from provenance.machine.folders import cache_folder
     from provenance.sources import Reading
 
-    if not records and (schema is not None or sorted_by):
-        option = "--schema" if schema is not None else "--sorted-by"
+    if not how.records and (how.schema is not None or how.sorted_by):
+        option = "--schema" if how.schema is not None else "--sorted-by"
         raise MalformedError(f"{option} says something about records", expected="--records with it")
     reading = Reading(
-        algorithm=parse_algorithm(algorithm),
-        cache=None if no_cache else cache_folder(),
-        ignore=tuple(ignore or ()),
-        declared_by=declared_by,
-        declared=_read_sums(sums) if sums is not None else {},
+        algorithm=parse_algorithm(how.algorithm),
+        cache=None if how.no_cache else cache_folder(),
+        ignore=tuple(how.ignore or ()),
+        declared_by=how.declared_by,
+        declared=_read_sums(how.sums) if how.sums is not None else {},
         leave_out=_ledger_within(run, location),
     )
     return Wanted(
         reading=reading,
-        records=records,
-        schema=_read_schema(schema) if schema is not None else None,
-        sort=tuple(sorted_by or ()),
-        engine=engine,
+        records=how.records,
+        schema=_read_schema(how.schema) if how.schema is not None else None,
+        sort=tuple(how.sorted_by or ()),
+        engine=how.engine,
         chunks=chunks,
     )
 

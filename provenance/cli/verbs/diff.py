@@ -131,13 +131,10 @@ def _side(run: Invocation, text: str, meter: Meter) -> Side:
     if (found := manifest_side(path)) is not None:
         return found
     if path.exists() or "://" in text:
-        from provenance.cli.reading import wanted_of
+        from provenance.cli.reading import HowToRead, wanted_of
         from provenance.ledger.fingerprinting import find_fingerprint
 
-        wanted = wanted_of(
-            run, text, algorithm="sha256", ignore=None, no_cache=False, declared_by=None, records=False, schema=None,
-            sorted_by=None, engine="local",
-        )  # fmt: skip
+        wanted = wanted_of(run, text, HowToRead())
         fingerprint = find_fingerprint(text, wanted, meter.read).fingerprint
         return Side(text, fingerprint.document, fingerprint.files)
     with run.ledger() as ledger:

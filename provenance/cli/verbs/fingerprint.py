@@ -10,19 +10,7 @@ from provenance.cli.exits import DONE
 from provenance.cli.files import check_output, write_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.progress import Meter
-from provenance.cli.reading import (
-    LOCATION_HELP,
-    AlgorithmOption,
-    DeclaredOption,
-    EngineOption,
-    IgnoreOption,
-    NoCacheOption,
-    RecordsOption,
-    SchemaOption,
-    SortOption,
-    SumsOption,
-    wanted_of,
-)
+from provenance.cli.reading import LOCATION_HELP, HowToRead, wanted_of
 from provenance.cli.screen import count_text, size_text
 from provenance.errors import MalformedError
 
@@ -36,15 +24,7 @@ _MAX_REREAD_LISTED = 20
 def fingerprint(
     run: Invocation,
     path: Annotated[str, typer.Argument(metavar="PATH|URI", help=LOCATION_HELP)],
-    algorithm: AlgorithmOption = "sha256",
-    ignore: IgnoreOption = None,
-    no_cache: NoCacheOption = False,
-    declared_by: DeclaredOption = None,
-    sums: SumsOption = None,
-    records: RecordsOption = False,
-    schema: SchemaOption = None,
-    sorted_by: SortOption = None,
-    engine: EngineOption = "local",
+    how: HowToRead = HowToRead(),  # noqa: B008 - frozen
     manifest: Annotated[
         str | None, typer.Option("--manifest", metavar="FILE", help="Write the list of files there, for `diff`.")
     ] = None,
@@ -62,21 +42,9 @@ def fingerprint(
     for output in (manifest, schema_out):
         if output is not None:
             check_output(output)
-    if schema_out is not None and not records:
+    if schema_out is not None and not how.records:
         raise MalformedError("--schema-out says something about records", expected="--records with it")
-    wanted = wanted_of(
-        run,
-        path,
-        algorithm=algorithm,
-        ignore=ignore,
-        no_cache=no_cache,
-        declared_by=declared_by,
-        sums=sums,
-        records=records,
-        schema=schema,
-        sorted_by=sorted_by,
-        engine=engine,
-    )
+    wanted = wanted_of(run, path, how)
     with Meter("reading") as meter:
         found = find_fingerprint(path, wanted, meter.read)
     if manifest is not None:

@@ -74,14 +74,11 @@ def prove(
 def _file(run: Invocation, target: str) -> tuple[ProofDocument, str]:
     place, path = _split(target)
     if Path(place).exists():
-        from provenance.cli.reading import wanted_of
+        from provenance.cli.reading import HowToRead, wanted_of
         from provenance.ledger.fingerprinting import find_fingerprint
         from provenance.ledger.proofs import prove_file_of
 
-        wanted = wanted_of(
-            run, place, algorithm="sha256", ignore=None, no_cache=False, declared_by=None, records=False, schema=None,
-            sorted_by=None, engine="local",
-        )  # fmt: skip
+        wanted = wanted_of(run, place, HowToRead())
         found = find_fingerprint(place, wanted)
         return prove_file_of(found.fingerprint.document, found.fingerprint.files, path), place
     with run.ledger() as ledger:

@@ -15,20 +15,7 @@ from provenance.cli.files import check_output, write_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.passphrase import passphrase_for
 from provenance.cli.progress import Meter
-from provenance.cli.reading import (
-    LOCATION_HELP,
-    AlgorithmOption,
-    ChunksOption,
-    DeclaredOption,
-    EngineOption,
-    IgnoreOption,
-    NoCacheOption,
-    RecordsOption,
-    SchemaOption,
-    SortOption,
-    SumsOption,
-    wanted_of,
-)
+from provenance.cli.reading import LOCATION_HELP, ChunksOption, HowToRead, wanted_of
 from provenance.cli.receipt_view import show_anchor, show_receipt
 from provenance.errors import ProvenanceError
 
@@ -74,15 +61,7 @@ def register(
         str | None, typer.Option("--receipt", metavar="FILE", help="Write the receipt there as JSON.")
     ] = None,
     no_anchor: Annotated[bool, typer.Option("--no-anchor", help="Leave anchoring to a later `anchor`.")] = False,
-    algorithm: AlgorithmOption = "sha256",
-    ignore: IgnoreOption = None,
-    no_cache: NoCacheOption = False,
-    declared_by: DeclaredOption = None,
-    sums: SumsOption = None,
-    records: RecordsOption = False,
-    schema: SchemaOption = None,
-    sorted_by: SortOption = None,
-    engine: EngineOption = "local",
+    how: HowToRead = HowToRead(),  # noqa: B008 - frozen
     chunks: ChunksOption = False,
 ) -> int:
     """Fingerprint, sign, log and anchor a dataset or model.
@@ -94,20 +73,7 @@ def register(
         check_output(receipt_file)
     with run.ledger() as ledger:
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
-        wanted = wanted_of(
-            run,
-            path,
-            algorithm=algorithm,
-            ignore=ignore,
-            no_cache=no_cache,
-            declared_by=declared_by,
-            sums=sums,
-            records=records,
-            schema=schema,
-            sorted_by=sorted_by,
-            engine=engine,
-            chunks=chunks,
-        )
+        wanted = wanted_of(run, path, how, chunks=chunks)
         with Meter("reading") as meter:
             receipt = ledger.register(
                 path,
