@@ -23,11 +23,13 @@ _MANIFEST_START = b'{"digest":{"'
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One dataset of a comparison: what it is called, its fingerprint document and its files in leaf order."""
+    """One dataset of a comparison: its name, its fingerprint document and its files in leaf order; the rules by which
+    others were left out, as far as they are known."""
 
     name: str
     document: FingerprintDocument
     files: Sequence[FileEntry]
+    ignore: tuple[str, ...] = ()
 
 
 def manifest_side(path: Path) -> Side | None:

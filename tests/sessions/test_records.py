@@ -159,3 +159,20 @@ def test_of_a_large_file_the_report_says_which_bytes_differ(session: Session) ->
     assert "differs    changed: bytes 1048576 to 2097151" in shown
     (failure,) = [one for one in session.json("verify", "recordings", code=1)["checks"] if one.get("damage")]
     assert failure["damage"] == [{"begin": mib, "end": 2 * mib, "kind": "changed"}]
+
+
+def test_bytes_are_compared_with_a_record_as_they_were_read_for_it(session: Session) -> None:
+    folder = session.folder / "mixed"
+    folder.mkdir()
+    for name in ("a", "b", "c.tmp"):
+        (folder / name).write_text(name)
+    session.run(
+        "register", "mixed", "--name", "x/mixed", "--version", "1", "--algorithm", "blake3", "--ignore", "*.tmp",
+        "--no-anchor",
+    )  # fmt: skip
+    session.run("fingerprint", "mixed", "--algorithm", "blake3", "--manifest", "mixed.manifest")
+    for sides in (("mixed", "x/mixed@1"), ("x/mixed@1", "mixed"), ("mixed.manifest", "mixed")):
+        assert session.json("diff", *sides)["changes"] == []
+    (folder / "b").write_text("other")
+    found = session.json("diff", "x/mixed@1", "mixed", code=1)
+    assert [(change["kind"], change["path"]) for change in found["changes"]] == [("changed", "b")]

@@ -73,7 +73,7 @@ def diff(
     from provenance.ledger.differences import compare, prove_difference
 
     with Meter("reading") as meter:
-        one, other = _side(run, before, meter), _side(run, after, meter)
+        one, other = _sides(run, before, after, meter)
     changes = compare(one, other)
     if proof is not None:
         from provenance.fingerprint.difference import encode_difference
@@ -124,22 +124,35 @@ def _table(run: Invocation, text: str) -> Table:
         return ledger.table(text)
 
 
-def _side(run: Invocation, text: str, meter: Meter) -> Side:
+def _sides(run: Invocation, before: str, after: str, meter: Meter) -> tuple[Side, Side]:
+    """Both datasets. Bytes that are compared with a manifest or REF are read as those were."""
+    one, other = _recorded(run, before), _recorded(run, after)
+    return one or _read(run, before, other, meter), other or _read(run, after, one, meter)
+
+
+def _recorded(run: Invocation, text: str) -> Side | None:
+    """What a manifest or the ledger says; None for bytes that must be read."""
     from provenance.ledger.differences import Side, manifest_side
 
     path = Path(text)
     if (found := manifest_side(path)) is not None:
         return found
     if path.exists() or "://" in text:
-        from provenance.cli.reading import HowToRead, wanted_of
-        from provenance.ledger.fingerprinting import find_fingerprint
-
-        wanted = wanted_of(run, text, HowToRead())
-        fingerprint = find_fingerprint(text, wanted, meter.read).fingerprint
-        return Side(text, fingerprint.document, fingerprint.files)
+        return None
     with run.ledger() as ledger:
         proofs = ledger.proofs(text)
-        return Side(str(proofs.statement.name), proofs.document, proofs.files())
+        statement = proofs.statement
+        return Side(str(statement.name), proofs.document, proofs.files(), statement.parameters.ignore)
+
+
+def _read(run: Invocation, text: str, like: Side | None, meter: Meter) -> Side:
+    from provenance.cli.reading import HowToRead, wanted_of
+    from provenance.ledger.differences import Side
+    from provenance.ledger.fingerprinting import find_fingerprint
+
+    how = HowToRead() if like is None else HowToRead(algorithm=like.document.algorithm, ignore=list(like.ignore))
+    found = find_fingerprint(text, wanted_of(run, text, how), meter.read).fingerprint
+    return Side(text, found.document, found.files, found.parameters.ignore)
 
 
 def _check(run: Invocation, file: str, first: str | None, second: str | None, *, summary: bool) -> int:
