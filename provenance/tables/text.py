@@ -19,6 +19,8 @@ def carrier_type(kind: pa.DataType) -> pa.DataType:
     types = pa.types
     if types.is_binary(kind) or types.is_large_binary(kind):
         return pa.string()
+    if types.is_decimal(kind) and (kind.bit_width > 128 or kind.scale < 0):  # which Arrow's reader of CSV has not
+        return pa.string()
     if types.is_duration(kind):
         return pa.int64()
     if types.is_float16(kind):

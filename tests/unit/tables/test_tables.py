@@ -240,3 +240,16 @@ def test_webdataset_shards_are_records_of_members(tmp_path: Path) -> None:
     (tmp_path / "0.tar").write_bytes(whole[:700])
     with pytest.raises(SourceError):
         _root(tmp_path / "0.tar")
+
+
+def test_decimals_that_arrow_reads_from_no_csv(tmp_path: Path) -> None:
+    kinds = (pa.decimal128(3, -2), pa.decimal256(76, 3))
+    table = pa.table({str(n): pa.array([Decimal(-700), None, Decimal(0)], kind) for n, kind in enumerate(kinds)})
+    path = tmp_path / "a.csv"
+    path.write_text("0,1\n-700,-700.000\n,\n0,0\n")
+    assert _root(path, RecordSchema.of(table.schema)) == _root(table)
+    path.write_text("0,1\nsecret,1\n")
+    with pytest.raises(SourceError, match="does not fit its column") as raised:
+        _root(path, RecordSchema.of(table.schema))
+    assert "column 0" in str(raised.value.where)
+    assert "secret" not in str(raised.value)
