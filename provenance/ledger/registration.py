@@ -31,7 +31,7 @@ from provenance.statement import (
     DatasetStatement,
     Kind,
     OmsReference,
-    Parent,
+    Pin,
     PinnedName,
     Sensitivity,
     encode_statement,
@@ -66,17 +66,17 @@ class Clock:
     block: BlockReference | None = None
 
 
-def pin_parents(store: StoreReader, references: Sequence[str]) -> tuple[Parent, ...]:
+def pin_parents(store: StoreReader, references: Sequence[str]) -> tuple[Pin, ...]:
     """The pins of these references, in their order, each once. `NotFoundError` if one is not in the log."""
     check_size("parents", len(references), MAX_INPUTS, "datasets")
-    pins: dict[PinnedName, Parent] = {}
+    pins: dict[PinnedName, Pin] = {}
     for text in references:
         row = resolve(store, text)
         entry = store.entry(row.entry_index)
         if entry is None:
             raise StoreError("log entry is missing", where=f"entry {row.entry_index}")
         name = PinnedName.parse(f"{row.namespace}/{row.name}@{row.version}")
-        pins[name] = Parent(name, row.digest, Digest.of(entry.envelope))
+        pins[name] = Pin(name, row.digest, Digest.of(entry.envelope))
     return tuple(pins.values())
 
 
@@ -120,7 +120,7 @@ def _statement(
     manifest: Digest,
     oms: OmsReference | None,
     description: Description,
-    parents: tuple[Parent, ...],
+    parents: tuple[Pin, ...],
     clock: Clock,
 ) -> DatasetStatement:
     return DatasetStatement(

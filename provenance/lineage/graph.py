@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from provenance.encoding import Digest
 from provenance.errors import LimitError
 from provenance.limits import MAX_LINEAGE_NODES
-from provenance.statement import DatasetStatement, Parent
+from provenance.statement import DatasetStatement, Pin
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Edge:
     """`child` names `pin` as an input; `parent` is the node with that envelope digest, or None if it is not here."""
 
     child: Node
-    pin: Parent
+    pin: Pin
     parent: Node | None
 
     def problem(self) -> tuple[str, str, str] | None:

@@ -2,19 +2,16 @@
 
 from provenance.statement.dataset import (
     DATASET_PREDICATE,
-    PAYLOAD_TYPE,
-    STATEMENT_TYPE,
-    BlockReference,
     DatasetStatement,
     Kind,
     OmsReference,
-    Parent,
     Sensitivity,
     encode_statement,
     parse_kind,
     parse_sensitivity,
     parse_statement,
 )
+from provenance.statement.frame import PAYLOAD_TYPE, STATEMENT_TYPE, BlockReference, Pin
 from provenance.statement.names import DatasetName, DigestPrefix, PinnedName, Reference, parse_reference
 
 __all__ = [
@@ -27,7 +24,7 @@ __all__ = [
     "DigestPrefix",
     "Kind",
     "OmsReference",
-    "Parent",
+    "Pin",
     "PinnedName",
     "Reference",
     "Sensitivity",

@@ -8,7 +8,7 @@ from provenance.encoding import Digest
 from provenance.fingerprint import FileEntry, fingerprint_files
 from provenance.signature import PrivateKey, derive_private_key, encode_envelope, sign_envelope
 from provenance.signature.keys import SEED_BYTES, Algorithm
-from provenance.statement import PAYLOAD_TYPE, DatasetStatement, Parent, PinnedName, encode_statement, parse_statement
+from provenance.statement import PAYLOAD_TYPE, DatasetStatement, Pin, PinnedName, encode_statement, parse_statement
 
 FILE_NAME = "data.csv"
 
@@ -18,7 +18,7 @@ def source_key(number: int, algorithm: Algorithm = "ed25519") -> PrivateKey:
     return derive_private_key(algorithm, bytes([number]) * SEED_BYTES[algorithm])
 
 
-def statement_of(name: str, content: bytes, parents: Sequence[Parent] = ()) -> DatasetStatement:
+def statement_of(name: str, content: bytes, parents: Sequence[Pin] = ()) -> DatasetStatement:
     """A statement on a dataset of one file, `data.csv`."""
     fingerprint = fingerprint_files([FileEntry(FILE_NAME, len(content), Digest.of(content))])
     return DatasetStatement(
@@ -31,13 +31,13 @@ def statement_of(name: str, content: bytes, parents: Sequence[Parent] = ()) -> D
     )
 
 
-def envelope_of(key: PrivateKey, name: str, content: bytes = b"a,b\n1,2\n", parents: Sequence[Parent] = ()) -> bytes:
+def envelope_of(key: PrivateKey, name: str, content: bytes = b"a,b\n1,2\n", parents: Sequence[Pin] = ()) -> bytes:
     """The signed envelope of `statement_of`."""
     payload = encode_statement(statement_of(name, content, parents))
     parse_statement(payload, strict=True)
     return encode_envelope(sign_envelope(payload, PAYLOAD_TYPE, key))
 
 
-def as_parent(name: str, content: bytes, envelope: bytes) -> Parent:
+def as_parent(name: str, content: bytes, envelope: bytes) -> Pin:
     """The pin of a dataset as a parent."""
-    return Parent(PinnedName.parse(name), statement_of(name, content).digest, Digest.of(envelope))
+    return Pin(PinnedName.parse(name), statement_of(name, content).digest, Digest.of(envelope))

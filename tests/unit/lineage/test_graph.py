@@ -12,14 +12,14 @@ import pytest
 from provenance.encoding import Digest
 from provenance.errors import LimitError
 from provenance.lineage import LineageGraph, Node
-from provenance.statement import DatasetName, DatasetStatement, Parent, PinnedName
+from provenance.statement import DatasetName, DatasetStatement, Pin, PinnedName
 from tests.unit.verify.forge import statement
 
 TEMPLATE = statement("template")
 
 
 def _node(number: int, parents: list[Node] | None = None, index: int | None = None) -> Node:
-    pins = tuple(Parent(p.statement.name, p.statement.digest, p.envelope) for p in parents or [])
+    pins = tuple(Pin(p.statement.name, p.statement.digest, p.envelope) for p in parents or [])
     name = PinnedName(DatasetName("graph", f"n{number}"), "1")
     said = replace(TEMPLATE, name=name, parents=pins)
     return Node(Digest.of(b"envelope %d" % number), number if index is None else index, said)
@@ -100,7 +100,7 @@ def test_a_cycle_ends() -> None:
     """No one can make one without a collision of SHA-256; a walk over one ends all the same."""
     a = _node(0)
     b = _node(1, [a])
-    a = replace(a, statement=replace(a.statement, parents=(Parent(b.statement.name, b.statement.digest, b.envelope),)))
+    a = replace(a, statement=replace(a.statement, parents=(Pin(b.statement.name, b.statement.digest, b.envelope),)))
     graph = LineageGraph([a, b])
     assert [depth for _, depth in graph.ancestry(b)] == [0, 1]
     assert set(graph.descendants(a)) == {a, b}

@@ -21,7 +21,7 @@ from provenance.statement import (
     DatasetStatement,
     Kind,
     OmsReference,
-    Parent,
+    Pin,
     PinnedName,
     Sensitivity,
     encode_statement,
@@ -45,8 +45,7 @@ FULL = replace(
     license="CC-BY-4.0 AND (MIT OR Apache-2.0+)",
     origin="https://example.org/data?year=2020&page=2#table",
     parents=tuple(
-        Parent(PinnedName(DatasetName("a", f"p{n}"), "1"), Digest.of(b"%d" % n), Digest.of(b"e%d" % n))
-        for n in range(3)
+        Pin(PinnedName(DatasetName("a", f"p{n}"), "1"), Digest.of(b"%d" % n), Digest.of(b"e%d" % n)) for n in range(3)
     ),
     oms=OmsReference(Digest.of(b"payload"), Digest.of(b"bundle")),
     not_before=BlockReference(1, 7, b"\x0b" * 32),
@@ -69,9 +68,7 @@ LICENSES = st.from_regex(r"[a-z0-9.-]{1,9}\+?( (AND|OR) \(?[a-z0-9.-]{1,9}\)?)?"
     lambda text: text.count("(") == text.count(")")
 )
 PARENTS = st.lists(
-    st.builds(
-        Parent, st.integers(0, 10**6).map(lambda n: PinnedName(DatasetName("p", f"n{n}"), "1")), DIGESTS, DIGESTS
-    ),
+    st.builds(Pin, st.integers(0, 10**6).map(lambda n: PinnedName(DatasetName("p", f"n{n}"), "1")), DIGESTS, DIGESTS),
     max_size=5,
     unique_by=lambda parent: parent.name,
 )
@@ -301,9 +298,9 @@ def test_origins(origin: str) -> None:
 # ---- parents -------------------------------------------------------------------------------------------------------
 
 
-def _parents(count: int) -> tuple[Parent, ...]:
+def _parents(count: int) -> tuple[Pin, ...]:
     return tuple(
-        Parent(PinnedName(DatasetName("p", f"n{n}"), "1"), Digest.of(b"d%d" % n), Digest.of(b"e%d" % n))
+        Pin(PinnedName(DatasetName("p", f"n{n}"), "1"), Digest.of(b"d%d" % n), Digest.of(b"e%d" % n))
         for n in range(count)
     )
 

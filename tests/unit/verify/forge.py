@@ -30,7 +30,7 @@ from provenance.statement import (
     BlockReference,
     DatasetName,
     DatasetStatement,
-    Parent,
+    Pin,
     PinnedName,
     encode_statement,
 )
@@ -54,14 +54,14 @@ def files(text: str) -> tuple[FileEntry, ...]:
     return (FileEntry("data", len(text), Digest.of(text.encode())),)
 
 
-def pin(statement: DatasetStatement, envelope: bytes) -> Parent:
+def pin(statement: DatasetStatement, envelope: bytes) -> Pin:
     """What a child writes of a parent."""
-    return Parent(statement.name, statement.digest, Digest.of(envelope))
+    return Pin(statement.name, statement.digest, Digest.of(envelope))
 
 
 def statement(
     text: str,
-    parents: Iterable[Parent] = (),
+    parents: Iterable[Pin] = (),
     *,
     origin: str | None = "https://forge.example",
     content: str | None = None,
@@ -155,7 +155,7 @@ class Lineage:
         self.statements[label], self.indexes[label] = made, self.log.append(envelope)
         return Digest.of(envelope)
 
-    def pin(self, label: str) -> Parent:
+    def pin(self, label: str) -> Pin:
         """The pin of an earlier statement."""
         return pin(self.statements[label], self.log.envelopes[self.indexes[label]])
 

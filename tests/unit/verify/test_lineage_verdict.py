@@ -13,7 +13,7 @@ import pytest
 from provenance.encoding import Digest, b64encode
 from provenance.errors import MalformedError
 from provenance.policy import Level, Status, TrustedSource, TrustRoots
-from provenance.statement import Parent
+from provenance.statement import Pin
 from provenance.verify import (
     Check,
     ContentFinding,
@@ -124,7 +124,7 @@ def test_entries_nobody_asked_for_change_nothing() -> None:
 def test_garbage_that_a_pin_leads_to_is_named() -> None:
     lineage = _chain("a")
     garbage = EvidenceEntry(b"garbage", b"proof")
-    lineage.add_made("b", statement("b", [lineage.pin("a"), Parent(name("g"), Digest.of(b"g"), garbage.digest)]))
+    lineage.add_made("b", statement("b", [lineage.pin("a"), Pin(name("g"), Digest.of(b"g"), garbage.digest)]))
     evidence = lineage.evidence("b", "a")
     report = _verify(lineage, replace(evidence, entries=(*evidence.entries, garbage)), "b")
     assert not report.sound
@@ -144,7 +144,7 @@ def test_garbage_that_a_pin_leads_to_is_named() -> None:
 )
 def test_a_pin_that_does_not_fit_its_parent(change: dict[str, Any], note: str) -> None:
     lineage = _chain("a")
-    wrong: Parent = replace(lineage.pin("a"), **change)
+    wrong: Pin = replace(lineage.pin("a"), **change)
     lineage.add_made("b", statement("b", [wrong]))
     report = _verify(lineage, lineage.evidence("b"), "b")
     assert [edge.note for edge in _failed(report, "lineage.edge")] == [note]
