@@ -8,7 +8,9 @@ import re
 from provenance.encoding import Digest, b64encode, canonical_json
 from provenance.fingerprint import FileEntry, Fingerprint, encode_manifest, fingerprint_files, parse_parameters
 from provenance.fingerprint.chunks import ChunkMap, encode_chunk_map, parse_chunk_map
-from provenance.statement import DatasetStatement, PinnedName, encode_statement
+from provenance.statement import DatasetStatement, Pin, PinnedName, encode_statement
+from provenance.statement.events import Event, encode_event
+from provenance.statement.revocation import Revocation, RevocationReason
 from tests.paths import PROJECT
 
 PAGES = PROJECT / "docs" / "formats"
@@ -52,6 +54,15 @@ def test_chunks_page() -> None:
     chunks = ChunkMap(example().document.file_root, {"a.bin": digests})
     assert shown.encode() == encode_chunk_map(chunks)
     assert parse_chunk_map(shown.encode()) == chunks
+
+
+def test_events_page() -> None:
+    (shown,) = blocks("events.md")
+    about = Pin(PinnedName.parse("titanic/passengers@1"), example().digest, Digest.of(b""))
+    body = Revocation(RevocationReason.CONSENT_WITHDRAWN, "2026-11-01T00:00:00Z", "the museum withdrew its consent")
+    assert json.loads(shown) == json.loads(encode_event(Event(about, body, "2026-11-20T12:00:00Z")))
+    named = set(re.findall(r"\(\.\./schemas/([a-z0-9-]+\.json)\)", (PAGES / "events.md").read_text("utf-8")))
+    assert named == {path.name for path in (PROJECT / "docs" / "schemas").iterdir()}
 
 
 def test_every_format_has_a_page_that_the_index_names() -> None:

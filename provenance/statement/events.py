@@ -1,0 +1,102 @@
+"""What is said about an artefact after it was registered: its use, a review, a finding, its revocation or successor.
+
+Invariants: an event is about one registered statement, its subject, and pins the very envelope, so that it is about
+those bytes and that statement and no other of the name; one signer may say many things, and none of them changes what
+was registered; free text is short, is for people, and must not name persons.
+
+Bytes (canonical JSON, the predicate of a revocation): `{"created":"2026-11-20T12:00:00Z",
+"reason":"consent withdrawn","statement":{"sha256":"<64 hex>"}}`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from provenance.encoding import Fields, JsonValue
+from provenance.errors import MalformedError
+from provenance.statement.finding import Finding, read_finding
+from provenance.statement.frame import (
+    BlockReference,
+    Frame,
+    Pin,
+    Subject,
+    check_time,
+    encode_frame,
+    open_frame,
+    parse_block,
+)
+from provenance.statement.names import PinnedName
+from provenance.statement.review import Review, read_review
+from provenance.statement.revocation import Revocation, read_revocation
+from provenance.statement.supersession import Supersession, read_supersession
+from provenance.statement.usage import Usage, read_usage
+
+Body: TypeAlias = Usage | Review | Finding | Revocation | Supersession
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something said about one registered statement. `created` is the signer's own clock, RFC 3339 in UTC."""
+
+    about: Pin
+    body: Body
+    created: str
+    not_before: BlockReference | None = None
+
+    def __post_init__(self) -> None:
+        check_time(self.created)
+        if isinstance(self.body, Supersession) and self.body.by.envelope == self.about.envelope:
+            raise MalformedError("artefact takes its own place", expected="another one", got=self.about.name)
+
+    @property
+    def type(self) -> str:
+        """Its predicate's type."""
+        return self.body.TYPE
+
+
+def encode_event(event: Event) -> bytes:
+    """The in-toto statement as canonical JSON: what is signed."""
+    predicate: dict[str, JsonValue] = {
+        **event.body.to_json(),
+        "created": event.created,
+        "statement": {"sha256": event.about.envelope.hex},
+    }
+    if event.not_before is not None:
+        predicate["notBefore"] = event.not_before.to_json()
+    return encode_frame([Subject(str(event.about.name), event.about.digest)], event.type, predicate)
+
+
+def parse_event(payload: bytes, *, strict: bool = False) -> Event:
+    """The event in a DSSE payload. With `strict`, unknown fields of the predicate are refused."""
+    frame = open_frame(payload)
+    if frame.predicate_type not in EVENT_TYPES:
+        expected = " | ".join(EVENT_TYPES)
+        raise MalformedError("statement is of another kind", expected=expected, got=frame.predicate_type)
+    return read_event(frame, strict=strict)
+
+
+def read_event(frame: Frame, *, strict: bool = False) -> Event:
+    """The event in a frame whose type is one of `EVENT_TYPES`."""
+    subject, predicate = frame.subject(), frame.predicate
+    event = Event(
+        about=Pin(PinnedName.parse(subject.name), subject.digest, predicate.digest_set("statement")),
+        body=_BODIES[frame.predicate_type](predicate),
+        created=predicate.string("created", max_chars=20),
+        not_before=parse_block(predicate),
+    )
+    if strict:
+        predicate.end()
+    return event
+
+
+_BODIES: Final[Mapping[str, Callable[[Fields], Body]]] = {
+    Usage.TYPE: read_usage,
+    Review.TYPE: read_review,
+    Finding.TYPE: read_finding,
+    Revocation.TYPE: read_revocation,
+    Supersession.TYPE: read_supersession,
+}
+EVENT_TYPES: Final = tuple(_BODIES)
+"""The predicate types of events."""

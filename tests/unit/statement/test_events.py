@@ -1,0 +1,171 @@
+"""Events: written and read back, held against their JSON Schemas, and everything else refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provenance.encoding import Digest, canonical_json
+from provenance.errors import MalformedError
+from provenance.statement.events import EVENT_TYPES, Body, Event, encode_event, parse_event
+from provenance.statement.finding import Finding, FindingState, Severity
+from provenance.statement.frame import BlockReference, Pin
+from provenance.statement.names import PinnedName
+from provenance.statement.review import Decision, Review
+from provenance.statement.revocation import Revocation, RevocationReason
+from provenance.statement.supersession import Supersession
+from provenance.statement.usage import Usage
+from tests.paths import PROJECT
+
+ABOUT = Pin(PinnedName.parse("titanic/passengers@1"), Digest.of(b"dataset"), Digest.of(b"envelope"))
+OTHER = Pin(PinnedName.parse("titanic/passengers@2"), Digest.of(b"second"), Digest.of(b"its envelope"))
+CREATED = "2026-11-20T12:00:00Z"
+BODIES: list[Body] = [
+    Usage("training"),
+    Usage("evaluation", Digest.of(b"actor"), 3, Digest.of(b"read"), Digest.of(b"run")),
+    Review(Decision.APPROVED),
+    Review(Decision.CHANGES_REQUESTED, ("labels", "balance"), "see the report", Digest.of(b"report")),
+    Finding("f1", Severity.HIGH, "duplicate rows"),
+    Finding("f1", Severity.INFO, "duplicate rows", FindingState.RESOLVED, "duplicates", Digest.of(b"report")),
+    Revocation(RevocationReason.CONSENT_WITHDRAWN),
+    Revocation(RevocationReason.OTHER, "2026-11-01T00:00:00Z", "é"),
+    Supersession(OTHER),
+    Supersession(OTHER, "labels mended"),
+]
+EVENTS = [Event(ABOUT, body, CREATED) for body in BODIES]
+EVENTS.append(replace(EVENTS[0], not_before=BlockReference(1, 2, bytes(32))))
+
+
+def _validator(predicate_type: str) -> Any:
+    kind = predicate_type.removeprefix("urn:provenance-ledger:").replace(":", "-")
+    schema = json.loads((PROJECT / "docs" / "schemas" / f"{kind}.json").read_bytes())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+VALIDATORS = {name: _validator(name) for name in EVENT_TYPES}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_what_is_written_is_read_back_and_is_what_the_schema_says(event: Event) -> None:
+    data = encode_event(event)
+    assert parse_event(data, strict=True) == event
+    assert canonical_json(json.loads(data)) == data
+    VALIDATORS[event.type].validate(json.loads(data))
+
+
+def test_every_kind_has_an_event_here() -> None:
+    assert {event.type for event in EVENTS} == set(EVENT_TYPES)
+
+
+@given(
+    st.builds(
+        Event,
+        st.just(ABOUT),
+        st.one_of(
+            st.builds(Usage, st.from_regex(r"[a-z0-9](?:[a-z0-9._-]{0,60}[a-z0-9])?", fullmatch=True)),
+            st.builds(Review, st.sampled_from(Decision), note=st.text(min_size=1, max_size=50).filter(str.strip)),
+            st.builds(
+                Finding, st.just("x"), st.sampled_from(Severity), st.text(min_size=1, max_size=99).filter(str.strip)
+            ),
+            st.builds(Revocation, st.sampled_from(RevocationReason), st.none() | st.just(CREATED)),
+        ),
+        st.just(CREATED),
+    )
+)
+def test_any_event_comes_back(event: Event) -> None:
+    data = encode_event(event)
+    assert parse_event(data, strict=True) == event
+    VALIDATORS[event.type].validate(json.loads(data))
+
+
+Edit = Callable[[dict[str, Any]], object]
+WRONG: list[Edit] = [
+    lambda s: s.update(_type="https://in-toto.io/Statement/v0.1"),
+    lambda s: s.update(predicateType="urn:provenance-ledger:usage:2"),
+    lambda s: s["subject"].clear(),
+    lambda s: s["subject"].append(s["subject"][0]),
+    lambda s: s["subject"][0].update(name="titanic/passengers"),
+    lambda s: s["subject"][0]["digest"].update(sha512="00"),
+    lambda s: s["subject"][0].update(uri="x"),
+    lambda s: s.update(more=1),
+    lambda s: s["predicate"].pop("created"),
+    lambda s: s["predicate"].update(created="2026-11-20 12:00:00"),
+    lambda s: s["predicate"].pop("statement"),
+    lambda s: s["predicate"].update(statement={"sha256": "ab"}),
+    lambda s: s["predicate"].update(notBefore={"chainId": 0, "number": 1, "hash": "0x" + "00" * 32}),
+    lambda s: s["predicate"].update(notBefore={"chainId": 1, "number": 1, "hash": "00" * 33}),
+]
+WRONG_BODIES: list[tuple[Body, Edit]] = [
+    (BODIES[0], lambda p: p.update(purpose="Training")),
+    (BODIES[0], lambda p: p.update(purpose="")),
+    (BODIES[0], lambda p: p.update(purpose="x" * 65)),
+    (BODIES[0], lambda p: p.update(read={"files": 1})),
+    (BODIES[0], lambda p: p.update(read={"files": -1, "root": "00" * 32})),
+    (BODIES[0], lambda p: p.update(actor="somebody")),
+    (BODIES[2], lambda p: p.update(decision="fine")),
+    (BODIES[2], lambda p: p.update(scope=["labels", "labels"])),
+    (BODIES[2], lambda p: p.update(scope=[1])),
+    (BODIES[2], lambda p: p.update(note=" ")),
+    (BODIES[2], lambda p: p.update(note="x" * 2_001)),
+    (BODIES[4], lambda p: p.update(severity="bad")),
+    (BODIES[4], lambda p: p.pop("state")),
+    (BODIES[4], lambda p: p.update(title="\t")),
+    (BODIES[4], lambda p: p.update(id="../x")),
+    (BODIES[6], lambda p: p.update(reason="because")),
+    (BODIES[6], lambda p: p.update(since="yesterday")),
+    (BODIES[8], lambda p: p["by"].pop("envelope")),
+    (BODIES[8], lambda p: p["by"].update(name="titanic/passengers")),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+@pytest.mark.parametrize("event", [EVENTS[0], EVENTS[8]])
+def test_a_frame_that_is_wrong_is_refused_by_reader_and_schema(event: Event, number: int) -> None:
+    value = json.loads(encode_event(event))
+    WRONG[number](value)
+    with pytest.raises(MalformedError):
+        parse_event(canonical_json(value))
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATORS[event.type].validate(value)
+
+
+@pytest.mark.parametrize("number", range(len(WRONG_BODIES)))
+def test_a_predicate_that_is_wrong_is_refused_by_reader_and_schema(number: int) -> None:
+    body, edit = WRONG_BODIES[number]
+    event = Event(ABOUT, body, CREATED)
+    value = json.loads(encode_event(event))
+    edit(value["predicate"])
+    with pytest.raises(MalformedError):
+        parse_event(canonical_json(value))
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATORS[event.type].validate(value)
+
+
+def test_unknown_fields_are_refused_only_of_what_is_yet_to_be_logged() -> None:
+    value = json.loads(encode_event(EVENTS[0]))
+    value["predicate"]["more"] = 1
+    data = canonical_json(value)
+    assert parse_event(data) == EVENTS[0]
+    with pytest.raises(MalformedError, match="unknown field"):
+        parse_event(data, strict=True)
+
+
+def test_nothing_takes_its_own_place() -> None:
+    with pytest.raises(MalformedError, match="takes its own place"):
+        Event(ABOUT, Supersession(ABOUT), CREATED)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_every_cut_is_refused(event: Event) -> None:
+    data = encode_event(event)
+    for length in range(len(data)):
+        with pytest.raises(MalformedError):
+            parse_event(data[:length])
