@@ -15,6 +15,7 @@ from provenance.cli.verbs import (
     check,
     demo,
     diff,
+    events,
     fingerprint,
     init,
     keys,
@@ -96,6 +97,14 @@ add_verb(app, "prove", prove.prove)
 add_verb(app, "check", check.check)
 add_verb(app, "bundle", bundle.bundle)
 add_verb(app, "lineage", lineage.lineage)
+add_verb(app, "impact", events.impact)
+
+add_verb(app, "revoke", events.revoke)
+add_verb(app, "supersede", events.supersede)
+add_verb(app, "review", events.review)
+add_verb(app, "finding", events.finding)
+add_verb(app, "use", events.use)
+add_verb(app, "events", events.events)
 
 _log = _group("The append-only log: entries, checkpoint, proofs, fsck.")
 app.add_typer(_log, name="log")

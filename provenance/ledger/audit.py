@@ -20,7 +20,7 @@ from provenance.ledger.anchoring import transaction_hash
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
 from provenance.ledger.independent import IndependentAudit
-from provenance.ledger.publication import dataset_row
+from provenance.ledger.publication import dataset_row, event_row, events_about
 from provenance.ledger.tree_audit import TreeAudit
 from provenance.limits import MAX_MANIFEST_BYTES, MAX_PAGE_ITEMS
 from provenance.log import NoteVerifier, ReadTile, entry_leaf, integrate, open_checkpoint
@@ -28,11 +28,14 @@ from provenance.merkle import EMPTY_ROOT, CompactRange
 from provenance.policy import TrustRoots
 from provenance.signature import parse_envelope, verify_envelope
 from provenance.statement import DatasetName, DatasetStatement, PinnedName, parse_statement
+from provenance.statement.events import EVENT_TYPES, read_event
+from provenance.statement.frame import open_frame
 from provenance.stores import (
     BlobStore,
     CheckpointRow,
     DatasetRow,
     EntryRow,
+    EventRow,
     OutboxRow,
     OutboxState,
     ParentRow,
@@ -145,13 +148,17 @@ class Auditor:
             self.report.find(f"entry {row.index}: leaf hash is {row.leaf_hash.hex()}, the envelope gives {leaf.hex()}")
         with self._finding(f"entry {row.index}"):
             envelope = parse_envelope(row.envelope)
-            statement = parse_statement(envelope.payload)
             keyid = envelope.signatures[0].keyid
             source = self._trust.source(keyid)
             if source is None:
                 self.report.note(f"entry {row.index}: signed by a key that is not trusted here")
             else:
                 verify_envelope(envelope, source.key)
+            frame = open_frame(envelope.payload)
+            if frame.predicate_type in EVENT_TYPES:
+                self._event(event_row(row.index, read_event(frame), keyid))
+                return leaf
+            statement = parse_statement(envelope.payload)
             files = self._manifest(row.index, statement)
             self._chunk_map(row.index, statement)
             self._trees.add(row.index, statement.fingerprint.records)
@@ -160,6 +167,10 @@ class Auditor:
             if row.index < self._indexed:
                 self._index_rows(dataset_row(row.index, statement, keyid), statement, files)
         return leaf
+
+    def _event(self, row: EventRow) -> None:
+        if row.entry_index < self._indexed and row not in events_about(self._store, row.about):
+            self.report.find(f"index of entry {row.entry_index}: the event is not what the entry says")
 
     def _manifest(self, index: int, statement: DatasetStatement) -> Sequence[FileEntry]:
         if not self._blobs.has(statement.manifest):

@@ -1,7 +1,7 @@
 """Gathering evidence: from rows of the store to what a verifier needs.
 
-Invariants: every proof of one gathering leads to one checkpoint, the anchored one where an anchor covers the target;
-nothing is judged here.
+Invariants: every proof of one gathering leads to one checkpoint, the anchored one where an anchor covers the target,
+but for what was said later, whose proofs lead to the newest; nothing is judged here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from provenance.anchor import AnchorReceipt, parse_receipt_bytes
 from provenance.encoding import Digest
 from provenance.errors import MalformedError, NotFoundError, StoreError
-from provenance.ledger.publication import prove_entry, tile_reader
+from provenance.ledger.publication import events_about, prove_entry, tile_reader
 from provenance.limits import MAX_BUNDLE_BYTES
+from provenance.log import TileReader
 from provenance.policy import TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope
 from provenance.statement import DatasetStatement, parse_statement
+from provenance.statement.usage import Usage
 from provenance.stores import BlobStore, CheckpointRow, DatasetRow, EntryRow, OutboxRow, StoreReader
 from provenance.verify import Evidence, EvidenceEntry
 
@@ -30,7 +32,8 @@ def gather(
     """The evidence for `target` and its ancestors. `StoreError` if the store lacks what the log must have."""
     checkpoint, anchors = _checkpoint(store, target)
     tiles = tile_reader(store, checkpoint.size)
-    entries, keys, manifests = [], dict[str, PublicKey](), list[Digest]()
+    entries, keys, manifests = list[EvidenceEntry](), dict[str, PublicKey](), list[Digest]()
+    events: list[EvidenceEntry] = []
     blocks: dict[bytes, int] = {}
     for index in (target.entry_index, *store.ancestors(target.entry_index)):
         row = store.entry(index)
@@ -41,9 +44,13 @@ def gather(
         manifests += [statement.manifest, *_small(blobs, statement.parameters.chunks)]
         if statement.not_before is not None:
             blocks[statement.not_before.hash] = max(index, blocks.get(statement.not_before.hash, 0))
-        source = trust.source(envelope.signatures[0].keyid)
-        if source is not None:
-            keys[source.key.keyid] = source.key
+        said = list(_said(store, Digest.of(row.envelope), checkpoint, tiles))
+        events += said
+        for signed in (envelope, *(parse_envelope(event.envelope) for event in said)):
+            source = trust.source(signed.signatures[0].keyid)
+            if source is not None:
+                keys[source.key.keyid] = source.key
+    entries += events
     return Evidence(
         target=entries[0].digest,
         entries=tuple(entries),
@@ -52,6 +59,23 @@ def gather(
         headers=_headers(store, blocks),
         blobs=KeptBlobs(blobs, manifests if with_manifests else ()),
     )
+
+
+def _said(store: StoreReader, about: Digest, checkpoint: CheckpointRow, tiles: TileReader) -> Iterator[EvidenceEntry]:
+    """What was said about a statement and bears on its verdict. What was logged after the checkpoint of the gathering
+    is proven in the newest."""
+    newest: tuple[CheckpointRow, TileReader] | None = None
+    for event in events_about(store, about):
+        row = store.entry(event.entry_index) if event.type != Usage.TYPE else None
+        if row is None:
+            continue
+        if row.index < checkpoint.size:
+            yield EvidenceEntry(row.envelope, prove_entry(store, row.index, checkpoint, tiles))
+            continue
+        if newest is None:
+            latest = store.checkpoint() or checkpoint
+            newest = latest, tile_reader(store, latest.size)
+        yield EvidenceEntry(row.envelope, prove_entry(store, row.index, *newest))
 
 
 def _read(row: EntryRow) -> tuple[Envelope, DatasetStatement]:

@@ -42,6 +42,7 @@ from provenance.ledger.contents import Contents
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint, open_records
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
+from provenance.ledger.impact import find_impact
 from provenance.ledger.keyring import Keyring
 from provenance.ledger.layout import (
     FOLDER,
@@ -57,26 +58,36 @@ from provenance.ledger.layout import (
 from provenance.ledger.lock import anchoring_lock
 from provenance.ledger.log_view import LogView
 from provenance.ledger.proofs import Proofs
-from provenance.ledger.publication import Publication, Published, catch_up_index, prove_entry, publish
+from provenance.ledger.publication import (
+    Publication,
+    Published,
+    catch_up_index,
+    events_about,
+    prove_entry,
+    publish,
+    publish_event,
+)
 from provenance.ledger.receipts import AnchorOutcome, Receipt
 from provenance.ledger.reference import pinned_name, resolve
-from provenance.ledger.registration import Clock, Description, check_description, sign_dataset
+from provenance.ledger.registration import Clock, Description, check_description, pin_parents, sign_dataset
 from provenance.ledger.verification import Verification, file_report
 from provenance.limits import MAX_PAGE_ITEMS
 from provenance.policy import TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots
-from provenance.signature import parse_envelope, verify_envelope
+from provenance.signature import encode_envelope, parse_envelope, sign_envelope, verify_envelope
 from provenance.sources import ProgressCallback, Reading, open_source
 from provenance.statement import (
     PAYLOAD_TYPE,
     BlockReference,
     DatasetName,
+    Pin,
     PinnedName,
     parse_kind,
     parse_reference,
     parse_sensitivity,
     parse_statement,
 )
-from provenance.stores import BlobStore, DatasetRow, LocationRow, OutboxRow, Store, open_store
+from provenance.statement.events import Body, Event, encode_event, parse_event
+from provenance.stores import BlobStore, DatasetRow, EventRow, LocationRow, OutboxRow, Store, open_store
 from provenance.verify import BlockFinding, ContentFinding, Evidence, Report, encode_bundle, verify_bundle
 
 if TYPE_CHECKING:
@@ -255,6 +266,36 @@ class Ledger:
         verify_envelope(parsed, source.key)
         published = publish(self._store, self.keyring.note_signer(), Publication(envelope, statement, keyid))
         return self._receipt(published, ())
+
+    def state(self, reference: str, body: Body, *, key: str | None = None, passphrase: bytes | None = None) -> EventRow:
+        """Sign and log something about a registered artefact; its place in the log.
+
+        `NotFoundError` if there is no such artefact, `PolicyError` if the key is revoked here or not for its namespace.
+        """
+        about = pin_parents(self._store, [reference])[0]
+        signer = self.keyring.signer(key, passphrase)
+        self._check_signer(signer.public.keyid, about.name.dataset.namespace)
+        event = Event(about, body, _now(), self._newest_block())
+        envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer))
+        return publish_event(self._store, self.keyring.note_signer(), envelope)
+
+    def pin(self, reference: str) -> Pin:
+        """The pin of a registered artefact."""
+        return pin_parents(self._store, [reference])[0]
+
+    def impact(self, reference: str) -> list[tuple[str, ...]]:
+        """The ways from an artefact to everything that was made from it: names, nearest first."""
+        with self._store.snapshot() as snapshot:
+            return find_impact(snapshot, resolve(snapshot, reference))
+
+    def said_about(self, reference: str) -> list[tuple[EventRow, Event]]:
+        """Everything that was said about an artefact, in log order. What it is worth, `verify` says."""
+        found = []
+        for row in events_about(self._store, self.pin(reference).envelope):
+            entry = self._store.entry(row.entry_index)
+            if entry is not None:
+                found.append((row, parse_event(parse_envelope(entry.envelope).payload)))
+        return found
 
     def _check_signer(self, keyid: str, namespace: str) -> TrustedSource | None:
         """The listing of a key; `PolicyError` if it is revoked or not for this namespace; None if it is not listed."""

@@ -7,7 +7,7 @@ they are pinned; no checkpoint is signed over tiles that do not give the root th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from provenance.encoding import Digest
@@ -26,11 +26,15 @@ from provenance.log import (
 )
 from provenance.merkle import EMPTY_ROOT, prove_inclusion
 from provenance.signature import parse_envelope
-from provenance.statement import DatasetStatement, PinnedName, parse_statement
+from provenance.statement import DatasetStatement, Pin, PinnedName, parse_statement
+from provenance.statement.events import EVENT_TYPES, Event, parse_event, read_event
+from provenance.statement.frame import open_frame
+from provenance.statement.supersession import Supersession
 from provenance.stores import (
     BlobStore,
     CheckpointRow,
     DatasetRow,
+    EventRow,
     FileRow,
     LocationRow,
     ParentRow,
@@ -76,6 +80,37 @@ def publish(store: Store, signer: NoteSigner, item: Publication) -> Published:
         tx.set_index_size(index + 1, expected_size=index)
         _remember(tx, item.location, index)
         return Published(row, created=True)
+
+
+def publish_event(store: Store, signer: NoteSigner, envelope: bytes) -> EventRow:
+    """Append an event's envelope and return its row; the same envelope again is the same entry.
+
+    `NotFoundError` or `PolicyError` if what it is about, or what takes its place, is not in the log as it is pinned.
+    """
+    parsed = parse_envelope(envelope)
+    event = parse_event(parsed.payload, strict=True)
+    with store.transaction() as tx:
+        catch_up_index(tx)
+        for row in events_about(tx, event.about.envelope):
+            entry = tx.entry(row.entry_index)
+            if entry is not None and entry.envelope == envelope:
+                return row
+        _check_pin(tx, event.about, "artefact")
+        if isinstance(event.body, Supersession):
+            _check_pin(tx, event.body.by, "successor")
+        index = tx.size()
+        append(tx, signer, [envelope])
+        index_entry(tx, index, envelope)
+        tx.set_index_size(index + 1, expected_size=index)
+        return event_row(index, event, parsed.signatures[0].keyid)
+
+
+def events_about(store: StoreReader, about: Digest) -> Iterator[EventRow]:
+    """Everything that is said about the statement whose envelope has this SHA-256, in log order."""
+    after: int | None = None
+    while page := store.events_about(about, after=after):
+        yield from page
+        after = page[-1].entry_index
 
 
 def _remember(tx: StoreTransaction, location: LocationRow | None, index: int) -> None:
@@ -154,19 +189,27 @@ def _claims(*statements: DatasetStatement) -> Iterable[tuple[str, ...]]:
 def check_parents(store: StoreReader, statement: DatasetStatement) -> None:
     """Raise unless every parent is in the log exactly as it is pinned."""
     for pin in statement.parents:
-        row = store.dataset(pin.name.dataset.namespace, pin.name.dataset.name, pin.name.version)
-        if row is None:
-            raise NotFoundError("parent is not in this ledger", got=pin.name, hint="register it first")
-        if row.digest != pin.digest:
-            raise PolicyError("parent has another digest", expected=row.digest, got=pin.digest, where=pin.name)
-        entry = store.entry(row.entry_index)
-        if entry is None or Digest.of(entry.envelope) != pin.envelope:
-            raise PolicyError("parent was registered by another envelope", got=pin.envelope, where=pin.name)
+        _check_pin(store, pin, "parent")
+
+
+def _check_pin(store: StoreReader, pin: Pin, what: str) -> None:
+    row = store.dataset(pin.name.dataset.namespace, pin.name.dataset.name, pin.name.version)
+    if row is None:
+        raise NotFoundError(f"{what} is not in this ledger", got=pin.name, hint="register it first")
+    if row.digest != pin.digest:
+        raise PolicyError(f"{what} has another digest", expected=row.digest, got=pin.digest, where=pin.name)
+    entry = store.entry(row.entry_index)
+    if entry is None or Digest.of(entry.envelope) != pin.envelope:
+        raise PolicyError(f"{what} was registered by another envelope", got=pin.envelope, where=pin.name)
 
 
 def index_entry(tx: StoreTransaction, index: int, envelope: bytes, files: Iterable[FileRow] = ()) -> DatasetRow | None:
-    """Index one log entry and return its row; None if it is no dataset statement that can be indexed."""
+    """Index one log entry and return its dataset's row; None if it is an event."""
     parsed = parse_envelope(envelope)
+    frame = open_frame(parsed.payload)
+    if frame.predicate_type in EVENT_TYPES:
+        tx.add_event(event_row(index, read_event(frame), parsed.signatures[0].keyid))
+        return None
     statement = parse_statement(parsed.payload)
     row = dataset_row(index, statement, parsed.signatures[0].keyid)
     parents = []
@@ -200,12 +243,17 @@ def catch_up_index(tx: StoreTransaction, blobs: BlobStore | None = None) -> None
 
 def _listed_files(blobs: BlobStore, envelope: bytes) -> tuple[FileRow, ...]:
     """The files of a statement's manifest; none if it is not kept here, or damaged (fsck says so)."""
-    statement = parse_statement(parse_envelope(envelope).payload)
     try:
+        statement = parse_statement(parse_envelope(envelope).payload)
         manifest = open_manifest(blobs.get(statement.manifest, max_bytes=MAX_MANIFEST_BYTES), statement.fingerprint)
     except ProvenanceError:
         return ()
     return tuple(FileRow(entry.digest, entry.path) for entry in manifest.files)
+
+
+def event_row(index: int, event: Event, keyid: str) -> EventRow:
+    """What the index says of an event."""
+    return EventRow(index, event.about.envelope, event.type, keyid, event.created)
 
 
 def dataset_row(index: int, statement: DatasetStatement, keyid: str) -> DatasetRow:

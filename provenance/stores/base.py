@@ -28,6 +28,7 @@ from provenance.stores.rows import (
     CheckpointRow,
     DatasetRow,
     EntryRow,
+    EventRow,
     FileMatch,
     FileRow,
     LocationRow,
@@ -199,6 +200,9 @@ class IndexReader(Protocol):
     def ancestor_edges(self, entry_index: int, *, max_nodes: int = MAX_LINEAGE_NODES) -> list[ParentRow]:
         """Every parent row of the dataset and of its ancestors, unresolved ones too, by child and position."""
 
+    def events_about(self, about: Digest, *, after: int | None = None, limit: int = MAX_PAGE_ITEMS) -> list[EventRow]:
+        """What is said about the statement whose envelope has this SHA-256, in log order, above entry `after`."""
+
     def locations(self, entry_index: int) -> list[LocationRow]:
         """Where a dataset lay on this machine, newest first."""
 
@@ -212,6 +216,9 @@ class IndexWriter(Protocol):
     def add_dataset(self, row: DatasetRow, parents: Sequence[ParentRow], files: Iterable[FileRow]) -> None:
         """Index one dataset; `ConflictError` if its entry, or its name and version, is indexed already."""
 
+    def add_event(self, row: EventRow) -> None:
+        """Index one event; `ConflictError` if its entry is indexed already."""
+
     def link_parents(self, row: DatasetRow) -> int:
         """How many unresolved parent rows now point to `row`: those with its name, version and digest."""
 
@@ -219,7 +226,7 @@ class IndexWriter(Protocol):
         """Say that the index covers `size` entries; `ConflictError` unless it covered `expected_size`."""
 
     def clear_index(self) -> None:
-        """Remove every dataset, parent and file row and set the index size to 0. Locations stay."""
+        """Remove every dataset, parent, file and event row and set the index size to 0. Locations stay."""
 
     def add_location(self, row: LocationRow) -> None:
         """Remember a place; the same entry and path again takes the newer time."""

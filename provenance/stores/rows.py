@@ -136,6 +136,18 @@ class FileMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class EventRow:
+    """An entry that says something about a registered statement: `about` is the SHA-256 of that one's envelope, `type`
+    the predicate's."""
+
+    entry_index: int
+    about: Digest
+    type: str
+    keyid: str
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
 class LocationRow:
     """Where the dataset at `entry_index` lay when it was registered: an absolute path of this machine, or a URI without
     anything secret. Never published."""

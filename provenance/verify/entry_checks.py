@@ -18,7 +18,7 @@ from provenance.log import Checkpoint, TlogProof, entry_leaf, open_checkpoint, o
 from provenance.merkle import verify_inclusion
 from provenance.policy import Status, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
-from provenance.statement import PAYLOAD_TYPE, DatasetStatement, parse_statement
+from provenance.statement import PAYLOAD_TYPE, DatasetStatement, PinnedName, parse_statement
 from provenance.verify.evidence import BlockFinding, Evidence, EvidenceEntry
 from provenance.verify.report import Check
 
@@ -34,6 +34,7 @@ class EntryVerdict:
     checks: tuple[Check, ...]
     node: Node | None = None
     signer: str = ""
+    keyid: str = ""
     checkpoint: Checkpoint | None = None
     anchor: AnchorReceipt | None = None
 
@@ -67,18 +68,25 @@ class EntryVerifier:
             return EntryVerdict(label, (_failed("statement", label, error),))
         subject = str(statement.name)
         checks = [Check("statement", subject, Status.PASSED, "well formed")]
-        signer, signature_checks = self._signature(envelope, statement, subject)
+        signer, signature_checks = self._signature(envelope, statement.name, subject)
         checks += signature_checks
         index, checkpoint, log_checks = self._log(entry, subject)
         checks += log_checks
         anchor, anchor_checks = self._anchor(checkpoint, subject)
         checks += anchor_checks
         node = Node(entry.digest, index, statement) if index is not None else None
-        return EntryVerdict(subject, tuple(checks), node, signer, checkpoint, anchor)
+        keyid = envelope.signatures[0].keyid
+        return EntryVerdict(subject, tuple(checks), node, signer, keyid, checkpoint, anchor)
 
-    def _signature(
-        self, envelope: Envelope, statement: DatasetStatement, subject: str
-    ) -> tuple[str, tuple[Check, Check]]:
+    def judge_saying(self, entry: EvidenceEntry, about: PinnedName) -> tuple[str, int, tuple[Check, ...]]:
+        """Who signed an entry that is about an artefact, its place in the log, and the checks of signature, trust (for
+        the artefact's namespace) and log. The envelope is well formed."""
+        subject = str(about)
+        signer, checks = self._signature(parse_envelope(entry.envelope), about, subject)
+        index, _, log_checks = self._log(entry, subject)
+        return signer, -1 if index is None else index, (*checks, *log_checks)
+
+    def _signature(self, envelope: Envelope, name: PinnedName, subject: str) -> tuple[str, tuple[Check, Check]]:
         keyid = envelope.signatures[0].keyid
         source = self._source(keyid)
         key: PublicKey | None = source.key if source else self._keys.get(keyid)
@@ -99,8 +107,8 @@ class EntryVerifier:
             trust = Check(
                 "trust", subject, Status.FAILED, "signed by a revoked key", "a key in force", printable(source.name)
             )
-        elif source.namespaces and statement.name.dataset.namespace not in source.namespaces:
-            expected, found = " | ".join(source.namespaces), statement.name.dataset.namespace
+        elif source.namespaces and name.dataset.namespace not in source.namespaces:
+            expected, found = " | ".join(source.namespaces), name.dataset.namespace
             trust = Check("trust", subject, Status.FAILED, "key is not trusted for this namespace", expected, found)
         else:
             trust = Check("trust", subject, Status.PASSED, f"source {printable(source.name)}")

@@ -4,8 +4,9 @@ Invariants: only evidence and trust roots decide; the same function judges an of
 records; the first checks in a report are the target's, its ancestors follow nearest first; a statement is known by its
 envelope's digest, never by the name it gives itself; the time taken grows with the evidence, not with its square.
 
-Steps: 1 every entry of the ancestry (`entry_checks`); 2 every edge; 3 contents that are in hand; 4 that names and
-checkpoints agree; 5 the lineage as a whole; 6 the level; 7 both sides of the time.
+Steps: 1 every entry of the ancestry (`entry_checks`); 2 every edge; 3 contents that are in hand; 4 what was said of
+each later (`event_checks`); 5 that names and checkpoints agree; 6 the lineage as a whole; 7 the level; 8 both sides of
+the time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from provenance.fingerprint import Fingerprint, FingerprintDocument, diff_files,
 from provenance.lineage import LineageGraph, Node
 from provenance.policy import REQUIRED_LEVEL, Status, TrustRoots, standing
 from provenance.verify.entry_checks import EntryVerdict, EntryVerifier
+from provenance.verify.event_checks import finding_checks, judge_events, review_check, revocation_checks
 from provenance.verify.evidence import BlockFinding, ContentFinding, Evidence, parse_bundle
 from provenance.verify.report import Artefact, Check, Report, TimeBound, worst
 
@@ -61,11 +63,14 @@ def verify_evidence(
     graph = LineageGraph(verdict.node for verdict in verdicts.values() if verdict.node)
     ancestry = graph.ancestry(target.node)
     unclaimed = dict(contents or {})
+    said = judge_events(verifier, evidence.entries, {node.envelope for node, _ in ancestry})
     checks: list[Check] = []
     artefacts, broken, own_checks = [], list[Node](), dict[Digest, tuple[Check, ...]]()
     for node, depth in ancestry:
         content = _content(node, unclaimed.pop(_name(node), None), evidence)
-        own = (*verdicts[node.envelope].checks, *_edges(graph, node, verdicts), *content)
+        spoken = said.get(node.envelope, ())
+        later = (*revocation_checks(_name(node), spoken), *finding_checks(_name(node), spoken))
+        own = (*verdicts[node.envelope].checks, *_edges(graph, node, verdicts), *content, *later)
         own_checks[node.envelope] = own
         checks += [check for check in own if depth == 0 or check.id != "content" or check.status is not _SKIPPED]
         artefacts.append(_artefact(graph, node, depth, verdicts[node.envelope], own))
@@ -73,7 +78,8 @@ def verify_evidence(
             broken.append(node)
     checks += [check for verdict in verdicts.values() if verdict.node is None for check in verdict.checks]
     checks += [*_unclaimed(unclaimed), *_names(ancestry), *_one_log(target, ancestry, verdicts)]
-    summary = (_lineage(target, ancestry, verdicts, checks), *_unbuilt(target.subject))
+    review = review_check(target.subject, target.keyid, said.get(target.node.envelope, ()))
+    summary = (_lineage(target, ancestry, verdicts, checks), *_unbuilt(target.subject, review))
     stood = standing(_statuses([*own_checks[evidence.target], *summary]))
     within = {node.envelope for node, _ in ancestry}
     return Report(
@@ -301,11 +307,11 @@ def _lineage(
     return Check("lineage", target.subject, Status.PASSED, note)
 
 
-def _unbuilt(subject: str) -> tuple[Check, ...]:
+def _unbuilt(subject: str, review: Check | None = None) -> tuple[Check, ...]:
     return (
         Check("quality", subject, Status.NOT_PERFORMED, "no signed quality result is at hand"),
         Check("agreement", subject, Status.NOT_PERFORMED, "no independent agreement or replay is at hand"),
-        Check("review", subject, Status.NOT_PERFORMED, "no reviewer's signature is at hand"),
+        review or Check("review", subject, Status.NOT_PERFORMED, "no reviewer's signature is at hand"),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from provenance.encoding import Digest
 from provenance.errors import ConflictError, MalformedError
 from provenance.limits import MAX_PAGE_ITEMS
-from provenance.stores.rows import DatasetRow, FileMatch, FileRow, LocationRow, ParentRow
+from provenance.stores.rows import DatasetRow, EventRow, FileMatch, FileRow, LocationRow, ParentRow
 from provenance.stores.sqlite.bounds import clamped, hash_bytes, page
 from provenance.stores.sqlite.failures import damaged
 from provenance.stores.sqlite.queries import Queries, Row, Shape, Statements, Value
@@ -101,6 +101,15 @@ class IndexQueries(Queries):
         where = "d.entry_index IN (SELECT child FROM parents WHERE parent_entry = ? AND child > ?)"
         return self._datasets(where, (clamped(entry_index, "entry index"), _cursor(after)), limit=limit)
 
+    def events_about(self, about: Digest, *, after: int | None = None, limit: int = MAX_PAGE_ITEMS) -> list[EventRow]:
+        rows = self._rows(
+            (int, bytes, str, str, str),
+            """SELECT entry_index, about, type, keyid, created FROM events WHERE about = ? AND entry_index > ?
+               ORDER BY entry_index LIMIT ?""",
+            (about.raw, _cursor(after), page(limit)),
+        )
+        return [EventRow(index, self._digest(raw), kind, keyid, made) for index, raw, kind, keyid, made in rows]
+
     def locations(self, entry_index: int) -> list[LocationRow]:
         rows = self._rows(
             (int, bytes, int),
@@ -166,6 +175,13 @@ class IndexStatements(IndexQueries, Statements):
                 action="indexing files",
             )
 
+    def add_event(self, row: EventRow) -> None:
+        self._run(
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
+            (clamped(row.entry_index, "entry index"), row.about.raw, row.type, row.keyid, row.created),
+            action=f"indexing entry {row.entry_index}",
+        )
+
     def link_parents(self, row: DatasetRow) -> int:
         changed = self._run(
             """UPDATE parents SET parent_entry = ?
@@ -187,6 +203,7 @@ class IndexStatements(IndexQueries, Statements):
         with self._all_or_nothing():
             for statement in (
                 "DELETE FROM files",
+                "DELETE FROM events",
                 "DELETE FROM parents",
                 "DELETE FROM datasets",
                 "UPDATE index_state SET size = 0",

@@ -5,8 +5,8 @@ transaction that changes the tables. A newer schema is refused, an older one is 
 STRICT. Rows that cannot be right (a leaf hash of 31 bytes, two live anchors of one size) are refused by the schema
 itself, whatever the code above does.
 
-The log's tables hold what is signed and served; `datasets`, `parents` and `files` are derived from them and from
-blobs; `locations` and `outbox` are this machine's own.
+The log's tables hold what is signed and served; `datasets`, `parents`, `files` and `events` are derived from them and
+from blobs; `locations` and `outbox` are this machine's own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from provenance.limits import MAX_ENTRY_BYTES
 
 APPLICATION_ID: Final = 0x50524C47
 """ASCII "PRLG", at byte 68 of the file."""
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 MIN_SQLITE: Final = (3, 37, 0)
 """STRICT tables."""
 
@@ -140,7 +140,18 @@ _RECORDS = (
     "CREATE INDEX datasets_by_record_root ON datasets (record_root) WHERE record_root IS NOT NULL",
 )
 
-_STEPS: Final = (_LOG + _OUTBOX + _INDEX, _RECORDS)
+_EVENTS = (
+    """CREATE TABLE events (
+        entry_index INTEGER PRIMARY KEY REFERENCES entries (idx),
+        about BLOB NOT NULL CHECK (length(about) = 32),
+        type TEXT NOT NULL,
+        keyid TEXT NOT NULL,
+        created TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX events_by_about ON events (about, entry_index)",
+)
+
+_STEPS: Final = (_LOG + _OUTBOX + _INDEX, _RECORDS, _EVENTS)
 """Statements that bring schema n to n + 1, at position n."""
 
 

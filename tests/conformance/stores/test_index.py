@@ -10,7 +10,7 @@ import pytest
 
 from provenance.encoding import Digest
 from provenance.errors import ConflictError, MalformedError, ProvenanceError
-from provenance.stores import DatasetRow, FileMatch, FileRow, LocationRow, Store
+from provenance.stores import DatasetRow, EventRow, FileMatch, FileRow, LocationRow, Store
 from tests.conformance.stores.samples import append, dataset, envelope, parent
 
 
@@ -246,6 +246,25 @@ def test_clearing_loses_only_what_can_be_derived(store: Store) -> None:
     assert store.locations(1) == [LocationRow(1, "/data/one", 5)]
     with store.transaction() as tx:
         tx.add_dataset(dataset(0), [], [])
+
+
+def test_events_are_found_by_what_they_are_about(store: Store) -> None:
+    one, other = Digest.of(b"one"), Digest.of(b"other")
+    rows = [EventRow(n, one if n != 1 else other, f"urn:x:{n}", "k", "2026-01-01T00:00:00Z") for n in range(3)]
+    with store.transaction() as tx:
+        append(tx, [envelope(n) for n in range(3)])
+        for row in rows:
+            tx.add_event(row)
+        assert tx.events_about(one) == [rows[0], rows[2]]
+    assert store.events_about(one) == [rows[0], rows[2]]
+    assert store.events_about(one, after=0) == [rows[2]]
+    assert store.events_about(one, limit=1) == [rows[0]]
+    assert store.events_about(Digest.of(b"third")) == []
+    with pytest.raises(ConflictError), store.transaction() as tx:
+        tx.add_event(rows[0])
+    with store.transaction() as tx:
+        tx.clear_index()
+    assert store.events_about(one) == []
 
 
 def test_locations_are_remembered_by_entry_and_by_path(store: Store) -> None:

@@ -1,0 +1,203 @@
+"""`provenance revoke`, `review`, `finding`, `use`, `supersede`: what is said about an artefact after it was registered;
+`events` shows it, and `impact` who is concerned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.cli.arguments import KeyOption, PassphraseFileOption
+from provenance.cli.completion import complete_reference
+from provenance.cli.exits import DONE
+from provenance.cli.invocation import Invocation
+from provenance.cli.passphrase import passphrase_for
+from provenance.cli.screen import count_text
+
+if TYPE_CHECKING:
+    from provenance.encoding import JsonValue
+    from provenance.statement.events import Body
+
+_Ref = Annotated[str, typer.Argument(metavar="REF", help="What it is about.", autocompletion=complete_reference)]
+_Note = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="A short text. It must not name persons.")]
+_UNANCHORED = "not anchored yet: provenance anchor"
+
+
+def revoke(
+    run: Invocation,
+    reference: _Ref,
+    reason: Annotated[
+        str,
+        typer.Option(
+            "--reason",
+            metavar="WORDS",
+            help="consent withdrawn, license withdrawn, erroneous, unlawful, compromised or other.",
+        ),
+    ],
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="From when on, RFC 3339 in UTC. Default: it never was good."),
+    ] = None,
+    note: _Note = None,
+    key: KeyOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> int:
+    """Say that a dataset or model must not be used any more. It fails verification from now on, and so does all that
+    was made from it; nothing is removed."""
+    from provenance.statement.frame import parse_choice
+    from provenance.statement.revocation import Revocation, RevocationReason
+
+    body = Revocation(parse_choice(RevocationReason, reason, "reason"), since, note)
+    _state(run, reference, body, key, passphrase_file)
+    return DONE
+
+
+def review(
+    run: Invocation,
+    reference: _Ref,
+    decision: Annotated[
+        str, typer.Option("--decision", metavar="WORDS", help="approved, rejected or changes requested.")
+    ],
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", metavar="WORD", help="What was looked at. Repeat for several.")
+    ] = None,
+    note: _Note = None,
+    key: KeyOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> int:
+    """Say what you decided after a look at a dataset or model. Your last word holds; approval counts for level D4 if
+    your key is not the one that registered it."""
+    from provenance.statement.frame import parse_choice
+    from provenance.statement.review import Decision, Review
+
+    body = Review(parse_choice(Decision, decision, "decision"), tuple(scope or ()), note)
+    _state(run, reference, body, key, passphrase_file)
+    return DONE
+
+
+def finding(
+    run: Invocation,
+    reference: _Ref,
+    id: Annotated[str, typer.Option("--id", metavar="WORD", help="The finding's name; say more of it by the same.")],
+    title: Annotated[str, typer.Option("--title", metavar="TEXT", help="What was found, in a line.")],
+    severity: Annotated[
+        str, typer.Option("--severity", metavar="WORD", help="info, low, medium, high or critical.")
+    ] = "medium",
+    state: Annotated[
+        str, typer.Option("--state", metavar="WORD", help="open, confirmed, dismissed or resolved.")
+    ] = "open",
+    detector: Annotated[str | None, typer.Option("--detector", metavar="WORD", help="What found it.")] = None,
+    key: KeyOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> int:
+    """Say what was found in a dataset or model, or what became of it. A confirmed finding fails verification."""
+    from provenance.statement.finding import Finding, FindingState, Severity
+    from provenance.statement.frame import parse_choice
+
+    body = Finding(
+        id,
+        parse_choice(Severity, severity, "severity"),
+        title,
+        parse_choice(FindingState, state, "state of a finding"),
+        detector,
+    )
+    _state(run, reference, body, key, passphrase_file)
+    return DONE
+
+
+def use(
+    run: Invocation,
+    reference: _Ref,
+    purpose: Annotated[str, typer.Option("--purpose", metavar="WORD", help="What for, as training or evaluation.")],
+    key: KeyOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> int:
+    """Say that you used a dataset or model, and what for."""
+    from provenance.statement.usage import Usage
+
+    _state(run, reference, Usage(purpose), key, passphrase_file)
+    return DONE
+
+
+def supersede(
+    run: Invocation,
+    reference: _Ref,
+    by: Annotated[
+        str, typer.Option("--by", metavar="REF", help="What takes its place.", autocompletion=complete_reference)
+    ],
+    note: _Note = None,
+    key: KeyOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> int:
+    """Say that another registered dataset or model takes its place."""
+    from provenance.statement.supersession import Supersession
+
+    with run.ledger() as ledger:
+        pin = ledger.pin(by)
+    _state(run, reference, Supersession(pin, note), key, passphrase_file)
+    return DONE
+
+
+def events(run: Invocation, reference: _Ref) -> int:
+    """What was said about a dataset or model, in log order. What of it counts, `verify` says."""
+    with run.ledger() as ledger:
+        name, said = str(ledger.pin(reference).name), ledger.said_about(reference)
+    rows: list[tuple[str, ...]] = []
+    found: list[JsonValue] = []
+    for row, event in said:
+        body = event.body.to_json()
+        words = ", ".join(f"{key} {value}" for key, value in body.items() if isinstance(value, str))
+        rows.append((str(row.entry_index), _kind(event.type), words, row.keyid[:16]))
+        found.append(
+            {"index": row.entry_index, "type": event.type, "created": event.created, "signer": row.keyid, **body}
+        )
+    if rows:
+        run.screen.table(("entry", "event", "what it says", "key"), rows)
+    else:
+        run.screen.line(f"nothing was said about {name}")
+    run.document({"about": name, "events": found})
+    return DONE
+
+
+def impact(run: Invocation, reference: _Ref) -> int:
+    """Everything that was made from a dataset or model, nearest first, each with the shortest way that leads there."""
+    with run.ledger() as ledger:
+        name, paths = str(ledger.pin(reference).name), ledger.impact(reference)
+    for path in paths:
+        run.screen.line(" -> ".join(path[1:]))
+    run.screen.pairs([("concerned", count_text(len(paths), "dataset") if paths else f"nothing was made from {name}")])
+    run.document({"of": name, "affected": [{"name": path[-1], "path": list(path)} for path in paths]})
+    return DONE
+
+
+def _state(run: Invocation, reference: str, body: Body, key: str | None, passphrase_file: str | None) -> None:
+    with run.ledger() as ledger:
+        passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
+        about = ledger.pin(reference)
+        row = ledger.state(reference, body, key=key, passphrase=passphrase)
+        concerned = len(ledger.impact(reference)) if body.TYPE.endswith(":revocation:1") else 0
+    run.screen.pairs(
+        [
+            (_kind(row.type), str(about.name)),
+            ("digest", about.digest.hex),
+            ("signed by", f"key {row.keyid[:16]}"),
+            ("log entry", str(row.entry_index)),
+            ("concerned", f"{count_text(concerned, 'dataset')} made from it: provenance impact {about.name}"
+             if concerned else None),
+            ("anchor", _UNANCHORED),
+        ]
+    )  # fmt: skip
+    run.document(
+        {
+            "type": row.type,
+            "about": about.to_json(),
+            "index": row.entry_index,
+            "signer": row.keyid,
+            "created": row.created,
+            **body.to_json(),
+        }
+    )
+
+
+def _kind(predicate_type: str) -> str:
+    return predicate_type.removeprefix("urn:provenance-ledger:").partition(":")[0]

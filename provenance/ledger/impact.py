@@ -1,0 +1,32 @@
+"""What was made from an artefact, and by which way.
+
+Invariant: each descendant once, nearest first and earliest first among those as near, with one of the shortest ways.
+"""
+
+from __future__ import annotations
+
+from provenance.errors import LimitError
+from provenance.ledger.reference import pinned_name
+from provenance.limits import MAX_LINEAGE_NODES
+from provenance.stores import DatasetRow, StoreReader
+
+
+def find_impact(store: StoreReader, row: DatasetRow) -> list[tuple[str, ...]]:
+    """The ways from the artefact to each of its descendants: names, the artefact's own first. `LimitError` for more
+    than `MAX_LINEAGE_NODES` of them."""
+    ways: dict[int, tuple[str, ...]] = {row.entry_index: (pinned_name(row),)}
+    level = [row.entry_index]
+    while level:
+        following: dict[int, tuple[str, ...]] = {}
+        for index in level:
+            after: int | None = None
+            while page := store.children(index, after=after):
+                for child in page:
+                    if child.entry_index not in ways and child.entry_index not in following:
+                        following[child.entry_index] = (*ways[index], pinned_name(child))
+                after = page[-1].entry_index
+        level = sorted(following)
+        ways.update((index, following[index]) for index in level)
+        if len(ways) > MAX_LINEAGE_NODES:
+            raise LimitError("too much was made from it", expected=f"at most {MAX_LINEAGE_NODES}", got=len(ways))
+    return list(ways.values())[1:]

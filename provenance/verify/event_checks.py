@@ -1,0 +1,131 @@
+"""Checks of what was said about an artefact after it was registered: revocations, reviews, findings.
+
+Rules: an event counts if its signature holds under a key that is trusted for the artefact's namespace and a trusted log
+holds it; what anybody else says is told and decides nothing. Of several events of one signer about one thing the last
+in the log holds. A revocation that counts fails the artefact, and so everything made from it. Nothing is said of events
+that are not at hand: that there are none cannot be proven by what is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from provenance.encoding import Digest
+from provenance.errors import ProvenanceError, printable
+from provenance.policy import Status
+from provenance.signature import parse_envelope
+from provenance.statement import PAYLOAD_TYPE
+from provenance.statement.events import EVENT_TYPES, Event, read_event
+from provenance.statement.finding import Finding, FindingState
+from provenance.statement.frame import open_frame
+from provenance.statement.review import Decision, Review
+from provenance.statement.revocation import Revocation
+from provenance.verify.entry_checks import EntryVerifier
+from provenance.verify.evidence import EvidenceEntry
+from provenance.verify.report import Check
+
+
+@dataclass(frozen=True, slots=True)
+class EventVerdict:
+    """An event, its place in the log, who signed it, and whether it counts: `problem` says why not."""
+
+    event: Event
+    index: int
+    keyid: str
+    signer: str
+    problem: str | None = None
+
+    @property
+    def where(self) -> str:
+        """`entry 7 by museum (93a8fbd032c8bcb7)`."""
+        return f"entry {self.index} by {self.signer}"
+
+
+def judge_events(
+    verifier: EntryVerifier, entries: Iterable[EvidenceEntry], about: Collection[Digest]
+) -> Mapping[Digest, list[EventVerdict]]:
+    """Verdicts on those entries that are events about the given envelopes, by envelope, in log order."""
+    found: dict[Digest, list[EventVerdict]] = {}
+    for entry in entries:
+        event = _event(entry)
+        if event is None or event.about.envelope not in about:
+            continue
+        found.setdefault(event.about.envelope, []).append(_judge(verifier, entry, event))
+    return {envelope: sorted(verdicts, key=lambda verdict: verdict.index) for envelope, verdicts in found.items()}
+
+
+def _event(entry: EvidenceEntry) -> Event | None:
+    try:
+        envelope = parse_envelope(entry.envelope)
+        if envelope.payload_type != PAYLOAD_TYPE:
+            return None
+        frame = open_frame(envelope.payload)
+        return read_event(frame) if frame.predicate_type in EVENT_TYPES else None
+    except ProvenanceError:  # whatever else it is, it is no event
+        return None
+
+
+def _judge(verifier: EntryVerifier, entry: EvidenceEntry, event: Event) -> EventVerdict:
+    signer, index, checks = verifier.judge_saying(entry, event.about.name)
+    bad = next((check for check in checks if check.status is not Status.PASSED), None)
+    problem = None if bad is None else f"{bad.id}: {bad.note}"
+    keyid = parse_envelope(entry.envelope).signatures[0].keyid
+    return EventVerdict(event, index, keyid, signer or f"key {keyid[:16]}", problem)
+
+
+def revocation_checks(subject: str, verdicts: Iterable[EventVerdict]) -> tuple[Check, ...]:
+    """A failed check for a revocation that counts; one that does not count is told."""
+    checks = []
+    for verdict in verdicts:
+        body = verdict.event.body
+        if not isinstance(body, Revocation):
+            continue
+        since = f", from {body.since} on" if body.since is not None else ""
+        if verdict.problem is None:
+            note = f"revoked: {body.reason}{since}"
+            checks.append(Check("revocation", subject, Status.FAILED, note, where=verdict.where))
+        else:
+            note = f"somebody says that it is revoked, and does not count ({verdict.problem})"
+            checks.append(Check("revocation", subject, Status.NOT_PERFORMED, note, where=verdict.where))
+    return tuple(checks)
+
+
+def review_check(subject: str, registrant: str, verdicts: Iterable[EventVerdict]) -> Check | None:
+    """What reviewers decided, the last word of each: failed if one rejected it, passed if one approved it who did not
+    register it; None if nobody who counts said anything."""
+    last: dict[str, tuple[EventVerdict, Review]] = {}
+    for verdict in verdicts:
+        if isinstance(verdict.event.body, Review) and verdict.problem is None:
+            last[verdict.keyid] = verdict, verdict.event.body
+    rejected = [verdict for verdict, review in last.values() if review.decision is Decision.REJECTED]
+    approved = [
+        verdict
+        for verdict, review in last.values()
+        if review.decision is Decision.APPROVED and verdict.keyid != registrant
+    ]
+    if rejected:
+        return Check("review", subject, Status.FAILED, "rejected by a reviewer", where=rejected[-1].where)
+    if approved:
+        return Check("review", subject, Status.PASSED, f"approved: {approved[-1].where}")
+    if last:
+        note = "nobody but its registrant approved it, or changes are requested"
+        return Check("review", subject, Status.NOT_PERFORMED, note)
+    return None
+
+
+def finding_checks(subject: str, verdicts: Iterable[EventVerdict]) -> tuple[Check, ...]:
+    """A check for each finding that is open or confirmed: confirmed ones fail."""
+    last: dict[tuple[str, str], tuple[EventVerdict, Finding]] = {}
+    for verdict in verdicts:
+        if isinstance(verdict.event.body, Finding) and verdict.problem is None:
+            # What one source found, another may decide: the id is the artefact's.
+            last[subject, verdict.event.body.id] = verdict, verdict.event.body
+    checks = []
+    for verdict, finding in last.values():
+        note = f"{finding.state} finding {finding.id} ({finding.severity}): {printable(finding.title)}"
+        if finding.state is FindingState.CONFIRMED:
+            checks.append(Check("finding", subject, Status.FAILED, note, where=verdict.where))
+        elif finding.state is FindingState.OPEN:
+            checks.append(Check("finding", subject, Status.NOT_PERFORMED, note, where=verdict.where))
+    return tuple(checks)

@@ -1,0 +1,90 @@
+"""Events at the command line: said, shown, and what they do to those concerned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.sessions.session import Session
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    made = Session(tmp_path_factory.mktemp("events"))
+    made.run("init", "--origin", "ledger.example/events")
+    made.run("keys", "new", "lab")
+    made.run("keys", "new", "reviewer")
+    for name, parents in (("raw", []), ("clean", ["s/raw@1"]), ("model", ["s/clean@1"])):
+        (made.folder / name).mkdir()
+        (made.folder / name / "data").write_text(name)
+        given = [word for parent in parents for word in ("--parent", parent)]
+        made.run("register", name, "--name", f"s/{name}", "--version", "1", "--key", "lab", "--no-anchor", *given)
+    return made
+
+
+def test_a_review_by_somebody_else_counts(session: Session) -> None:
+    session.run("review", "s/model", "--decision", "approved", "--key", "lab")
+    checks = session.json("verify", "s/model")["checks"]
+    assert [check["status"] for check in checks if check["check"] == "review"] == ["not performed"]
+    said = session.json("review", "s/model", "--decision", "approved", "--scope", "labels", "--key", "reviewer")
+    assert (said["about"]["name"], said["scope"]) == ("s/model@1", ["labels"])
+    checks = session.json("verify", "s/model")["checks"]
+    assert [check["status"] for check in checks if check["check"] == "review"] == ["passed"]
+
+
+def test_a_finding_is_open_then_confirmed_then_resolved(session: Session) -> None:
+    arguments = ("finding", "s/model", "--id", "f1", "--title", "odd rows", "--key", "reviewer")
+    session.run(*arguments)
+    session.run("verify", "s/model")
+    session.run(*arguments, "--state", "confirmed", "--severity", "high")
+    assert "confirmed finding f1 (high): odd rows" in session.run("verify", "s/model", code=1).out
+    session.run(*arguments, "--state", "resolved")
+    session.run("verify", "s/model")
+
+
+def test_a_revocation_reaches_what_was_made_from_it_offline_too(session: Session, tmp_path: Path) -> None:
+    assert "clean@1 -> s/model@1" in session.run("impact", "s/raw").out
+    session.run("use", "s/raw", "--purpose", "training", "--key", "lab")
+    session.run("bundle", "s/model@1", "-o", "before.json")
+    shown = session.run(
+        "revoke", "s/raw", "--reason", "consent withdrawn", "--key", "lab", "--note", "by its giver"
+    ).out
+    assert "2 datasets made from it" in shown
+    assert "revoked: consent withdrawn" in session.run("verify", "s/model", code=1).out
+    assert session.json("verify", "s/model", code=1)["affected"] == ["s/clean@1", "s/model@1"]
+    session.run("bundle", "s/model@1", "-o", "after.json")
+    session.run("keys", "export", "-o", "trust.json")
+    stranger = Session(tmp_path)
+    for name, code in (("before.json", 0), ("after.json", 1)):
+        arguments = ("--bundle", session.folder / name, "--trust", session.folder / "trust.json")
+        stranger.run("verify", *arguments, session.folder / "model", code=code)
+    events = session.json("events", "s/raw")["events"]
+    assert [event["type"].split(":")[2] for event in events] == ["usage", "revocation"]
+    assert "consent withdrawn" in session.run("events", "s/raw").out
+    assert session.run("events", "s/clean").out == "nothing was said about s/clean@1\n"
+
+
+def test_what_takes_its_place(session: Session) -> None:
+    said = session.json("supersede", "s/raw", "--by", "s/clean", "--key", "lab")
+    assert said["by"]["name"] == "s/clean@1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("revoke", "s/raw", "--reason", "because"), "consent withdrawn | license withdrawn"),
+        (("revoke", "s/raw", "--reason", "other", "--since", "yesterday"), "RFC 3339"),
+        (("review", "s/raw", "--decision", "fine"), "approved | rejected | changes requested"),
+        (("finding", "s/raw", "--id", "A b", "--title", "x"), "not a word"),
+        (("finding", "s/raw", "--id", "f", "--title", " "), "no title"),
+        (("use", "s/raw", "--purpose", "Training run"), "not a word"),
+        (("use", "s/none", "--purpose", "training"), "s/none"),
+        (("supersede", "s/raw", "--by", "s/raw"), "its own place"),
+        (("impact", "s/none"), "s/none"),
+        (("events", "s/none"), "s/none"),
+    ],
+)
+def test_what_cannot_be_said(session: Session, arguments: tuple[str, ...], said: str) -> None:
+    key = () if arguments[0] in ("impact", "events") else ("--key", "lab")
+    assert said in session.run(*arguments, *key, code=2).err

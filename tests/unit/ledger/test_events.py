@@ -1,0 +1,154 @@
+"""Events in a ledger: signed and logged once, found, carried in bundles, examined; and who is concerned."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from provenance.errors import MalformedError, NotFoundError, PolicyError
+from provenance.ledger import Ledger
+from provenance.ledger.publication import publish_event
+from provenance.log import entry_leaf
+from provenance.signature import encode_envelope, sign_envelope
+from provenance.statement import PAYLOAD_TYPE, Pin, PinnedName
+from provenance.statement.events import Event, encode_event
+from provenance.statement.review import Decision, Review
+from provenance.statement.revocation import Revocation, RevocationReason
+from provenance.statement.supersession import Supersession
+from provenance.statement.usage import Usage
+from provenance.verify import parse_bundle, verify_bundle
+from tests.unit.ledger.conftest import Write
+
+REVOKED = Revocation(RevocationReason.CONSENT_WITHDRAWN)
+
+
+@pytest.fixture
+def opened(copy: Path) -> Ledger:
+    return Ledger.open(copy)
+
+
+def test_what_is_said_is_in_the_log_and_is_found(opened: Ledger) -> None:
+    with opened as ledger:
+        size = ledger.log.size()
+        row = ledger.state("h/raw", Usage("training"), key="museum")
+        assert (row.entry_index, row.type, row.about) == (size, Usage.TYPE, ledger.pin("h/raw").envelope)
+        ledger.state("h/raw", REVOKED, key="lab")
+        assert [event.body for _, event in ledger.said_about("h/raw")] == [Usage("training"), REVOKED]
+        assert ledger.said_about("h/model") == []
+        assert ledger.log.size() == size + 2
+        # What is last said was made after the block of the newest anchor.
+        assert ledger.said_about("h/raw")[0][1].not_before is not None
+
+
+def test_a_revocation_reaches_what_was_made_from_it(opened: Ledger, copy: Path) -> None:
+    with opened as ledger:
+        assert ledger.verify("h/model").sound
+        ledger.state("h/raw", REVOKED, key="museum")
+        report = ledger.verify("h/model")
+        assert [check.subject for check in report.failures if check.id == "revocation"] == ["h/raw@1"]
+        assert not report.sound
+        assert set(report.affected) == {"h/clean@1", "h/model@1"}
+        bundle = ledger.bundle("h/model")
+        trust = ledger.trust_roots(with_blocks=True)
+    assert not verify_bundle(bundle, trust).sound
+    # It was logged after the anchor that covers the model: its proof leads to a newer checkpoint.
+    assert len(parse_bundle(bundle).entries) == 4
+
+
+def test_a_bundle_carries_no_uses(opened: Ledger) -> None:
+    with opened as ledger:
+        before = ledger.bundle("h/model")
+        ledger.state("h/model", Usage("training"), key="lab")
+        assert len(parse_bundle(ledger.bundle("h/model")).entries) == len(parse_bundle(before).entries)
+
+
+def test_the_impact_is_told_with_the_shortest_ways(opened: Ledger, write: Write) -> None:
+    with opened as ledger:
+        assert ledger.impact("h/raw") == [("h/raw@1", "h/clean@1"), ("h/raw@1", "h/model@1")]
+        assert ledger.impact("h/clean") == [("h/clean@1", "h/model@1")]
+        assert ledger.impact("h/model") == []
+        place = write("late", x="late")
+        ledger.register(place, "h/late", "1", key="lab", parents=["h/model"], anchor=False)
+        assert ledger.impact("h/raw")[-1] == ("h/raw@1", "h/model@1", "h/late@1")
+
+
+def _envelope(ledger: Ledger, about: Pin, body: Supersession | None = None) -> bytes:
+    event = Event(about, body or Usage("x"), "2026-01-01T00:00:00Z")
+    return encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, ledger.keyring.signer("lab")))
+
+
+def test_the_same_envelope_again_is_the_same_entry(opened: Ledger) -> None:
+    with opened as ledger:
+        envelope = _envelope(ledger, ledger.pin("h/raw"))
+        signer = ledger.keyring.note_signer()
+        first = publish_event(ledger._store, signer, envelope)
+        assert publish_event(ledger._store, signer, envelope) == first
+        entry = ledger._store.entry(first.entry_index)
+        assert entry is not None
+        assert entry.leaf_hash == entry_leaf(envelope)
+
+
+def test_what_is_not_in_the_log_as_it_is_pinned_is_refused(opened: Ledger) -> None:
+    with opened as ledger:
+        raw, clean, signer = ledger.pin("h/raw"), ledger.pin("h/clean"), ledger.keyring.note_signer()
+        unknown = Pin(PinnedName.parse("h/none@1"), raw.digest, raw.envelope)
+        size = ledger.log.size()
+        for about, error in (
+            (unknown, NotFoundError),
+            (Pin(raw.name, clean.digest, raw.envelope), PolicyError),
+            (Pin(raw.name, raw.digest, clean.envelope), PolicyError),
+        ):
+            with pytest.raises(error):
+                publish_event(ledger._store, signer, _envelope(ledger, about))
+            with pytest.raises(error):
+                publish_event(ledger._store, signer, _envelope(ledger, ledger.pin("h/model"), Supersession(about)))
+        with pytest.raises(MalformedError):
+            publish_event(ledger._store, signer, ledger._store.entry(0).envelope)  # type: ignore[union-attr]
+        assert ledger.log.size() == size
+        with pytest.raises(NotFoundError):
+            ledger.state("h/none", Usage("x"), key="lab")
+
+
+def test_a_key_that_is_revoked_here_says_nothing(opened: Ledger) -> None:
+    with opened as ledger:
+        ledger.keyring.revoke("lab")
+        with pytest.raises(PolicyError, match="key is revoked here"):
+            ledger.state("h/raw", REVOKED, key="lab")
+
+
+def test_the_index_is_made_again_with_events(opened: Ledger) -> None:
+    with opened as ledger:
+        ledger.state("h/raw", Review(Decision.APPROVED), key="lab")
+        ledger.state("h/raw", REVOKED, key="museum")
+        before = ledger.said_about("h/raw")
+        ledger.rebuild_index()
+        assert ledger.said_about("h/raw") == before
+        report = ledger.fsck(independent=True)
+        assert (report.clean, report.notes) == (True, [])
+        assert report.entries == 5
+
+
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM events", "UPDATE events SET type = 'x'", "UPDATE events SET about = randomblob(32)"]
+)
+def test_an_index_that_lost_an_event_is_damage(copy: Path, damage: str) -> None:
+    with Ledger.open(copy) as ledger:
+        row = ledger.state("h/raw", REVOKED, key="museum")
+        path = ledger.layout.database
+    with sqlite3.connect(path) as connection:
+        connection.execute(damage)
+    connection.close()
+    with Ledger.open(copy) as ledger:
+        expected = f"index of entry {row.entry_index}: the event is not what the entry says"
+        assert expected in ledger.fsck().findings
+
+
+def test_registering_goes_on_after_events(opened: Ledger, write: Write) -> None:
+    with opened as ledger:
+        ledger.state("h/raw", REVOKED, key="museum")
+        receipt = ledger.register(write("more", x="more"), "h/more", "1", key="lab", parents=["h/clean"])
+        assert receipt.anchor is not None
+        assert [row.name for row in ledger.datasets()] == ["raw", "clean", "model", "more"]
+        assert not ledger.verify("h/more").sound  # its grandparent is revoked

@@ -1,0 +1,221 @@
+"""What is said of an artefact later: who counts, what it does to a verdict, and what does not count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from provenance.encoding import Digest
+from provenance.policy import Status, TrustedSource, TrustRoots
+from provenance.signature import PrivateKey, encode_envelope, parse_envelope, sign_envelope
+from provenance.statement import PAYLOAD_TYPE
+from provenance.statement.events import Body, Event, encode_event
+from provenance.statement.finding import Finding, FindingState, Severity
+from provenance.statement.review import Decision, Review
+from provenance.statement.revocation import Revocation, RevocationReason
+from provenance.statement.usage import Usage
+from provenance.verify import Check, Evidence, Report, parse_bundle, verify_evidence
+from provenance.verify.evidence import encode_bundle
+from tests.unit.verify.forge import CREATED, Lineage, key
+
+REVOKED = Revocation(RevocationReason.ERRONEOUS)
+SOURCES = (
+    TrustedSource("one", key(1).public),
+    TrustedSource("two", key(2).public),
+    TrustedSource("gone", key(3).public, revoked=True),
+    TrustedSource("elsewhere", key(4).public, namespaces=("other",)),
+)
+
+
+def _said(lineage: Lineage, label: str, body: Body, signer: PrivateKey) -> int:
+    event = Event(lineage.pin(label), body, CREATED)
+    return lineage.log.append(encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer)))
+
+
+def _lineage() -> Lineage:
+    made = Lineage()
+    made.add("a")
+    made.add("b", ["a"])
+    made.add("c", ["b"], origin=None)
+    return made
+
+
+def _evidence(lineage: Lineage, target: str, events: list[int]) -> Evidence:
+    evidence = lineage.evidence(target)
+    return replace(evidence, entries=(*evidence.entries, *lineage.log.entries_at(events)))
+
+
+def _trust(lineage: Lineage) -> TrustRoots:
+    return TrustRoots(sources=SOURCES, logs=(lineage.log.vkey,))
+
+
+def _report(lineage: Lineage, target: str, events: list[int]) -> Report:
+    return verify_evidence(_evidence(lineage, target, events), _trust(lineage), contents=lineage.content(target))
+
+
+def _checks(report: Report, check_id: str) -> list[tuple[str, Status]]:
+    return [(check.subject, check.status) for check in report.checks if check.id == check_id]
+
+
+def _check(report: Report, check_id: str) -> Check:
+    (found,) = [check for check in report.checks if check.id == check_id]
+    return found
+
+
+@pytest.mark.parametrize("signer", [1, 2])
+def test_a_revocation_fails_the_artefact_and_all_that_was_made_from_it(signer: int) -> None:
+    lineage = _lineage()
+    index = _said(lineage, "a", REVOKED, key(signer))
+    report = _report(lineage, "c", [index])
+    assert _checks(report, "revocation") == [("forge/a@1", Status.FAILED)]
+    assert (
+        _check(report, "revocation").where == f"entry 3 by {SOURCES[signer - 1].name} ({key(signer).public.keyid[:16]})"
+    )
+    assert _check(report, "lineage").status is Status.FAILED
+    assert report.affected == ("forge/b@1", "forge/c@1")
+    assert not report.sound
+    assert _report(lineage, "c", []).sound
+    # What it was made from is not concerned.
+    index = _said(lineage, "c", REVOKED, key(signer))
+    assert _report(lineage, "b", [index]).sound
+
+
+def test_a_revocation_says_why_and_from_when_on() -> None:
+    lineage = _lineage()
+    body = Revocation(RevocationReason.CONSENT_WITHDRAWN, "2026-01-01T00:00:00Z")
+    report = _report(lineage, "a", [_said(lineage, "a", body, key(1))])
+    assert _check(report, "revocation").note == "revoked: consent withdrawn, from 2026-01-01T00:00:00Z on"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (9, "signature: no public key with this id is at hand"),
+        (3, "trust: signed by a revoked key"),
+        (4, "trust: key is not trusted for this namespace"),
+    ],
+)
+def test_what_somebody_says_who_is_not_trusted_is_told_and_decides_nothing(number: int, said: str) -> None:
+    lineage = _lineage()
+    report = _report(lineage, "c", [_said(lineage, "a", REVOKED, key(number))])
+    check = _check(report, "revocation")
+    assert check.status is Status.NOT_PERFORMED
+    assert said in check.note
+    assert report.sound
+    assert report.level == _report(lineage, "c", []).level
+
+
+def test_no_byte_of_an_event_can_be_changed() -> None:
+    lineage = _lineage()
+    index = _said(lineage, "a", REVOKED, key(1))
+    good = _evidence(lineage, "a", [index])
+    event = good.entries[-1]
+    for place in range(len(event.envelope)):
+        changed = bytearray(event.envelope)
+        changed[place] ^= 1
+        evidence = replace(good, entries=(*good.entries[:-1], replace(event, envelope=bytes(changed))))
+        report = verify_evidence(evidence, _trust(lineage), contents=lineage.content("a"))
+        assert all(check.status is not Status.FAILED for check in report.checks), place
+
+
+@pytest.mark.parametrize("what", ["not in the log", "another log"])
+def test_an_event_that_the_log_does_not_hold_does_not_count(what: str) -> None:
+    lineage = _lineage()
+    other = _lineage()
+    log = other.log if what == "another log" else lineage.log
+    event = Event(lineage.pin("a"), REVOKED, CREATED)
+    envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, key(1)))
+    if what == "another log":
+        other.log.signer = type(other.log.signer)("another.example/log", b"\x08" * 32)
+        entry = log.entry(log.append(envelope))
+    else:
+        entry = replace(lineage.entry("b"), envelope=envelope)
+    evidence = lineage.evidence("a")
+    evidence = replace(evidence, entries=(*evidence.entries, entry))
+    report = verify_evidence(evidence, _trust(lineage), contents=lineage.content("a"))
+    assert _check(report, "revocation").status is Status.NOT_PERFORMED
+    assert report.sound
+
+
+def test_an_event_about_another_envelope_of_the_name_is_nobodys() -> None:
+    lineage = _lineage()
+    event = Event(replace(lineage.pin("a"), envelope=Digest.of(b"another")), REVOKED, CREATED)
+    index = lineage.log.append(encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, key(1))))
+    assert _checks(_report(lineage, "c", [index]), "revocation") == []
+
+
+REVIEWS = [
+    ([(1, Decision.APPROVED)], Status.NOT_PERFORMED),
+    ([(2, Decision.APPROVED)], Status.PASSED),
+    ([(9, Decision.APPROVED)], Status.NOT_PERFORMED),
+    ([(2, Decision.CHANGES_REQUESTED)], Status.NOT_PERFORMED),
+    ([(2, Decision.APPROVED), (2, Decision.REJECTED)], Status.FAILED),
+    ([(2, Decision.REJECTED), (2, Decision.APPROVED)], Status.PASSED),
+    ([(1, Decision.REJECTED), (2, Decision.APPROVED)], Status.FAILED),
+    ([(9, Decision.REJECTED), (2, Decision.APPROVED)], Status.PASSED),
+    ([], Status.NOT_PERFORMED),
+]
+
+
+@pytest.mark.parametrize(("reviews", "expected"), REVIEWS)
+def test_the_last_word_of_each_reviewer_holds(reviews: list[tuple[int, Decision]], expected: Status) -> None:
+    lineage = _lineage()
+    indexes = [_said(lineage, "c", Review(decision), key(number)) for number, decision in reviews]
+    # The order in which evidence brings them says nothing.
+    for order in (indexes, indexes[::-1]):
+        report = _report(lineage, "c", order)
+        assert _check(report, "review").status is expected
+        assert report.sound == (expected is not Status.FAILED)
+
+
+def test_a_review_is_of_the_target_alone() -> None:
+    lineage = _lineage()
+    report = _report(lineage, "c", [_said(lineage, "b", Review(Decision.APPROVED), key(2))])
+    assert _check(report, "review").status is Status.NOT_PERFORMED
+
+
+FINDINGS = [
+    ([(2, FindingState.OPEN)], [Status.NOT_PERFORMED]),
+    ([(2, FindingState.CONFIRMED)], [Status.FAILED]),
+    ([(2, FindingState.OPEN), (1, FindingState.DISMISSED)], []),
+    ([(2, FindingState.CONFIRMED), (2, FindingState.RESOLVED)], []),
+    ([(2, FindingState.RESOLVED), (2, FindingState.OPEN)], [Status.NOT_PERFORMED]),
+    ([(2, FindingState.CONFIRMED), (9, FindingState.DISMISSED)], [Status.FAILED]),
+    ([(9, FindingState.CONFIRMED)], []),
+]
+
+
+@pytest.mark.parametrize(("states", "expected"), FINDINGS)
+def test_the_last_word_about_a_finding_holds(states: list[tuple[int, FindingState]], expected: list[Status]) -> None:
+    lineage = _lineage()
+    indexes = [_said(lineage, "b", Finding("f", Severity.HIGH, "odd", state), key(number)) for number, state in states]
+    report = _report(lineage, "c", indexes)
+    assert [status for _, status in _checks(report, "finding")] == expected
+    assert report.sound == (Status.FAILED not in expected)
+
+
+def test_two_findings_are_two() -> None:
+    lineage = _lineage()
+    indexes = [_said(lineage, "c", Finding(name, Severity.LOW, name), key(1)) for name in ("x", "y")]
+    assert len(_checks(_report(lineage, "c", indexes), "finding")) == 2
+
+
+def test_a_use_changes_no_verdict_and_a_bundle_carries_events_through() -> None:
+    lineage = _lineage()
+    indexes = [_said(lineage, "a", Usage("training"), key(1)), _said(lineage, "a", REVOKED, key(2))]
+    assert _report(lineage, "c", indexes[:1]) == _report(lineage, "c", [])
+    evidence = _evidence(lineage, "c", indexes)
+    again = parse_bundle(encode_bundle(evidence))
+    first = verify_evidence(evidence, _trust(lineage), contents=lineage.content("c"))
+    assert verify_evidence(again, _trust(lineage), contents=lineage.content("c")) == first
+
+
+def test_an_event_is_no_target() -> None:
+    lineage = _lineage()
+    index = _said(lineage, "a", REVOKED, key(1))
+    evidence = lineage.evidence("a")
+    entry = lineage.log.entry(index)
+    report = verify_evidence(replace(evidence, target=entry.digest, entries=(entry,)), _trust(lineage))
+    assert _checks(report, "statement")[0][1] is Status.FAILED
+    assert parse_envelope(entry.envelope).payload_type == PAYLOAD_TYPE
