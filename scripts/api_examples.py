@@ -23,6 +23,8 @@ from provenance.server import DEFAULT_LIMITS, ServerLimits, create_app
 from provenance.server.openapi.operations import BUNDLE, DSSE
 from provenance.signature import PrivateKey, derive_private_key, encode_envelope, parse_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE, DatasetStatement, PinnedName, encode_statement
+from provenance.statement.revocation import Revocation, RevocationReason
+from provenance.statement.usage import Usage
 
 PROJECT = Path(__file__).resolve().parent.parent
 TARGET = PROJECT / "provenance" / "server" / "openapi" / "examples.json"
@@ -49,6 +51,7 @@ async def capture() -> Examples:
                 await looking(client, examples)
                 await verifying(client, examples)
                 await refused(client, ledger, examples)
+                await concerned(client, ledger, examples)
             await overloaded(ledger, examples)
         return examples
 
@@ -138,6 +141,18 @@ async def verifying(client: httpx.AsyncClient, examples: Examples) -> None:
     broken = {**bundle, "entries": [{**first, "proof": first["proof"].replace("index 0", "index 1")}]}
     report = await post(client, "/v1/verify", canonical_json(broken) + b"\n", BUNDLE)
     examples["reportFailed"] = example("A bundle whose proof was changed", report)
+
+
+async def concerned(client: httpx.AsyncClient, ledger: Ledger, examples: Examples) -> None:
+    """What was said later, and who is concerned."""
+    for body in (Usage("training"), Revocation(RevocationReason.CONSENT_WITHDRAWN)):
+        ledger.state("titanic/passengers@1", body)
+    for name, summary, path in (
+        ("impact", "One dataset was made from it", "/v1/impact/titanic/passengers@1"),
+        ("events", "The first page of two", "/v1/events/titanic/passengers@1?limit=1"),
+    ):
+        examples[name] = example(summary, (await client.get(path)).raise_for_status().json())
+    examples["eventCursor"] = example("A cursor", examples["events"]["value"]["nextCursor"])
 
 
 async def refused(client: httpx.AsyncClient, ledger: Ledger, examples: Examples) -> None:

@@ -5,15 +5,29 @@ Invariant: each descendant once, nearest first and earliest first among those as
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from provenance.encoding import JsonValue
 from provenance.errors import LimitError
 from provenance.ledger.reference import pinned_name
 from provenance.limits import MAX_LINEAGE_NODES
 from provenance.stores import DatasetRow, StoreReader
 
 
-def find_impact(store: StoreReader, row: DatasetRow) -> list[tuple[str, ...]]:
-    """The ways from the artefact to each of its descendants: names, the artefact's own first. `LimitError` for more
-    than `MAX_LINEAGE_NODES` of them."""
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """`of` is an artefact's name; `ways` lead from it to each of its descendants: names, its own first."""
+
+    of: str
+    ways: tuple[tuple[str, ...], ...]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The impact as a JSON value."""
+        return {"of": self.of, "affected": [{"name": way[-1], "path": list(way)} for way in self.ways]}
+
+
+def find_impact(store: StoreReader, row: DatasetRow) -> Impact:
+    """What was made from the artefact. `LimitError` for more than `MAX_LINEAGE_NODES`."""
     ways: dict[int, tuple[str, ...]] = {row.entry_index: (pinned_name(row),)}
     level = [row.entry_index]
     while level:
@@ -29,4 +43,4 @@ def find_impact(store: StoreReader, row: DatasetRow) -> list[tuple[str, ...]]:
         ways.update((index, following[index]) for index in level)
         if len(ways) > MAX_LINEAGE_NODES:
             raise LimitError("too much was made from it", expected=f"at most {MAX_LINEAGE_NODES}", got=len(ways))
-    return list(ways.values())[1:]
+    return Impact(pinned_name(row), tuple(ways.values())[1:])

@@ -42,7 +42,7 @@ from provenance.ledger.contents import Contents
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint, open_records
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
-from provenance.ledger.impact import find_impact
+from provenance.ledger.impact import Impact, find_impact
 from provenance.ledger.keyring import Keyring
 from provenance.ledger.layout import (
     FOLDER,
@@ -62,7 +62,6 @@ from provenance.ledger.publication import (
     Publication,
     Published,
     catch_up_index,
-    events_about,
     prove_entry,
     publish,
     publish_event,
@@ -70,6 +69,7 @@ from provenance.ledger.publication import (
 from provenance.ledger.receipts import AnchorOutcome, Receipt
 from provenance.ledger.reference import pinned_name, resolve
 from provenance.ledger.registration import Clock, Description, check_description, pin_parents, sign_dataset
+from provenance.ledger.saying import Said, find_said
 from provenance.ledger.verification import Verification, file_report
 from provenance.limits import MAX_PAGE_ITEMS
 from provenance.policy import TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots
@@ -86,7 +86,7 @@ from provenance.statement import (
     parse_sensitivity,
     parse_statement,
 )
-from provenance.statement.events import Body, Event, encode_event, parse_event
+from provenance.statement.events import Body, Event, encode_event
 from provenance.stores import BlobStore, DatasetRow, EventRow, LocationRow, OutboxRow, Store, open_store
 from provenance.verify import BlockFinding, ContentFinding, Evidence, Report, encode_bundle, verify_bundle
 
@@ -283,19 +283,14 @@ class Ledger:
         """The pin of a registered artefact."""
         return pin_parents(self._store, [reference])[0]
 
-    def impact(self, reference: str) -> list[tuple[str, ...]]:
-        """The ways from an artefact to everything that was made from it: names, nearest first."""
+    def impact(self, reference: str) -> Impact:
+        """What was made from an artefact, nearest first, each with a way that leads there."""
         with self._store.snapshot() as snapshot:
             return find_impact(snapshot, resolve(snapshot, reference))
 
-    def said_about(self, reference: str) -> list[tuple[EventRow, Event]]:
-        """Everything that was said about an artefact, in log order. What it is worth, `verify` says."""
-        found = []
-        for row in events_about(self._store, self.pin(reference).envelope):
-            entry = self._store.entry(row.entry_index)
-            if entry is not None:
-                found.append((row, parse_event(parse_envelope(entry.envelope).payload)))
-        return found
+    def said_about(self, reference: str, *, after: int | None = None, limit: int | None = None) -> list[Said]:
+        """What was said about an artefact, in log order, above entry `after`. What it is worth, `verify` says."""
+        return find_said(self._store, self.pin(reference).envelope, after=after, limit=limit)
 
     def _check_signer(self, keyid: str, namespace: str) -> TrustedSource | None:
         """The listing of a key; `PolicyError` if it is revoked or not for this namespace; None if it is not listed."""

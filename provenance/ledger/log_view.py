@@ -6,7 +6,10 @@ one has, so that what is served once never changes.
 
 from __future__ import annotations
 
-from provenance.errors import NotFoundError
+from dataclasses import dataclass
+
+from provenance.encoding import Digest
+from provenance.errors import NotFoundError, ProvenanceError
 from provenance.ledger.publication import prove_entry
 from provenance.log import (
     EntriesPath,
@@ -17,9 +20,30 @@ from provenance.log import (
     tile_width,
 )
 from provenance.merkle import prove_consistency
+from provenance.signature import parse_envelope
+from provenance.statement import DatasetStatement, parse_statement
+from provenance.statement.events import EVENT_TYPES, read_event
+from provenance.statement.frame import open_frame
 from provenance.stores import CheckpointRow, EntryRow, Store, StoreReader
 
 _HASH_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What an entry says, in short: its predicate's type, what it is about, who signed it and when by their clock;
+    `dataset` is the whole statement where it registers one. An entry that cannot be read has a `problem` alone."""
+
+    index: int
+    type: str = ""
+    name: str = ""
+    digest: Digest | None = None
+    keyid: str = ""
+    created: str = ""
+    dataset: DatasetStatement | None = None
+    problem: str | None = None
+
+
 _TILE_WIDTH = 256
 
 
@@ -51,6 +75,10 @@ class LogView:
         """Up to `count` entries from `start`; none past the end."""
         count = max(0, min(count, self._store.size() - start))
         return list(self._store.entries(start, count)) if count else []
+
+    def listed(self, start: int, count: int) -> list[Listed]:
+        """What up to `count` entries from `start` say."""
+        return [_listed(row) for row in self.entries(start, count)]
 
     def inclusion(self, index: int) -> bytes:
         """The tlog-proof of an entry against the latest checkpoint."""
@@ -90,6 +118,22 @@ class LogView:
             else:
                 data = (snapshot.tile(level, parsed.index) or b"")[: parsed.width * _HASH_BYTES]
         return data, parsed.width == _TILE_WIDTH
+
+
+def _listed(row: EntryRow) -> Listed:
+    try:
+        envelope = parse_envelope(row.envelope)
+        frame, keyid = open_frame(envelope.payload), envelope.signatures[0].keyid
+        subject = frame.subject()
+        if frame.predicate_type in EVENT_TYPES:
+            event = read_event(frame)
+            return Listed(row.index, frame.predicate_type, subject.name, subject.digest, keyid, event.created)
+        statement = parse_statement(envelope.payload)
+    except ProvenanceError as error:
+        return Listed(row.index, problem=error.what)
+    return Listed(
+        row.index, frame.predicate_type, subject.name, subject.digest, keyid, statement.created, dataset=statement
+    )
 
 
 def _reader(store: StoreReader) -> ReadTile:

@@ -105,9 +105,8 @@ def publish_event(store: Store, signer: NoteSigner, envelope: bytes) -> EventRow
         return event_row(index, event, parsed.signatures[0].keyid)
 
 
-def events_about(store: StoreReader, about: Digest) -> Iterator[EventRow]:
-    """Everything that is said about the statement whose envelope has this SHA-256, in log order."""
-    after: int | None = None
+def events_about(store: StoreReader, about: Digest, *, after: int | None = None) -> Iterator[EventRow]:
+    """All that is said about the statement whose envelope has this SHA-256, in log order, above entry `after`."""
     while page := store.events_about(about, after=after):
         yield from page
         after = page[-1].entry_index

@@ -28,7 +28,7 @@ def test_a_review_by_somebody_else_counts(session: Session) -> None:
     checks = session.json("verify", "s/model")["checks"]
     assert [check["status"] for check in checks if check["check"] == "review"] == ["not performed"]
     said = session.json("review", "s/model", "--decision", "approved", "--scope", "labels", "--key", "reviewer")
-    assert (said["about"]["name"], said["scope"]) == ("s/model@1", ["labels"])
+    assert (said["about"]["name"], said["says"]["scope"]) == ("s/model@1", ["labels"])
     checks = session.json("verify", "s/model")["checks"]
     assert [check["status"] for check in checks if check["check"] == "review"] == ["passed"]
 
@@ -62,12 +62,14 @@ def test_a_revocation_reaches_what_was_made_from_it_offline_too(session: Session
     events = session.json("events", "s/raw")["events"]
     assert [event["type"].split(":")[2] for event in events] == ["usage", "revocation"]
     assert "consent withdrawn" in session.run("events", "s/raw").out
+    assert "revocation of s/raw@1" in session.run("log", "show").out
+    assert session.json("log", "show", "--limit", "1", "--after", "2")["entries"][0]["type"].endswith(":review:1")
     assert session.run("events", "s/clean").out == "nothing was said about s/clean@1\n"
 
 
 def test_what_takes_its_place(session: Session) -> None:
     said = session.json("supersede", "s/raw", "--by", "s/clean", "--key", "lab")
-    assert said["by"]["name"] == "s/clean@1"
+    assert said["says"]["by"]["name"] == "s/clean@1"
 
 
 @pytest.mark.parametrize(

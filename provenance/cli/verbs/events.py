@@ -15,7 +15,6 @@ from provenance.cli.passphrase import passphrase_for
 from provenance.cli.screen import count_text
 
 if TYPE_CHECKING:
-    from provenance.encoding import JsonValue
     from provenance.statement.events import Body
 
 _Ref = Annotated[str, typer.Argument(metavar="REF", help="What it is about.", autocompletion=complete_reference)]
@@ -143,30 +142,27 @@ def events(run: Invocation, reference: _Ref) -> int:
     with run.ledger() as ledger:
         name, said = str(ledger.pin(reference).name), ledger.said_about(reference)
     rows: list[tuple[str, ...]] = []
-    found: list[JsonValue] = []
-    for row, event in said:
-        body = event.body.to_json()
-        words = ", ".join(f"{key} {value}" for key, value in body.items() if isinstance(value, str))
-        rows.append((str(row.entry_index), _kind(event.type), words, row.keyid[:16]))
-        found.append(
-            {"index": row.entry_index, "type": event.type, "created": event.created, "signer": row.keyid, **body}
-        )
+    for one in said:
+        says = one.event.body.to_json().items()
+        words = ", ".join(f"{key} {value}" for key, value in says if isinstance(value, str))
+        rows.append((str(one.index), _kind(one.event.type), words, one.row.keyid[:16]))
     if rows:
         run.screen.table(("entry", "event", "what it says", "key"), rows)
     else:
         run.screen.line(f"nothing was said about {name}")
-    run.document({"about": name, "events": found})
+    run.document({"about": name, "events": [one.to_json() for one in said]})
     return DONE
 
 
 def impact(run: Invocation, reference: _Ref) -> int:
     """Everything that was made from a dataset or model, nearest first, each with the shortest way that leads there."""
     with run.ledger() as ledger:
-        name, paths = str(ledger.pin(reference).name), ledger.impact(reference)
-    for path in paths:
-        run.screen.line(" -> ".join(path[1:]))
-    run.screen.pairs([("concerned", count_text(len(paths), "dataset") if paths else f"nothing was made from {name}")])
-    run.document({"of": name, "affected": [{"name": path[-1], "path": list(path)} for path in paths]})
+        found = ledger.impact(reference)
+    for way in found.ways:
+        run.screen.line(" -> ".join(way[1:]))
+    count = count_text(len(found.ways), "dataset") if found.ways else f"nothing was made from {found.of}"
+    run.screen.pairs([("concerned", count)])
+    run.document(found.to_json())
     return DONE
 
 
@@ -175,7 +171,7 @@ def _state(run: Invocation, reference: str, body: Body, key: str | None, passphr
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
         about = ledger.pin(reference)
         row = ledger.state(reference, body, key=key, passphrase=passphrase)
-        concerned = len(ledger.impact(reference)) if body.TYPE.endswith(":revocation:1") else 0
+        concerned = len(ledger.impact(reference).ways) if body.TYPE.endswith(":revocation:1") else 0
     run.screen.pairs(
         [
             (_kind(row.type), str(about.name)),
@@ -194,7 +190,7 @@ def _state(run: Invocation, reference: str, body: Body, key: str | None, passphr
             "index": row.entry_index,
             "signer": row.keyid,
             "created": row.created,
-            **body.to_json(),
+            "says": body.to_json(),
         }
     )
 

@@ -62,9 +62,10 @@ def _rows(found: Found) -> list[tuple[str, str | None]]:
     fingerprint = found.fingerprint
     document, records = fingerprint.document, fingerprint.document.records
     files = f"{count_text(document.file_count, 'file')}, {size_text(document.total_bytes)}"
-    if fingerprint.reread is not None and len(fingerprint.reread) < document.file_count:
-        files += f" ({len(fingerprint.reread)} read, the others unchanged since they were)"
     declared = fingerprint.parameters
+    if fingerprint.reread is not None and len(fingerprint.reread) < document.file_count:
+        spared = len(fingerprint.reread) + declared.declared_files < document.file_count
+        files += f" ({len(fingerprint.reread)} read{', the others unchanged since they were' if spared else ''})"
     return [
         ("digest", fingerprint.digest.hex),
         ("file root", document.file_root.hex),

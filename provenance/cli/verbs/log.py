@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,10 @@ from provenance.cli.invocation import Invocation
 from provenance.cli.progress import Meter
 from provenance.cli.screen import count_text
 from provenance.limits import MAX_PAGE_ITEMS
+
+if TYPE_CHECKING:
+    from provenance.encoding import JsonValue
+    from provenance.ledger.log_view import Listed
 
 _MAX_NOTES_SHOWN = 20
 
@@ -25,21 +29,20 @@ def show(
     count = parse_number(limit, "--limit", minimum=1, maximum=MAX_PAGE_ITEMS)
     start = parse_number(after, "--after") if after is not None else None
     with run.ledger() as ledger:
-        size, rows = ledger.log.size(), ledger.datasets(after=start, limit=count)
+        size, rows = ledger.log.size(), ledger.log.listed(0 if start is None else start + 1, count)
         sources = {source.key.keyid: source.name for source in ledger.keyring.trust().sources}
-    names = [f"{row.namespace}/{row.name}@{row.version}" for row in rows]
-    more = rows[-1].entry_index if rows and rows[-1].entry_index + 1 < size else None
+    more = rows[-1].index if rows and rows[-1].index + 1 < size else None
     run.screen.table(
-        ("entry", "digest", "signed by", "claimed", "dataset"),
+        ("entry", "digest", "signed by", "claimed", "what"),
         [
             (
-                str(row.entry_index),
-                row.digest.hex[:12],
+                str(row.index),
+                row.digest.hex[:12] if row.digest is not None else "",
                 sources.get(row.keyid, row.keyid[:12])[:12],
                 row.created[:10],
-                name,
+                _what(row),
             )
-            for row, name in zip(rows, names, strict=True)
+            for row in rows
         ],
     )
     next_page = f"; the next ones: provenance log show --after {more}" if more is not None else ""
@@ -47,26 +50,32 @@ def show(
         run.screen.line(f"nothing after entry {start}: the log has {_entries(size)}")
     else:
         run.screen.line(f"{len(rows)} of {_entries(size)}{next_page}")
-    run.document(
-        {
-            "size": size,
-            "entries": [
-                {
-                    "index": row.entry_index,
-                    "name": name,
-                    "kind": row.kind,
-                    "digest": {"sha256": row.digest.hex},
-                    "keyid": row.keyid,
-                    "created": row.created,
-                    "sensitivity": row.sensitivity,
-                    "license": row.license,
-                }
-                for row, name in zip(rows, names, strict=True)
-            ],
-            "next": more,
-        }
-    )
+    run.document({"size": size, "entries": [_entry(row) for row in rows], "next": more})
     return DONE
+
+
+def _what(row: Listed) -> str:
+    if row.problem is not None:
+        return f"unreadable: {row.problem}"
+    return row.name if row.dataset is not None else f"{row.type.split(':')[2]} of {row.name}"
+
+
+def _entry(row: Listed) -> JsonValue:
+    if row.problem is not None or row.digest is None:
+        return {"index": row.index, "problem": row.problem}
+    value: dict[str, JsonValue] = {
+        "index": row.index,
+        "type": row.type,
+        "name": row.name,
+        "digest": {"sha256": row.digest.hex},
+        "keyid": row.keyid,
+        "created": row.created,
+    }
+    if row.dataset is not None:
+        value["kind"] = str(row.dataset.kind)
+        value["sensitivity"] = str(row.dataset.sensitivity)
+        value["license"] = row.dataset.license
+    return value
 
 
 def checkpoint(run: Invocation) -> int:

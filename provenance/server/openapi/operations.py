@@ -206,6 +206,21 @@ OPERATIONS: Final[dict[str, Operation]] = {
         {"200": answer("The lineage.", content(JSON, ref("Lineage"), "lineage")), **problems(400, 404, 413, 414)},
         parameters=[{**REF, "example": "titanic/cleaned@1"}],
     ),
+    "listEvents": operation(
+        "verification",
+        "What was said about a dataset later",
+        "Uses, reviews, findings, revocations and successors, in log order, whoever signed them. What of it counts, a "
+        "verification says.",
+        {"200": answer("A page of events.", content(JSON, ref("EventPage"), "events")), **problems(400, 404, 414)},
+        parameters=[REF, cursor("eventCursor"), LIMIT],
+    ),
+    "getImpact": operation(
+        "verification",
+        "What was made from a dataset",
+        "Every descendant, nearest first, with one of the shortest ways that lead to it.",
+        {"200": answer("The impact.", content(JSON, ref("Impact"), "impact")), **problems(400, 404, 413, 414)},
+        parameters=[REF],
+    ),
     "getBundle": operation(
         "verification",
         "The offline bundle of a dataset",

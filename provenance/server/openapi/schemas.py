@@ -175,6 +175,20 @@ SCHEMAS: Final[dict[str, Schema]] = {
         edges=listed(closed("`child` was made from `parent`.", child=TEXT, parent=TEXT)),
         descendants=listed(TEXT),
     ),
+    "Event": closed(
+        "Something that was said about a dataset: docs/formats/events.md.",
+        index=COUNT,
+        type=said(TEXT, "the predicate's type"),
+        created=said(TEXT, "the signer's claim, RFC 3339"),
+        signer=said(HEX_64, "key id"),
+        says={"type": "object", "description": "the event's own part of the predicate"},
+    ),
+    "EventPage": closed("Events in log order.", about=TEXT, items=listed(ref("Event")), nextCursor=CURSOR),
+    "Impact": closed(
+        "What was made from a dataset.",
+        of=TEXT,
+        affected=listed(closed("A descendant, and a way that leads to it.", name=TEXT, path=listed(TEXT))),
+    ),
     "AnchorReceipt": closed(
         "Proof that a contract holds a checkpoint: docs/formats/anchor-receipt.md.",
         mediaType=TEXT,

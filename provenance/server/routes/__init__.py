@@ -3,8 +3,16 @@
 Invariants: a handler reads its input, calls the ledger once in a thread, and writes what it got; it decides nothing.
 """
 
-from provenance.server.routes import datasets, entries, health, statements, tiles, verification
+from provenance.server.routes import datasets, entries, events, health, statements, tiles, verification
 
-ROUTES = (statements.routes, entries.routes, datasets.routes, verification.routes, tiles.routes, health.routes)
+ROUTES = (
+    statements.routes,
+    entries.routes,
+    datasets.routes,
+    verification.routes,
+    events.routes,
+    tiles.routes,
+    health.routes,
+)
 
 __all__ = ["ROUTES"]

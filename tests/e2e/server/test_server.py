@@ -15,6 +15,8 @@ import pytest
 from provenance import Ledger, verify_bundle
 from provenance.log import entry_leaf, parse_proof, verify_proof
 from provenance.policy import TrustRoots
+from provenance.statement.revocation import Revocation, RevocationReason
+from provenance.statement.usage import Usage
 from tests.e2e.server.conftest import HARBOUR, MUSEUM_P256, TABLE, Described, Prepared
 from tests.e2e.server.process import ServerProcess
 from tests.e2e.server.statements import FILE_NAME, as_parent, envelope_of
@@ -91,6 +93,39 @@ def test_a_derived_dataset_has_its_lineage(server: ServerProcess, described: Des
     assert lineage["edges"] == [{"child": "harbour/derived@1", "parent": "harbour/raw@1"}]
     assert lineage["sound"] is True
     assert server.client.get("/v1/lineage/harbour/raw").json()["descendants"] == ["harbour/derived@1"]
+
+
+def test_what_was_said_of_a_dataset_and_who_is_concerned(
+    server: ServerProcess, prepared: Prepared, described: Described
+) -> None:
+    parent = envelope_of(HARBOUR, "harbour/said@1", b"said")
+    server.client.post("/v1/statements", content=parent, headers=DSSE).raise_for_status()
+    child = envelope_of(HARBOUR, "harbour/made@1", b"made", [as_parent("harbour/said@1", b"said", parent)])
+    server.client.post("/v1/statements", content=child, headers=DSSE).raise_for_status()
+    assert server.client.get("/v1/events/harbour/said").json() == {
+        "about": "harbour/said@1", "items": [], "nextCursor": None,
+    }  # fmt: skip
+    with Ledger.open(prepared.folder) as ledger:
+        for purpose in ("training", "evaluation", "demonstration"):
+            ledger.state("harbour/said", Usage(purpose))
+        ledger.state("harbour/said", Revocation(RevocationReason.ERRONEOUS))
+    first = server.client.get("/v1/events/harbour/said@1?limit=3").json()
+    described.check("EventPage", first)
+    second = server.client.get(f"/v1/events/harbour/said@1?limit=3&cursor={first['nextCursor']}").json()
+    described.check("EventPage", second)
+    says = [item["says"] for item in first["items"] + second["items"]]
+    assert says == [
+        {"purpose": "training"}, {"purpose": "evaluation"}, {"purpose": "demonstration"}, {"reason": "erroneous"},
+    ]  # fmt: skip
+    assert second["nextCursor"] is None
+    impact = server.client.get("/v1/impact/harbour/said").json()
+    described.check("Impact", impact)
+    assert impact["affected"] == [{"name": "harbour/made@1", "path": ["harbour/said@1", "harbour/made@1"]}]
+    report = server.client.post("/v1/verify", json={"reference": "harbour/made@1"}).json()
+    assert report["verdict"] == "failed"
+    entry = server.client.get(f"/v1/entries/{second['items'][0]['index']}").json()
+    described.check("Entry", entry)
+    assert entry["envelope"]["statement"]["predicateType"] == "urn:provenance-ledger:revocation:1"
 
 
 def test_datasets_are_found_by_name_and_version(server: ServerProcess, described: Described) -> None:
@@ -184,6 +219,8 @@ def test_what_nobody_registered_is_not_found(server: ServerProcess) -> None:
         server.client.get("/v1/datasets/titanic/passengers/2"),
         server.client.get("/v1/lineage/no/such@1"),
         server.client.get("/v1/bundles/no/such@1"),
+        server.client.get("/v1/events/no/such@1"),
+        server.client.get("/v1/impact/no/such@1"),
         server.client.get("/v1/receipts/no/such@1"),
         server.client.get(f"/v1/entries/{2**64 - 1}"),
     ):

@@ -35,11 +35,11 @@ def test_what_is_said_is_in_the_log_and_is_found(opened: Ledger) -> None:
         row = ledger.state("h/raw", Usage("training"), key="museum")
         assert (row.entry_index, row.type, row.about) == (size, Usage.TYPE, ledger.pin("h/raw").envelope)
         ledger.state("h/raw", REVOKED, key="lab")
-        assert [event.body for _, event in ledger.said_about("h/raw")] == [Usage("training"), REVOKED]
+        assert [said.event.body for said in ledger.said_about("h/raw")] == [Usage("training"), REVOKED]
         assert ledger.said_about("h/model") == []
         assert ledger.log.size() == size + 2
         # What is last said was made after the block of the newest anchor.
-        assert ledger.said_about("h/raw")[0][1].not_before is not None
+        assert ledger.said_about("h/raw")[0].event.not_before is not None
 
 
 def test_a_revocation_reaches_what_was_made_from_it(opened: Ledger, copy: Path) -> None:
@@ -66,12 +66,12 @@ def test_a_bundle_carries_no_uses(opened: Ledger) -> None:
 
 def test_the_impact_is_told_with_the_shortest_ways(opened: Ledger, write: Write) -> None:
     with opened as ledger:
-        assert ledger.impact("h/raw") == [("h/raw@1", "h/clean@1"), ("h/raw@1", "h/model@1")]
-        assert ledger.impact("h/clean") == [("h/clean@1", "h/model@1")]
-        assert ledger.impact("h/model") == []
+        assert ledger.impact("h/raw").ways == (("h/raw@1", "h/clean@1"), ("h/raw@1", "h/model@1"))
+        assert ledger.impact("h/clean").ways == (("h/clean@1", "h/model@1"),)
+        assert ledger.impact("h/model").ways == ()
         place = write("late", x="late")
         ledger.register(place, "h/late", "1", key="lab", parents=["h/model"], anchor=False)
-        assert ledger.impact("h/raw")[-1] == ("h/raw@1", "h/model@1", "h/late@1")
+        assert ledger.impact("h/raw").ways[-1] == ("h/raw@1", "h/model@1", "h/late@1")
 
 
 def _envelope(ledger: Ledger, about: Pin, body: Supersession | None = None) -> bytes:
