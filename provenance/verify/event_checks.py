@@ -2,8 +2,9 @@
 
 Rules: an event counts if its signature holds under a key that is trusted for the artefact's namespace and a trusted log
 holds it; what anybody else says is told and decides nothing. Of several events of one signer about one thing the last
-in the log holds. A revocation that counts fails the artefact, and so everything made from it. Nothing is said of events
-that are not at hand: that there are none cannot be proven by what is here.
+in the log holds. A revocation that counts fails the artefact, and so everything made from it, but for what a block
+proves to have existed before the time from which on it was revoked. Nothing is said of events that are not at hand:
+that there are none cannot be proven by what is here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation
 from provenance.verify.entry_checks import EntryVerifier
 from provenance.verify.evidence import EvidenceEntry
-from provenance.verify.report import Check
+from provenance.verify.report import Check, TimeBound
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +75,23 @@ def _judge(verifier: EntryVerifier, entry: EvidenceEntry, event: Event) -> Event
     return EventVerdict(event, index, keyid, signer or f"key {keyid[:16]}", problem)
 
 
-def revocation_checks(subject: str, verdicts: Iterable[EventVerdict]) -> tuple[Check, ...]:
-    """A failed check for a revocation that counts; one that does not count is told."""
+def revocation_checks(
+    subject: str, verdicts: Iterable[EventVerdict], used_by: TimeBound | None = None
+) -> tuple[Check, ...]:
+    """A failed check for a revocation that counts; one that does not count is told.
+
+    `used_by`: what was made from the artefact existed then. A revocation from a later time on does not reach it.
+    """
     checks = []
     for verdict in verdicts:
         body = verdict.event.body
         if not isinstance(body, Revocation):
             continue
-        since = f", from {body.since} on" if body.since is not None else ""
-        if verdict.problem is None:
-            note = f"revoked: {body.reason}{since}"
+        note = f"revoked: {body.reason}" + (f", from {body.since} on" if body.since is not None else "")
+        if verdict.problem is None and body.since is not None and used_by is not None and used_by.time < body.since:
+            note = f"{note}; used before, at {used_by.time} by the clock of {used_by.clock}"
+            checks.append(Check("revocation", subject, Status.PASSED, note, where=verdict.where))
+        elif verdict.problem is None:
             checks.append(Check("revocation", subject, Status.FAILED, note, where=verdict.where))
         else:
             note = f"somebody says that it is revoked, and does not count ({verdict.problem})"

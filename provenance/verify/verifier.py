@@ -64,12 +64,14 @@ def verify_evidence(
     ancestry = graph.ancestry(target.node)
     unclaimed = dict(contents or {})
     said = judge_events(verifier, evidence.entries, {node.envelope for node, _ in ancestry})
+    not_after = _not_after(target)
     checks: list[Check] = []
     artefacts, broken, own_checks = [], list[Node](), dict[Digest, tuple[Check, ...]]()
     for node, depth in ancestry:
         content = _content(node, unclaimed.pop(_name(node), None), evidence)
         spoken = said.get(node.envelope, ())
-        later = (*revocation_checks(_name(node), spoken), *finding_checks(_name(node), spoken))
+        used_by = not_after if depth else None
+        later = (*revocation_checks(_name(node), spoken, used_by), *finding_checks(_name(node), spoken))
         own = (*verdicts[node.envelope].checks, *_edges(graph, node, verdicts), *content, *later)
         own_checks[node.envelope] = own
         checks += [check for check in own if depth == 0 or check.id != "content" or check.status is not _SKIPPED]
@@ -92,7 +94,7 @@ def verify_evidence(
         artefacts=tuple(artefacts),
         created=TimeBound(target.node.statement.created, "the signer"),
         not_before=_not_before(target.node, evidence, trust, blocks),
-        not_after=_not_after(target),
+        not_after=not_after,
         affected=tuple(_name(node) for node in graph.descendants(*broken) if node.envelope in within),
     )
 

@@ -152,3 +152,22 @@ def test_registering_goes_on_after_events(opened: Ledger, write: Write) -> None:
         assert receipt.anchor is not None
         assert [row.name for row in ledger.datasets()] == ["raw", "clean", "model", "more"]
         assert not ledger.verify("h/more").sound  # its grandparent is revoked
+
+
+def test_what_is_proven_to_be_older_than_a_revocation_is_not_reached(opened: Ledger, write: Write) -> None:
+    with opened as ledger:
+        anchored = ledger.verify("h/model").not_after
+        assert anchored is not None
+        later, earlier = "2126-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+        ledger.state("h/raw", Revocation(RevocationReason.LICENSE_WITHDRAWN, later), key="museum")
+        report = ledger.verify("h/model")
+        assert report.sound
+        (check,) = [check for check in report.checks if check.id == "revocation"]
+        assert anchored.time in check.note
+        assert not ledger.verify("h/raw").sound  # it must not be used any more
+        # Without an anchor nothing proves that it is older.
+        place = write("late", x="late")
+        ledger.register(place, "h/late", "1", key="lab", parents=["h/raw"], anchor=False)
+        assert not ledger.verify("h/late").sound
+        ledger.state("h/raw", Revocation(RevocationReason.LICENSE_WITHDRAWN, earlier), key="museum")
+        assert not ledger.verify("h/model").sound
