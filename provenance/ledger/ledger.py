@@ -61,6 +61,7 @@ from provenance.ledger.proofs import Proofs
 from provenance.ledger.publication import (
     Publication,
     Published,
+    PublishedEvent,
     catch_up_index,
     prove_entry,
     publish,
@@ -86,7 +87,8 @@ from provenance.statement import (
     parse_sensitivity,
     parse_statement,
 )
-from provenance.statement.events import Body, Event, encode_event
+from provenance.statement.events import EVENT_TYPES, Body, Event, encode_event, parse_event
+from provenance.statement.frame import open_frame
 from provenance.stores import BlobStore, DatasetRow, EventRow, LocationRow, OutboxRow, Store, open_store
 from provenance.verify import BlockFinding, ContentFinding, Evidence, Report, encode_bundle, verify_bundle
 
@@ -247,25 +249,45 @@ class Ledger:
         return replace(wanted, reading=reading, trees=self.layout.trees if wanted.records else None)
 
     def submit(self, envelope: bytes) -> Receipt:
-        """Log an envelope that a trusted source signed elsewhere; its receipt.
+        """Log an envelope that a trusted source signed elsewhere, a dataset's or an event's; its receipt.
 
         `PolicyError` if the key is not trusted here (for that namespace), `VerificationError` if the signature fails,
-        `MalformedError` if it is no dataset statement, `ConflictError` if its name and version are taken.
+        `MalformedError` if it is neither, `ConflictError` if a dataset's name and version are taken, `NotFoundError` if
+        what it was made from, or is about, is not here.
         """
         parsed = parse_envelope(envelope)
         if parsed.payload_type != PAYLOAD_TYPE:
             raise MalformedError("envelope holds something else", expected=PAYLOAD_TYPE, got=parsed.payload_type)
-        statement = parse_statement(parsed.payload, strict=True)
         keyid = parsed.signatures[0].keyid
-        namespace = statement.name.dataset.namespace
+        if open_frame(parsed.payload).predicate_type in EVENT_TYPES:
+            event = parse_event(parsed.payload, strict=True)
+            verify_envelope(parsed, self._trusted(keyid, event.about.name.dataset.namespace).key)
+            published = publish_event(self._store, self.keyring.note_signer(), envelope)
+            return self._event_receipt(event, envelope, published)
+        statement = parse_statement(parsed.payload, strict=True)
+        source = self._trusted(keyid, statement.name.dataset.namespace)
+        verify_envelope(parsed, source.key)
+        registered = publish(self._store, self.keyring.note_signer(), Publication(envelope, statement, keyid))
+        return self._receipt(registered, ())
+
+    def _trusted(self, keyid: str, namespace: str) -> TrustedSource:
         source = self._check_signer(keyid, namespace)
         if source is None:
             hint = "its owner's public key goes in with `provenance keys trust NAME FILE`"
             expected = f"a trusted key for {namespace}"
             raise PolicyError("key is not trusted here", expected=expected, got=keyid, hint=hint)
-        verify_envelope(parsed, source.key)
-        published = publish(self._store, self.keyring.note_signer(), Publication(envelope, statement, keyid))
-        return self._receipt(published, ())
+        return source
+
+    def _event_receipt(self, event: Event, envelope: bytes, published: PublishedEvent) -> Receipt:
+        return Receipt(
+            name=str(event.about.name),
+            digest=event.about.digest.hex,
+            index=published.row.entry_index,
+            envelope=Digest.of(envelope).hex,
+            signer=published.row.keyid,
+            created=published.created,
+            proof=self.log.inclusion(published.row.entry_index),
+        )
 
     def state(self, reference: str, body: Body, *, key: str | None = None, passphrase: bytes | None = None) -> EventRow:
         """Sign and log something about a registered artefact; its place in the log.
@@ -277,7 +299,7 @@ class Ledger:
         self._check_signer(signer.public.keyid, about.name.dataset.namespace)
         event = Event(about, body, _now(), self._newest_block())
         envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer))
-        return publish_event(self._store, self.keyring.note_signer(), envelope)
+        return publish_event(self._store, self.keyring.note_signer(), envelope).row
 
     def pin(self, reference: str) -> Pin:
         """The pin of a registered artefact."""

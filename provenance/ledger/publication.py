@@ -82,8 +82,16 @@ def publish(store: Store, signer: NoteSigner, item: Publication) -> Published:
         return Published(row, created=True)
 
 
-def publish_event(store: Store, signer: NoteSigner, envelope: bytes) -> EventRow:
-    """Append an event's envelope and return its row; the same envelope again is the same entry.
+@dataclass(frozen=True, slots=True)
+class PublishedEvent:
+    """Where an event is in the log. `created` is False if it had been there before."""
+
+    row: EventRow
+    created: bool
+
+
+def publish_event(store: Store, signer: NoteSigner, envelope: bytes) -> PublishedEvent:
+    """Append an event's envelope and return its place; the same envelope again is the same entry.
 
     `NotFoundError` or `PolicyError` if what it is about, or what takes its place, is not in the log as it is pinned.
     """
@@ -94,7 +102,7 @@ def publish_event(store: Store, signer: NoteSigner, envelope: bytes) -> EventRow
         for row in events_about(tx, event.about.envelope):
             entry = tx.entry(row.entry_index)
             if entry is not None and entry.envelope == envelope:
-                return row
+                return PublishedEvent(row, created=False)
         _check_pin(tx, event.about, "artefact")
         if isinstance(event.body, Supersession):
             _check_pin(tx, event.body.by, "successor")
@@ -102,7 +110,7 @@ def publish_event(store: Store, signer: NoteSigner, envelope: bytes) -> EventRow
         append(tx, signer, [envelope])
         index_entry(tx, index, envelope)
         tx.set_index_size(index + 1, expected_size=index)
-        return event_row(index, event, parsed.signatures[0].keyid)
+        return PublishedEvent(event_row(index, event, parsed.signatures[0].keyid), created=True)
 
 
 def events_about(store: StoreReader, about: Digest, *, after: int | None = None) -> Iterator[EventRow]:

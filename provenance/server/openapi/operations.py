@@ -105,6 +105,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "submitStatement": operation(
         "statements",
         "Log a signed statement",
+        "A statement on a dataset, or an event: docs/formats/statement.md, docs/formats/events.md. "
         f"The body is the DSSE envelope and becomes the log entry byte for byte; at most {MAX_ENTRY_BYTES:,} bytes. "
         "The answer is sent once the entry would survive a power cut. Sending the same statement again is harmless.",
         {

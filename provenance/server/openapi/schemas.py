@@ -65,7 +65,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         },
     ),
     "Receipt": closed(
-        "What a registrant keeps: where the statement is in the log, proven.",
+        "What a registrant keeps: where the statement is in the log, proven. Of an event, name and digest are of what "
+        "it is about, and files are 0.",
         name=said(TEXT, "namespace/name@version"),
         digest=ref("Digest"),
         index=said(COUNT, "of the log entry"),

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from provenance.errors import MalformedError, NotFoundError, PolicyError
+from provenance.errors import MalformedError, NotFoundError, PolicyError, VerificationError
 from provenance.ledger import Ledger
 from provenance.ledger.publication import publish_event
 from provenance.log import entry_leaf
-from provenance.signature import encode_envelope, sign_envelope
+from provenance.policy import Status
+from provenance.signature import derive_private_key, encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE, Pin, PinnedName
 from provenance.statement.events import Event, encode_event
 from provenance.statement.review import Decision, Review
@@ -83,9 +84,10 @@ def test_the_same_envelope_again_is_the_same_entry(opened: Ledger) -> None:
     with opened as ledger:
         envelope = _envelope(ledger, ledger.pin("h/raw"))
         signer = ledger.keyring.note_signer()
-        first = publish_event(ledger._store, signer, envelope)
-        assert publish_event(ledger._store, signer, envelope) == first
-        entry = ledger._store.entry(first.entry_index)
+        first, again = (publish_event(ledger._store, signer, envelope) for _ in range(2))
+        assert (first.created, again.created) == (True, False)
+        assert first.row == again.row
+        entry = ledger._store.entry(first.row.entry_index)
         assert entry is not None
         assert entry.leaf_hash == entry_leaf(envelope)
 
@@ -171,3 +173,26 @@ def test_what_is_proven_to_be_older_than_a_revocation_is_not_reached(opened: Led
         assert not ledger.verify("h/late").sound
         ledger.state("h/raw", Revocation(RevocationReason.LICENSE_WITHDRAWN, earlier), key="museum")
         assert not ledger.verify("h/model").sound
+
+
+def test_what_a_trusted_source_signed_elsewhere_is_taken(opened: Ledger) -> None:
+    with opened as ledger:
+        reviewer = derive_private_key("ed25519", bytes(32))
+        event = Event(ledger.pin("h/model"), Review(Decision.APPROVED), "2026-01-01T00:00:00Z")
+        envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, reviewer))
+        size = ledger.log.size()
+        with pytest.raises(PolicyError, match="key is not trusted here"):
+            ledger.submit(envelope)
+        ledger.keyring.trust_key("reviewer", reviewer.public)
+        receipt, again = ledger.submit(envelope), ledger.submit(envelope)
+        assert (receipt.name, receipt.index, receipt.created) == ("h/model@1", size, True)
+        assert (again.index, again.created) == (size, False)
+        assert [check.status for check in ledger.verify("h/model").checks if check.id == "review"] == [Status.PASSED]
+        forged = envelope.replace(b'"sig":"', b'"sig":"AA', 1)
+        with pytest.raises((MalformedError, VerificationError)):
+            ledger.submit(forged)
+        about = Pin(PinnedName.parse("h/none@1"), event.about.digest, event.about.envelope)
+        other = Event(about, Review(Decision.APPROVED), "2026-01-01T00:00:00Z")
+        with pytest.raises(NotFoundError):
+            ledger.submit(encode_envelope(sign_envelope(encode_event(other), PAYLOAD_TYPE, reviewer)))
+        assert ledger.log.size() == size + 1
