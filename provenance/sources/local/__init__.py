@@ -14,8 +14,8 @@ The written rule for each odd thing:
   is itself a file of the dataset; nothing else is, whatever it is called;
 - the listing after is of the folders' times, which tell of names that came or went, and of the names again unless those
   times are safely in the past; `check_unchanged` lists everything again;
-- with a cache, a file that is the same as when it was hashed is not read again, and where few were read the listing
-  after is of those; where none was there is none.
+- with a cache, a file that is the same as when it was hashed is not read again; if no file was last changed after the
+  reading began, all of them are what they were then, and the listing after is of those alone that were read.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from provenance.sources.local.crew import Crew, can_fork
 from provenance.sources.local.ignore import IGNORE_FILE, IgnoreRules
 from provenance.sources.local.listing import (
     IDENTITY,
+    TICK_NS,
     Identity,
     changed,
     checked_name,
@@ -45,6 +46,7 @@ from provenance.sources.local.listing import (
     list_names,
     read_rules,
     refused,
+    times_of,
     unreadable,
 )
 from provenance.sources.local.run import MANY_BYTES, Run
@@ -66,7 +68,7 @@ class LocalSource:
             raise unreadable(str(path), error) from error
         self._state: tuple[list[str], bytes] | None = None
         self._folders: dict[str, Identity] = {}
-        self._listed_ns = 0
+        self._listed_ns = self._began_ns = 0
 
     @property
     def location(self) -> str:
@@ -77,7 +79,7 @@ class LocalSource:
         """The fingerprint of the file or folder as it is now."""
         rules = self._rules()
         parameters = self._parameters(rules)
-        self._folders, self._listed_ns = {}, time.time_ns()
+        self._folders, self._listed_ns, self._began_ns = {}, time.time_ns(), time.monotonic_ns()
         names = self._list(rules, self._folders)
         self._reading.check_declared(names, self._root)
         run = Run(self._base, names, self._reading, progress, self._root)
@@ -148,15 +150,16 @@ class LocalSource:
         return len(names) >= _MANY_FILES or _is_large(self._base, names)
 
     def _check_after(self, run: Run, crew: Crew | None, names: list[str], rules: IgnoreRules) -> None:
-        """That everything read is as it was: all of it, or, where a cache spared files, those that were read."""
+        """That everything is as it was when it was looked at: all of it, or, where a cache spared files and none of
+        them can have changed since this reading began, those that were read."""
         # Rules that another ignore file holds by now are not those that what is bound here was chosen by.
         if self._rules() != rules:
             raise changed(self._root / IGNORE_FILE)
         self._check_root()
-        unread, cached = sorted([*run.memory.unread, *run.declared]), self._reading.cache is not None
-        if not unread:
-            return
-        by_crew = None if cached and 4 * len(unread) < len(names) else crew
+        numbers: Sequence[int] = sorted([*run.memory.unread, *run.declared])
+        if len(numbers) < len(names) and self._was_written_to(run.memory.identities):
+            numbers = range(len(names))
+        by_crew = crew if 4 * len(numbers) >= len(names) else None
         if by_crew is not None:
             by_crew.begin_check()
         if not hold_still(self._folders, self._listed_ns):
@@ -164,7 +167,18 @@ class LocalSource:
         if by_crew is not None:
             by_crew.end_check()
         else:
-            _check_numbers(self._base, names, run.memory.identities, unread)
+            _check_numbers(self._base, names, run.memory.identities, numbers)
+
+    def _was_written_to(self, identities: bytes | bytearray) -> bool:
+        """Whether a file may have changed since this reading began, before or after it was looked at.
+
+        If each was last changed before, each was when it was looked at what it was when the reading began: one state,
+        whatever came later. Where the clock was set meanwhile, times say nothing.
+        """
+        _, altered = times_of(identities)
+        passed_ns = time.monotonic_ns() - self._began_ns
+        is_set = abs(time.time_ns() - self._listed_ns - passed_ns) > TICK_NS
+        return is_set or max(altered, default=0) >= self._listed_ns - TICK_NS
 
     def _check_root(self) -> None:
         """That the folder that a crew works in is still the one of this name."""
