@@ -1,6 +1,6 @@
 """Digests that somebody else computed, as `sha256sum` and its BSD kin write them.
 
-Invariants: a name has one digest; every line is read or is an error that names it; nothing is guessed: another hash, a
+Invariants: a name has one digest; every line is read or is an error that names it; nothing is guessed: a
 digest cut short or a name that no dataset can hold is an error. Blank lines and lines that begin with `#` say nothing.
 
 Bytes, a line each (a name with a backslash, newline or carriage return has those as `\\\\`, `\\n` and `\\r`, and the

@@ -8,9 +8,10 @@ given out; not more than one chunk is in memory.
 from __future__ import annotations
 
 import io
+import os
 from typing import Any, BinaryIO
 
-from provenance.errors import VerificationError
+from provenance.errors import SourceError, VerificationError
 from provenance.fingerprint import FileEntry, new_hasher
 from provenance.ledger.chunking import hash_chunk, read_exactly
 from provenance.merkle import HASH_BYTES
@@ -28,6 +29,7 @@ class ChunkedFile(io.RawIOBase):
         self._buffer = bytearray(min(chunk_bytes, entry.size))
         self._whole = new_hasher(entry.algorithm)
         self._hashed = 0
+        self._failure: VerificationError | None = None
 
     def readable(self) -> bool:
         return True
@@ -36,7 +38,9 @@ class ChunkedFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._entry.size}[whence]
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._entry.size}.get(whence)
+        if base is None:
+            raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
         if base + offset < 0:
             raise OSError(22, "Invalid argument")
         self._position = base + offset
@@ -46,7 +50,12 @@ class ChunkedFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Bytes from one chunk. `VerificationError` names the chunk that is not what was registered."""
+        """Bytes from one chunk. `VerificationError` names the chunk that is not what was registered. Once the whole
+        file was found to be another, nothing more is given out."""
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+        if self._failure is not None:
+            raise self._failure
         view = memoryview(buffer).cast("B")
         if self._position >= self._entry.size or not len(view):
             return 0
@@ -79,7 +88,11 @@ class ChunkedFile(io.RawIOBase):
             self._whole.update(chunk)
             self._hashed = end
             if end == self._entry.size:
-                self._check_whole()
+                try:
+                    self._check_whole()
+                except VerificationError as error:
+                    self._failure = error
+                    raise
         self._chunk, self._number = chunk, number
 
     def _check_whole(self) -> None:
@@ -88,8 +101,12 @@ class ChunkedFile(io.RawIOBase):
         if found != self._entry.digest.raw:
             what = "chunk map and digest of the file are of different bytes"
             raise VerificationError(what, expected=self._entry.digest, got=found.hex(), where=self._where)
-        self._source.seek(self._entry.size)
-        if self._source.read(1):
+        try:
+            self._source.seek(self._entry.size)
+            is_longer = bool(self._source.read(1))
+        except OSError as error:
+            raise SourceError("cannot read", got=os.strerror(error.errno or 0), where=self._where) from error
+        if is_longer:
             got = f"more than {self._entry.size} bytes"
             expected = f"{self._entry.size} bytes"
             raise VerificationError("file is not what was registered", expected=expected, got=got, where=self._where)

@@ -7,6 +7,7 @@ memory does not grow with a file; what cannot be read any more is not located, a
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -142,7 +143,13 @@ def open_entry(source: Source, path: str) -> BinaryIO:
         descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise SourceError("cannot read", got=os.strerror(error.errno or 0), where=place) from error
-    return cast(BinaryIO, os.fdopen(descriptor, "rb", buffering=0))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise SourceError("not a file", where=place)
+        return cast(BinaryIO, os.fdopen(descriptor, "rb", buffering=0))
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _spans(entry: FileEntry, chunk_bytes: int) -> Iterator[tuple[FileEntry, int, int]]:

@@ -65,6 +65,7 @@ def find_fingerprint(
     with _workers(wanted.engine) as workers:
         fingerprint = source.fingerprint(progress, workers=workers)
         blobs: list[bytes] = []
+        _check_nothing_declared(source, fingerprint, wanted)
         if wanted.chunks:
             from provenance.fingerprint.chunks import encode_chunk_map
             from provenance.ledger.chunking import make_chunk_map
@@ -80,6 +81,20 @@ def find_fingerprint(
     if wanted.records or wanted.chunks:
         source.check_unchanged()
     return Found(fingerprint, source.location, records, tuple(blobs))
+
+
+def _check_nothing_declared(source: Source, fingerprint: Fingerprint, wanted: Wanted) -> None:
+    """Raise `SourceError` if bytes would be read whose digest was taken from somebody's word: it is computed, or they
+    are not read. (Copies of remote tables are compared with their digests, whoever stated them.)"""
+    is_read = wanted.chunks or (wanted.records and "://" not in source.location)
+    if is_read and fingerprint.parameters.declared_files:
+        raise SourceError(
+            "digests are declared of files that chunks or records are read from",
+            expected="computed digests",
+            got=f"{fingerprint.parameters.declared_files} declared by {fingerprint.parameters.declared_by}",
+            where=source.location,
+            hint="leave --declared-by out, or --chunks and --records",
+        )
 
 
 def reading_of(statement: DatasetStatement, leave_out: Path | None = None) -> Reading:

@@ -24,7 +24,7 @@ import os
 import stat
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -86,7 +86,8 @@ class LocalSource:
         with ExitStack() as stack:
             crew = None
             if workers is None and self._is_for_a_crew(names):
-                crew = stack.enter_context(Crew(self._base, names, self._reading.algorithm, run.tiers))
+                with suppress(OSError):  # no more processes: this one reads
+                    crew = stack.enter_context(Crew(self._base, names, self._reading.algorithm, run.tiers))
             if crew is not None and run.knows_nothing:
                 run.read_by(crew)
             else:
@@ -157,12 +158,14 @@ class LocalSource:
             raise changed(self._root / IGNORE_FILE)
         self._check_root()
         numbers: Sequence[int] = sorted([*run.memory.unread, *run.declared])
-        if len(numbers) < len(names) and self._was_written_to(run.memory.identities):
+        is_still = hold_still(self._folders, self._listed_ns)
+        # What a renamed folder brings in keeps its times: those of the files in it say nothing.
+        if len(numbers) < len(names) and (not is_still or self._was_written_to(run.memory.identities)):
             numbers = range(len(names))
         by_crew = crew if 4 * len(numbers) >= len(names) else None
         if by_crew is not None:
             by_crew.begin_check()
-        if not hold_still(self._folders, self._listed_ns):
+        if not is_still:
             _check_names(self._base, names, self._list(rules))
         if by_crew is not None:
             by_crew.end_check()

@@ -21,6 +21,7 @@ Bytes, numbers little-endian:
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ _MAGIC: Final = b"PLCACHE\x01"
 _HEAD: Final = struct.Struct("<8sQQ32s")
 _HASH: Final = 32
 _MAX_BYTES: Final = 4 * 2**30
+_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,25 @@ class Cache:
         self._key = sha256(b"\0".join([os.fsencode(place), str(algorithm).encode()])).digest()
         self.path = folder / "files" / f"{self._key.hex()}.cache"
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there may be something to load; never raises."""
+        try:
+            return stat.S_ISREG(self.path.lstat().st_mode)
+        except (OSError, ValueError):
+            return False
+
     def load(self) -> Remembered:
         """What was remembered; nothing if the file is missing, damaged, of another version or another place."""
         try:
-            with self.path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size > _MAX_BYTES:
+            # Neither a pipe in its place is waited for, nor a link followed.
+            with os.fdopen(os.open(self.path, _FLAGS), "rb") as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
                     return NOTHING
-                data = file.read()
-        except OSError:
+                return self._parse(file.read())
+        except (OSError, ValueError):  # a folder, names that are not UTF-8
             return NOTHING
-        return self._parse(data)
 
     def _parse(self, data: bytes) -> Remembered:
         if len(data) < _HEAD.size + _HASH or sha256(memoryview(data)[:-_HASH]).digest() != data[-_HASH:]:
@@ -99,7 +110,7 @@ class Cache:
                 file.write(data)
                 file.write(sha256(data).digest())
             draft.replace(self.path)
-        except OSError:
+        except (OSError, ValueError):
             if draft is not None:
                 draft.unlink(missing_ok=True)
 

@@ -31,14 +31,18 @@ _PIPE_BYTES: Final = 1 << 20
 
 
 def can_fork() -> bool:
-    """Whether this process may make a crew: Linux, one thread, more than one processor."""
-    return sys.platform == "linux" and threading.active_count() == 1 and (os.cpu_count() or 1) > 1
+    """Whether this process may make a crew: Linux, one thread, more than one processor, and it is told how children
+    end (a process that ignores SIGCHLD is not)."""
+    if sys.platform != "linux" or threading.active_count() != 1 or (os.cpu_count() or 1) < 2:
+        return False
+    return signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN
 
 
 class Crew:
     """One process for each processor. `names` are relative to `root`, which ends in a slash.
 
     Files are looked at first (`begin_look`), then hashed as far as that is needed (`hash`); or read at once (`read`).
+    `OSError` if the system gives no more processes or descriptors; none is left then.
     """
 
     def __init__(self, root: str, names: Sequence[str], algorithm: Algorithm, tiers: Tiers) -> None:
@@ -46,11 +50,16 @@ class Crew:
         self._identities = bytearray(IDENTITY.size * len(names))
         self._members: list[_Member] = []
         count, batches = os.cpu_count() or 1, -(-len(names) // BATCH)
-        for number in range(count):
-            # Neighbours to one member: two that open files of one folder at a time wait for each other in the kernel.
-            start, stop = (min(batches * edge // count * BATCH, len(names)) for edge in (number, number + 1))
-            work = Work(Share(root, names, start, stop, algorithm, tiers))
-            self._members.append(_Member.start(work, (start, stop), self._members))
+        try:
+            for number in range(count):
+                # Neighbours to one member: two that open files of one folder at a time wait for each other in the
+                # kernel.
+                start, stop = (min(batches * edge // count * BATCH, len(names)) for edge in (number, number + 1))
+                work = Work(Share(root, names, start, stop, algorithm, tiers))
+                self._members.append(_Member.start(work, (start, stop), self._members))
+        except BaseException:
+            self.close()
+            raise
 
     def begin_look(self) -> None:
         """Have every file looked at, while the caller does something else."""
@@ -123,15 +132,18 @@ class Crew:
     def _frames(self, last: str) -> Iterator[tuple[Any, ...]]:
         """Frames of all members until each has sent one that is called `last`."""
         waiting = {member.reads: member for member in self._members}
+        poll = select.poll()  # select() knows descriptors up to 1,023 alone
+        for descriptor in waiting:
+            poll.register(descriptor, select.POLLIN)
         while waiting:
-            ready, _, _ = select.select(list(waiting), [], [])
-            for descriptor in ready:
+            for descriptor, _ in poll.poll():
                 member = waiting[descriptor]
                 for frame in member.receive(self._died):
                     if frame[0] == "error":
                         raise pickle.loads(frame[1])  # noqa: S301 - from a process this one made
                     if frame[0] == last:
                         del waiting[descriptor]
+                        poll.unregister(descriptor)
                         break
                     if frame[0] in ("looked", "took"):
                         place = IDENTITY.size * frame[1]
@@ -152,11 +164,18 @@ class _Member:
 
     @classmethod
     def start(cls, work: Work, share: tuple[int, int], others: Sequence[_Member]) -> _Member:
-        from_child, to_parent = os.pipe()
-        with suppress(OSError):  # a member need not wait until it is listened to
-            fcntl.fcntl(to_parent, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        from_parent, to_child = os.pipe()
-        pid = os.fork()
+        made: list[int] = []
+        try:
+            made += os.pipe()
+            made += os.pipe()
+            from_child, to_parent, from_parent, to_child = made
+            with suppress(OSError):  # a member need not wait until it is listened to
+                fcntl.fcntl(to_parent, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            pid = os.fork()
+        except OSError:
+            for descriptor in made:
+                os.close(descriptor)
+            raise
         if pid == 0:
             code = 1
             try:
@@ -180,7 +199,9 @@ class _Member:
     def receive(self, died: Callable[[int], SourceError]) -> Iterator[Any]:
         data = os.read(self.reads, _PIPE_BYTES)
         if not data:
-            _, status = os.waitpid(self.pid, 0)
+            status = 0
+            with suppress(ChildProcessError):  # somebody else was told
+                _, status = os.waitpid(self.pid, 0)
             self.pid = 0
             raise died(status)
         self._held += data
@@ -190,5 +211,6 @@ class _Member:
         for descriptor in (self.reads, self.writes):
             os.close(descriptor)
         if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)

@@ -237,7 +237,11 @@ class _Lane:
 
     def finish(self) -> None:
         # A byte beyond the end, or another state, is a change.
-        if os.read(self._descriptor, 1) or identify(os.fstat(self._descriptor)) != self._identity:
+        try:
+            is_other = os.read(self._descriptor, 1) or identify(os.fstat(self._descriptor)) != self._identity
+        except OSError as error:
+            raise unreadable(self._path, error) from error
+        if is_other:
             raise changed(self._path)
         self.close()
 

@@ -68,8 +68,15 @@ def read_rules(root: Path, more: Iterable[str]) -> IgnoreRules:
     """The rules of a folder's ignore file, then `more`. `SourceError` if the file cannot be read or is too large."""
     path = root / IGNORE_FILE
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
-            data = file.read(MAX_IGNORE_BYTES + 1)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise SourceError("ignore file is no file", where=path, hint="rename it")
+            data = b""
+            while len(data) <= MAX_IGNORE_BYTES and (piece := os.read(descriptor, MAX_IGNORE_BYTES + 1)):
+                data += piece
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return IgnoreRules(more)
     except OSError as error:

@@ -74,7 +74,7 @@ class Run:
     @property
     def knows_nothing(self) -> bool:
         """Whether no cache can spare a file its reading."""
-        return not self._declared and (self._cache is None or not self._cache.path.exists())
+        return not self._declared and (self._cache is None or not self._cache.is_there)
 
     def remember(self) -> None:
         """Look into the cache."""

@@ -341,3 +341,48 @@ def test_a_large_file_is_given_out_chunk_by_chunk(ledger: Ledger, large: Path) -
         assert file.read() == b"small"
     with pytest.raises(VerificationError):
         open_verified("a/b@1", "big", ledger=ledger)
+
+
+@pytest.mark.parametrize("now", ["longer", "another digest"])
+def test_once_the_whole_file_is_another_nothing_more_is_given_out(now: str) -> None:
+    data = random.Random(9).randbytes(200)
+    file, _ = _chunked(data, data + b"x") if now == "longer" else _chunked(data, digest=Digest.of(b"other"))
+    given = b""
+    for _ in range(6):
+        try:
+            given += file.raw.read(64) or b""
+        except VerificationError:
+            continue
+    assert given == data[:192]
+    file.seek(0)
+    with pytest.raises(VerificationError):
+        file.raw.read(1)
+
+
+def test_odd_uses_of_a_file_that_is_given_out_chunk_by_chunk() -> None:
+    file, _ = _chunked(b"x" * 100)
+    with pytest.raises(ValueError, match="whence"):
+        file.seek(0, 3)
+    raw = file.raw
+    assert raw.read(1) == b"x"
+    file.close()
+    with pytest.raises(ValueError, match="closed"):
+        raw.read(1)
+
+
+@pytest.mark.parametrize("wanted", [Wanted(chunks=True), Wanted(records=True)])
+def test_whoever_reads_the_bytes_signs_no_declared_digest(tmp_path: Path, wanted: Wanted) -> None:
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    reading = Reading(declared_by="example.org", declared={"rows.csv": Digest.of(b"other")})
+    with pytest.raises(SourceError, match="digests are declared of files that chunks or records are read from"):
+        find_fingerprint(tmp_path, replace(wanted, reading=reading))
+
+
+def test_a_path_that_has_become_a_folder_is_named_and_leaks_nothing(folder: Path) -> None:
+    fingerprint, _ = _made(folder)
+    (folder / "one").unlink()
+    (folder / "one").mkdir()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with pytest.raises(SourceError, match="not a file"):
+        open_verified(fingerprint, "one", root=folder)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

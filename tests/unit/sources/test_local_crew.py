@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import resource
 import shutil
 import signal
 import threading
@@ -323,3 +324,45 @@ def test_a_file_that_is_shorter_or_longer_than_it_says(
             hashing.read_small(f"{tmp_path}/", ["file"], view)
         with pytest.raises(OSError, match="Bad file descriptor"):
             genuine(opened[0])
+
+
+@pytest.mark.parametrize("call", ["fork", "pipe"])
+@pytest.mark.parametrize("calls", [0, 1])
+def test_a_system_that_gives_no_more_processes_is_read_without(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, call: str, calls: int
+) -> None:
+    genuine, made = getattr(os, call), [0]
+
+    def refusing() -> Any:
+        made[0] += 1
+        if made[0] > calls:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return genuine()
+
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refusing)
+        found = open_source(folder).fingerprint()
+    assert found == _oracle(folder, Algorithm.SHA256)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_a_process_that_ignores_how_children_end_makes_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, before = _crews(monkeypatch), signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        found = open_source(folder).fingerprint()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert (found, made) == (_oracle(folder, Algorithm.SHA256), [])
+
+
+def test_descriptors_of_any_number_are_listened_to(folder: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4_096, hard), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1_100)]
+    try:
+        assert open_source(folder).fingerprint() == _oracle(folder, Algorithm.SHA256)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
