@@ -74,11 +74,15 @@ class Cache:
         """What was remembered; nothing if the file is missing, damaged, of another version or another place."""
         try:
             # Neither a pipe in its place is waited for, nor a link followed.
-            with os.fdopen(os.open(self.path, _FLAGS), "rb") as file:
-                status = os.fstat(file.fileno())
+            descriptor = os.open(self.path, _FLAGS)
+            try:
+                status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
                     return NOTHING
-                return self._parse(file.read())
+                with os.fdopen(descriptor, "rb", closefd=False) as file:
+                    return self._parse(file.read())
+            finally:
+                os.close(descriptor)
         except (OSError, ValueError):  # a folder, names that are not UTF-8
             return NOTHING
 

@@ -141,7 +141,9 @@ def test_whatever_lies_in_the_place_of_a_cache_is_as_good_as_none(tmp_path: Path
         head = cache._HEAD.pack(cache._MAGIC, 1, 1, kept._key)
         body = head + b"\xff" + bytes(104)
         kept.path.write_bytes(body + hashlib.sha256(body).digest())
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     assert kept.load() is cache.NOTHING
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
     assert open_source(tmp_path / "set", Reading(cache=tmp_path / "cache")).fingerprint() == expected
 
 
