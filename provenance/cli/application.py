@@ -23,6 +23,7 @@ from provenance.cli.verbs import (
     log,
     prove,
     register,
+    runs,
     serve,
     verify,
 )
@@ -104,6 +105,9 @@ add_verb(app, "supersede", events.supersede)
 add_verb(app, "review", events.review)
 add_verb(app, "finding", events.finding)
 add_verb(app, "use", events.use)
+add_verb(app, "run", runs.run_command)
+add_verb(app, "replay", runs.replay)
+add_verb(app, "quality", runs.quality)
 add_verb(app, "events", events.events)
 
 _log = _group("The append-only log: entries, checkpoint, proofs, fsck.")

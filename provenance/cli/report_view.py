@@ -26,9 +26,15 @@ _MAX_RANGES: Final = 8
 VERDICT_STYLES: Final = {"verified": "good", "incomplete": "warn", "failed": "bad"}
 
 
+_WAYS: Final = {
+    "quality": "quality",
+    "agreement": "replay",
+    "review": "review",
+    "anchor.receipt": "anchor",
+    "anchor.block": "anchor",
+}
+"""Check -> the verb that brings what it looks for."""
 BY_SENSITIVITY: Final = "for data of its sensitivity"
-HIGHEST: Final = Level.D2
-"""No check of a higher level than this is built yet."""
 
 
 def show_report(screen: Screen, report: Report, *, required_by: str = BY_SENSITIVITY, by_hand: bool = False) -> None:
@@ -62,14 +68,10 @@ def incomplete_text(report: Report, required_by: str = BY_SENSITIVITY) -> str:
     need = report.required.name
     needed = f"data of its sensitivity needs {need}" if required_by == BY_SENSITIVITY else f"{need} {required_by}"
     start = f"incomplete: level {reached}, {needed}; "
-    if report.required > HIGHEST:
-        return (
-            f"{start}{need} cannot be reached in this release: quality results come later; accept less with "
-            f"--require {HIGHEST.name}"
-        )
     lacks = f"{start}lacks {', '.join(report.missing)}"
     if "content" not in report.missing:
-        return lacks
+        verbs = dict.fromkeys(_WAYS[check] for check in report.missing if check in _WAYS)
+        return lacks + (f" ({', '.join(f'provenance {verb}' for verb in verbs)})" if verbs else "")
     return f"{lacks} (give the bytes with --data REF=PATH, or accept the record alone with --require D0)"
 
 

@@ -40,7 +40,7 @@ def local_copies(
                 hint=hint,
             )
         done = 0
-        for entry, _ in in_order(lambda entry: _copy(source, entry, folder / entry.path), files):
+        for entry, _ in in_order(lambda entry: copy_checked(source, entry, folder / entry.path), files):
             done += entry.size
             if progress is not None:
                 progress(Progress(done, total, 0, len(files)))
@@ -56,7 +56,8 @@ def local_copies(
             ) from error
 
 
-def _copy(source: Source, entry: FileEntry, target: Path) -> None:
+def copy_checked(source: Source, entry: FileEntry, target: Path) -> None:
+    """Copy a file of a dataset; `SourceError` if it is not, byte for byte, what was fingerprinted."""
     hasher = new_hasher(entry.algorithm)
     size = 0
     try:

@@ -48,12 +48,24 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A fingerprint, where it is of, and what else was made: `blobs` are content-addressed and named by it."""
+    """A fingerprint, where it is of, and what else was made: `blobs` are content-addressed and named by it.
+
+    `strangers` are the paths of declared digests that the dataset has no file of, in order.
+    """
 
     fingerprint: Fingerprint
     location: str
     records: RecordResult | None = None
     blobs: tuple[bytes, ...] = ()
+    strangers: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever asked for the fingerprint should know of it."""
+        if not self.strangers:
+            return ()
+        some = "a name" if len(self.strangers) == 1 else f"{len(self.strangers):,} names"
+        return (f"{some} of the checksum file not in the dataset, the first {self.strangers[0]!a}",)
 
 
 def find_fingerprint(
@@ -80,7 +92,8 @@ def find_fingerprint(
             blobs.append(records.schema.encode())
     if wanted.records or wanted.chunks:
         source.check_unchanged()
-    return Found(fingerprint, source.location, records, tuple(blobs))
+    strangers = sorted(wanted.reading.declared.keys() - {entry.path for entry in fingerprint.files})
+    return Found(fingerprint, source.location, records, tuple(blobs), tuple(strangers))
 
 
 def _check_nothing_declared(source: Source, fingerprint: Fingerprint, wanted: Wanted) -> None:

@@ -93,6 +93,8 @@ from provenance.stores import BlobStore, DatasetRow, EventRow, LocationRow, Outb
 from provenance.verify import BlockFinding, ContentFinding, Evidence, Report, encode_bundle, verify_bundle
 
 if TYPE_CHECKING:
+    from provenance.ledger.replaying import Replayed
+    from provenance.ledger.running import RunRecorder
     from provenance.signers.ethereum import EthereumKey
     from provenance.tables import Table
 
@@ -238,6 +240,7 @@ class Ledger:
         item, notes = sign_dataset(
             self._store, self.blobs, found.fingerprint, description, signer, clock, blobs_besides=found.blobs
         )
+        notes = (*found.notes, *notes)
         notes = notes if trusted else (*notes, "this ledger does not trust the key that signed it")
         item = replace(item, location=LocationRow(0, found.location, int(time.time())))
         receipt = self._receipt(publish(self._store, self.keyring.note_signer(), item), notes)
@@ -300,6 +303,50 @@ class Ledger:
         event = Event(about, body, _now(), self._newest_block())
         envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer))
         return publish_event(self._store, self.keyring.note_signer(), envelope).row
+
+    @contextmanager
+    def run(
+        self,
+        step: str,
+        *,
+        inputs: Sequence[Location | tuple[Location, str]] = (),
+        folder: Location = ".",
+        code: Sequence[str] = (),
+        parameters: Mapping[str, JsonValue] | None = None,
+        key: str | None = None,
+        passphrase: bytes | None = None,
+    ) -> Iterator[RunRecorder]:
+        """Record a run: inputs are verified first; what `output` names is registered at the end, with how it was made.
+
+        An input is a place in `folder`, or a place and what should be there. If the block raises, nothing is recorded.
+        """
+        from provenance.ledger.running import RunRecorder
+
+        recorder = RunRecorder(
+            self, step, folder=folder, code=code, parameters=parameters, key=key, passphrase=passphrase
+        )
+        for one in inputs:
+            place, reference = one if isinstance(one, tuple) else (one, None)
+            recorder.input(place, reference)
+        yield recorder
+        recorder.finish()
+
+    def replay(
+        self,
+        reference: str,
+        *,
+        data: Mapping[str, Location] | None = None,
+        key: str | None = None,
+        passphrase: bytes | None = None,
+        timeout_s: float = 3_600.0,
+    ) -> Replayed:
+        """Make an artefact again, in a clean folder by the command that is said to have made it, and state the outcome.
+
+        The command runs with the rights of this process: only runs that a trusted key signed are followed.
+        """
+        from provenance.ledger.replaying import replay
+
+        return replay(self, reference, data=data, key=key, passphrase=passphrase, timeout_s=timeout_s)
 
     def pin(self, reference: str) -> Pin:
         """The pin of a registered artefact."""

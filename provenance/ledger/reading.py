@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
 
 from provenance.encoding import Digest, JsonValue
-from provenance.errors import MalformedError, NotFoundError, VerificationError
+from provenance.errors import MalformedError, NotFoundError, SourceError, VerificationError
 from provenance.fingerprint import FileEntry, Fingerprint, encode_leaf, new_hasher
 from provenance.fingerprint.chunks import ChunkMap, file_chunks
 from provenance.ledger.chunked_file import ChunkedFile
@@ -190,10 +190,13 @@ def _open_chunked(entry: FileEntry, place: str, chunks: ChunkMap) -> BinaryIO:
 def _copy(source: IO[bytes], held: IO[bytes], entry: FileEntry, place: str) -> None:
     hasher = new_hasher(entry.algorithm)
     size = 0
-    while size <= entry.size and (chunk := source.read(min(_CHUNK_BYTES, entry.size + 1 - size))):
-        hasher.update(chunk)
-        held.write(chunk)
-        size += len(chunk)
+    try:
+        while size <= entry.size and (chunk := source.read(min(_CHUNK_BYTES, entry.size + 1 - size))):
+            hasher.update(chunk)
+            held.write(chunk)
+            size += len(chunk)
+    except OSError as error:
+        raise SourceError("cannot read", got=error.strerror, where=f"{entry.path} in {place}") from error
     found = Digest(hasher.digest())
     if size != entry.size or found != entry.digest:
         got = f"{found} ({size} bytes)" if size <= entry.size else f"more than {entry.size} bytes"

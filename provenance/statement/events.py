@@ -1,4 +1,5 @@
-"""What is said about an artefact after it was registered: its use, a review, a finding, its revocation or successor.
+"""What is said about an artefact after it was registered: how it was made, test results, its use, a review, a finding,
+a replay, its revocation or successor.
 
 Invariants: an event is about one registered statement, its subject, and pins the very envelope, so that it is about
 those bytes and that statement and no other of the name; one signer may say many things, and none of them changes what
@@ -28,12 +29,15 @@ from provenance.statement.frame import (
     parse_block,
 )
 from provenance.statement.names import PinnedName
+from provenance.statement.quality import Quality, read_quality
+from provenance.statement.replay import Replay, read_replay
 from provenance.statement.review import Review, read_review
 from provenance.statement.revocation import Revocation, read_revocation
+from provenance.statement.run import Run, read_run
 from provenance.statement.supersession import Supersession, read_supersession
 from provenance.statement.usage import Usage, read_usage
 
-Body: TypeAlias = Usage | Review | Finding | Revocation | Supersession
+Body: TypeAlias = Run | Quality | Usage | Review | Finding | Replay | Revocation | Supersession
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Event:
 
     def __post_init__(self) -> None:
         check_time(self.created)
+        if isinstance(self.body, Run) and any(one.pin.envelope == self.about.envelope for one in self.body.inputs):
+            raise MalformedError("artefact was made from itself", expected="other inputs", got=self.about.name)
         if isinstance(self.body, Supersession) and self.body.by.envelope == self.about.envelope:
             raise MalformedError("artefact takes its own place", expected="another one", got=self.about.name)
 
@@ -54,6 +60,11 @@ class Event:
     def type(self) -> str:
         """Its predicate's type."""
         return self.body.TYPE
+
+
+def event_noun(predicate_type: str) -> str:
+    """What people call an event of this type: `run`, `quality`, `review`."""
+    return _NOUNS.get(predicate_type) or predicate_type.removeprefix("urn:provenance-ledger:").partition(":")[0]
 
 
 def encode_event(event: Event) -> bytes:
@@ -92,11 +103,15 @@ def read_event(frame: Frame, *, strict: bool = False) -> Event:
 
 
 _BODIES: Final[Mapping[str, Callable[[Fields], Body]]] = {
+    Run.TYPE: read_run,
+    Quality.TYPE: read_quality,
     Usage.TYPE: read_usage,
     Review.TYPE: read_review,
     Finding.TYPE: read_finding,
+    Replay.TYPE: read_replay,
     Revocation.TYPE: read_revocation,
     Supersession.TYPE: read_supersession,
 }
 EVENT_TYPES: Final = tuple(_BODIES)
 """The predicate types of events."""
+_NOUNS: Final[Mapping[str, str]] = {Run.TYPE: "run", Quality.TYPE: "quality"}

@@ -1,4 +1,5 @@
-"""Checks of what was said about an artefact after it was registered: revocations, reviews, findings.
+"""Checks of what was said about an artefact after it was registered: runs, test results, reviews, findings, replays and
+revocations.
 
 Rules: an event counts if its signature holds under a key that is trusted for the artefact's namespace and a trusted log
 holds it; what anybody else says is told and decides nothing. Of several events of one signer about one thing the last
@@ -20,8 +21,11 @@ from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.events import EVENT_TYPES, Event, read_event
 from provenance.statement.finding import Finding, FindingState
 from provenance.statement.frame import open_frame
+from provenance.statement.quality import Quality, QualityResult
+from provenance.statement.replay import Replay, ReplayResult
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation
+from provenance.statement.run import Run
 from provenance.verify.entry_checks import EntryVerifier
 from provenance.verify.evidence import EvidenceEntry
 from provenance.verify.report import Check, TimeBound
@@ -29,9 +33,11 @@ from provenance.verify.report import Check, TimeBound
 
 @dataclass(frozen=True, slots=True)
 class EventVerdict:
-    """An event, its place in the log, who signed it, and whether it counts: `problem` says why not."""
+    """An event, the SHA-256 of its envelope, its place in the log, who signed it, and whether it counts: `problem` says
+    why not."""
 
     event: Event
+    envelope: Digest
     index: int
     keyid: str
     signer: str
@@ -72,7 +78,7 @@ def _judge(verifier: EntryVerifier, entry: EvidenceEntry, event: Event) -> Event
     bad = next((check for check in checks if check.status is not Status.PASSED), None)
     problem = None if bad is None else f"{bad.id}: {bad.note}"
     keyid = parse_envelope(entry.envelope).signatures[0].keyid
-    return EventVerdict(event, index, keyid, signer or f"key {keyid[:16]}", problem)
+    return EventVerdict(event, entry.digest, index, keyid, signer or f"key {keyid[:16]}", problem)
 
 
 def revocation_checks(
@@ -137,3 +143,69 @@ def finding_checks(subject: str, verdicts: Iterable[EventVerdict]) -> tuple[Chec
         elif finding.state is FindingState.OPEN:
             checks.append(Check("finding", subject, Status.NOT_PERFORMED, note, where=verdict.where))
     return tuple(checks)
+
+
+def run_checks(subject: str, parents: Collection[Digest], verdicts: Iterable[EventVerdict]) -> tuple[Check, ...]:
+    """A check for the last run that each signer says made the artefact: it fails if its inputs are not the parents (by
+    their envelopes) that the artefact's own statement pins."""
+    last = {v.keyid: (v, v.event.body) for v in verdicts if v.problem is None and isinstance(v.event.body, Run)}
+    checks = []
+    for verdict, run in last.values():
+        read = {one.pin.envelope for one in run.inputs}
+        if read == set(parents):
+            what = printable(run.command[0]) if run.command else "a program"
+            note = f"made by {what} in step {run.step}" + (
+                f", commit {run.revision.commit[:12]}" if run.revision else ""
+            )
+            checks.append(Check("run", subject, Status.PASSED, note, where=verdict.where))
+            continue
+        note = "the run did not read what the artefact is said to be made from"
+        extra = ", ".join(str(one.pin.name) for one in run.inputs if one.pin.envelope not in parents)
+        expected = f"{len(set(parents))} inputs, those it pins"
+        found = f"{len(read)} inputs" + (f", with {extra}" if extra else "")
+        checks.append(Check("run", subject, Status.FAILED, note, expected, found, verdict.where))
+    return tuple(checks)
+
+
+def quality_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | None:
+    """What tests came to, the last result of each signer and configuration: failed if one failed, passed if there is
+    one; None if nobody who counts tested it."""
+    last: dict[tuple[str, frozenset[Digest]], tuple[EventVerdict, Quality]] = {}
+    for verdict in verdicts:
+        body = verdict.event.body
+        if isinstance(body, Quality) and verdict.problem is None:
+            last[verdict.keyid, frozenset(one.digest for one in body.configuration)] = verdict, body
+    if not last:
+        return None
+    ranked = sorted(last.values(), key=lambda item: (list(QualityResult).index(item[1].result), item[0].index))
+    worst, body = ranked[-1]
+    if body.result is QualityResult.FAILED:
+        failed = ", ".join(printable(name) for name in body.failed[:5])
+        note = f"tests failed: {failed or 'it is not said which'}"
+        return Check("quality", subject, Status.FAILED, note, where=worst.where)
+    warned = sum(len(one.warned) for _, one in last.values())
+    note = f"{sum(len(one.passed) for _, one in last.values())} tests passed, {warned} warned"
+    return Check("quality", subject, Status.PASSED, note, where=worst.where)
+
+
+def agreement_check(subject: str, registrant: str, verdicts: Iterable[EventVerdict]) -> Check | None:
+    """What replays came to, the last of each signer and run: failed if one differs, passed if one that somebody else
+    than the registrant made reproduced it; None if there is none of a run that counts."""
+    known = list(verdicts)
+    runs = {v.envelope for v in known if v.problem is None and isinstance(v.event.body, Run)}
+    last: dict[tuple[str, Digest], tuple[EventVerdict, Replay]] = {}
+    for verdict in known:
+        body = verdict.event.body
+        if isinstance(body, Replay) and verdict.problem is None and body.run in runs:
+            last[verdict.keyid, body.run] = verdict, body
+    for verdict, replay in last.values():
+        if replay.result is ReplayResult.DIFFERS:
+            note = "made again by the run that is said to have made it, it comes out otherwise"
+            found = f"file root {replay.found.hex}"
+            return Check("agreement", subject, Status.FAILED, note, found=found, where=verdict.where)
+    others = [verdict for verdict, _ in last.values() if verdict.keyid != registrant]
+    if others:
+        return Check("agreement", subject, Status.PASSED, f"reproduced: {others[-1].where}")
+    if last:
+        return Check("agreement", subject, Status.NOT_PERFORMED, "nobody but its registrant reproduced it")
+    return None

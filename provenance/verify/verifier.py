@@ -21,7 +21,15 @@ from provenance.fingerprint import Fingerprint, FingerprintDocument, diff_files,
 from provenance.lineage import LineageGraph, Node
 from provenance.policy import REQUIRED_LEVEL, Status, TrustRoots, standing
 from provenance.verify.entry_checks import EntryVerdict, EntryVerifier
-from provenance.verify.event_checks import finding_checks, judge_events, review_check, revocation_checks
+from provenance.verify.event_checks import (
+    agreement_check,
+    finding_checks,
+    judge_events,
+    quality_check,
+    review_check,
+    revocation_checks,
+    run_checks,
+)
 from provenance.verify.evidence import BlockFinding, ContentFinding, Evidence, parse_bundle
 from provenance.verify.report import Artefact, Check, Report, TimeBound, worst
 
@@ -71,7 +79,17 @@ def verify_evidence(
         content = _content(node, unclaimed.pop(_name(node), None), evidence)
         spoken = said.get(node.envelope, ())
         used_by = not_after if depth else None
-        later = (*revocation_checks(_name(node), spoken, used_by), *finding_checks(_name(node), spoken))
+        later = [
+            *run_checks(_name(node), {pin.envelope for pin in node.statement.parents}, spoken),
+            *revocation_checks(_name(node), spoken, used_by),
+            *finding_checks(_name(node), spoken),
+        ]
+        if depth:  # the target's stand in the summary
+            others = (
+                quality_check(_name(node), spoken),
+                agreement_check(_name(node), verdicts[node.envelope].keyid, spoken),
+            )
+            later += [check for check in others if check is not None]
         own = (*verdicts[node.envelope].checks, *_edges(graph, node, verdicts), *content, *later)
         own_checks[node.envelope] = own
         checks += [check for check in own if depth == 0 or check.id != "content" or check.status is not _SKIPPED]
@@ -80,8 +98,14 @@ def verify_evidence(
             broken.append(node)
     checks += [check for verdict in verdicts.values() if verdict.node is None for check in verdict.checks]
     checks += [*_unclaimed(unclaimed), *_names(ancestry), *_one_log(target, ancestry, verdicts)]
-    review = review_check(target.subject, target.keyid, said.get(target.node.envelope, ()))
-    summary = (_lineage(target, ancestry, verdicts, checks), *_unbuilt(target.subject, review))
+    spoken = said.get(target.node.envelope, ())
+    opinions = _opinions(
+        target.subject,
+        quality_check(target.subject, spoken),
+        agreement_check(target.subject, target.keyid, spoken),
+        review_check(target.subject, target.keyid, spoken),
+    )
+    summary = (_lineage(target, ancestry, verdicts, checks), *opinions)
     stood = standing(_statuses([*own_checks[evidence.target], *summary]))
     within = {node.envelope for node, _ in ancestry}
     return Report(
@@ -133,7 +157,7 @@ def _statuses(checks: Iterable[Check]) -> dict[str, Status]:
 def _without_node(target: EntryVerdict) -> Report:
     stood, note = standing(_statuses(target.checks)), "the log entry cannot be read"
     unread = (Check(check, target.subject, Status.NOT_PERFORMED, note) for check in ("content", "lineage"))
-    checks = (*target.checks, *unread, *_unbuilt(target.subject))
+    checks = (*target.checks, *unread, *_opinions(target.subject))
     return Report(target.subject, "", checks, stood.level, stood.missing, None)
 
 
@@ -309,11 +333,15 @@ def _lineage(
     return Check("lineage", target.subject, Status.PASSED, note)
 
 
-def _unbuilt(subject: str, review: Check | None = None) -> tuple[Check, ...]:
+def _opinions(
+    subject: str, quality: Check | None = None, agreement: Check | None = None, review: Check | None = None
+) -> tuple[Check, Check, Check]:
+    """What others said of the target; what nobody said was not performed."""
+    skipped = Status.NOT_PERFORMED
     return (
-        Check("quality", subject, Status.NOT_PERFORMED, "no signed quality result is at hand"),
-        Check("agreement", subject, Status.NOT_PERFORMED, "no independent agreement or replay is at hand"),
-        review or Check("review", subject, Status.NOT_PERFORMED, "no reviewer's signature is at hand"),
+        quality or Check("quality", subject, skipped, "no signed test result is at hand"),
+        agreement or Check("agreement", subject, skipped, "no independent replay is at hand"),
+        review or Check("review", subject, skipped, "no reviewer's signature is at hand"),
     )
 
 

@@ -61,7 +61,7 @@ def test_events_page() -> None:
     about = Pin(PinnedName.parse("titanic/passengers@1"), example().digest, Digest.of(b""))
     body = Revocation(RevocationReason.CONSENT_WITHDRAWN, "2026-11-01T00:00:00Z", "the museum withdrew its consent")
     assert json.loads(shown) == json.loads(encode_event(Event(about, body, "2026-11-20T12:00:00Z")))
-    named = set(re.findall(r"\(\.\./schemas/([a-z0-9-]+\.json)\)", (PAGES / "events.md").read_text("utf-8")))
+    named = set(re.findall(r"\(\.\./schemas/([a-z0-9.-]+\.json)\)", (PAGES / "events.md").read_text("utf-8")))
     assert named == {path.name for path in (PROJECT / "docs" / "schemas").iterdir()}
 
 

@@ -47,7 +47,7 @@ def revoke(
     from provenance.statement.revocation import Revocation, RevocationReason
 
     body = Revocation(parse_choice(RevocationReason, reason, "reason"), since, note)
-    _state(run, reference, body, key, passphrase_file)
+    say(run, reference, body, key, passphrase_file)
     return DONE
 
 
@@ -70,7 +70,7 @@ def review(
     from provenance.statement.review import Decision, Review
 
     body = Review(parse_choice(Decision, decision, "decision"), tuple(scope or ()), note)
-    _state(run, reference, body, key, passphrase_file)
+    say(run, reference, body, key, passphrase_file)
     return DONE
 
 
@@ -100,7 +100,7 @@ def finding(
         parse_choice(FindingState, state, "state of a finding"),
         detector,
     )
-    _state(run, reference, body, key, passphrase_file)
+    say(run, reference, body, key, passphrase_file)
     return DONE
 
 
@@ -114,7 +114,7 @@ def use(
     """Say that you used a dataset or model, and what for."""
     from provenance.statement.usage import Usage
 
-    _state(run, reference, Usage(purpose), key, passphrase_file)
+    say(run, reference, Usage(purpose), key, passphrase_file)
     return DONE
 
 
@@ -133,19 +133,21 @@ def supersede(
 
     with run.ledger() as ledger:
         pin = ledger.pin(by)
-    _state(run, reference, Supersession(pin, note), key, passphrase_file)
+    say(run, reference, Supersession(pin, note), key, passphrase_file)
     return DONE
 
 
 def events(run: Invocation, reference: _Ref) -> int:
     """What was said about a dataset or model, in log order. What of it counts, `verify` says."""
+    from provenance.statement.events import event_noun
+
     with run.ledger() as ledger:
         name, said = str(ledger.pin(reference).name), ledger.said_about(reference)
     rows: list[tuple[str, ...]] = []
     for one in said:
         says = one.event.body.to_json().items()
         words = ", ".join(f"{key} {value}" for key, value in says if isinstance(value, str))
-        rows.append((str(one.index), _kind(one.event.type), words, one.row.keyid[:16]))
+        rows.append((str(one.index), event_noun(one.event.type), words, one.row.keyid[:16]))
     if rows:
         run.screen.table(("entry", "event", "what it says", "key"), rows)
     else:
@@ -166,7 +168,10 @@ def impact(run: Invocation, reference: _Ref) -> int:
     return DONE
 
 
-def _state(run: Invocation, reference: str, body: Body, key: str | None, passphrase_file: str | None) -> None:
+def say(run: Invocation, reference: str, body: Body, key: str | None, passphrase_file: str | None) -> None:
+    """Sign and log something about an artefact, and show where it is."""
+    from provenance.statement.events import event_noun
+
     with run.ledger() as ledger:
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
         about = ledger.pin(reference)
@@ -174,7 +179,7 @@ def _state(run: Invocation, reference: str, body: Body, key: str | None, passphr
         concerned = len(ledger.impact(reference).ways) if body.TYPE.endswith(":revocation:1") else 0
     run.screen.pairs(
         [
-            (_kind(row.type), str(about.name)),
+            (event_noun(row.type), str(about.name)),
             ("digest", about.digest.hex),
             ("signed by", f"key {row.keyid[:16]}"),
             ("log entry", str(row.entry_index)),
@@ -193,7 +198,3 @@ def _state(run: Invocation, reference: str, body: Body, key: str | None, passphr
             "says": body.to_json(),
         }
     )
-
-
-def _kind(predicate_type: str) -> str:
-    return predicate_type.removeprefix("urn:provenance-ledger:").partition(":")[0]

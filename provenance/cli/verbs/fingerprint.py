@@ -77,6 +77,7 @@ def _rows(found: Found) -> list[tuple[str, str | None]]:
             if declared.declared_by
             else None,
         ),
+        *(("note", note) for note in found.notes),
         ("ignored by", ", ".join(declared.ignore) or None),
         ("record root", records.root.hex if records else None),
         ("records", f"{count_text(records.count, 'row')}, {records.index_count:,} distinct" if records else None),
@@ -95,6 +96,7 @@ def _document(found: Found) -> dict[str, JsonValue]:
         "document": document.to_json(),
         "parameters": fingerprint.parameters.to_json(),
         "reread": None,
+        "notes": list(found.notes),
     }
     if fingerprint.reread is not None:
         value["reread"] = {

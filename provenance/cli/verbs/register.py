@@ -90,7 +90,6 @@ def register(
                 wanted=wanted,
                 progress=meter.read,
             )
-        receipt = replace(receipt, notes=(*receipt.notes, *_level_notes(sensitivity)))
         show_receipt(run.screen, receipt)
         codes = [_keep(run, receipt, receipt_file)]
         if no_anchor:
@@ -100,17 +99,6 @@ def register(
             codes += [code, _keep(run, receipt, receipt_file, again=True)]
     run.document(receipt.to_json())
     return max(codes)
-
-
-def _level_notes(sensitivity: str) -> tuple[str, ...]:
-    from provenance.cli.report_view import HIGHEST
-    from provenance.policy import REQUIRED_LEVEL
-    from provenance.statement import parse_sensitivity
-
-    required = REQUIRED_LEVEL[parse_sensitivity(sensitivity)]
-    if required <= HIGHEST:
-        return ()
-    return (f"{sensitivity} data needs level {required.name}; this release reaches at most {HIGHEST.name}",)
 
 
 def _anchored(run: Invocation, ledger: Ledger, receipt: Receipt) -> tuple[Receipt, int]:

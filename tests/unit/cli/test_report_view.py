@@ -109,13 +109,13 @@ def test_a_renamed_file_is_told_by_its_names() -> None:
 
 
 @pytest.mark.parametrize("required", [Level.D3, Level.D4, None])
-def test_what_no_release_reaches_yet_is_said(required: Level | None) -> None:
+def test_what_is_lacking_and_what_brings_it_is_said(required: Level | None) -> None:
     text = incomplete_text(replace(GOOD, required=required))
     if required is None:
         assert text == "incomplete: level D2, and what it needs is not known"
     else:
         assert text.startswith(f"incomplete: level D2, data of its sensitivity needs {required.name}; ")
-        assert f"{required.name} cannot be reached in this release: quality results come later" in text
+        assert text.endswith("; lacks quality, anchor.block (provenance quality, provenance anchor)")
 
 
 def test_what_only_lacks_the_log_asks_for_no_bytes() -> None:

@@ -32,6 +32,16 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return made
 
 
+def test_names_that_the_dataset_lacks_are_told(folder: Path) -> None:
+    from provenance.ledger.fingerprinting import Wanted, find_fingerprint
+
+    other = {"a": Digest.of(CONTENTS["a"]), "gone": Digest.of(b"x"), "away": Digest.of(b"y")}
+    found = find_fingerprint(folder, Wanted(Reading(declared_by="example.org", declared=other)))
+    assert found.strangers == ("away", "gone")
+    assert found.notes == ("2 names of the checksum file not in the dataset, the first 'away'",)
+    assert find_fingerprint(folder, Wanted(_declared("a"))).notes == ()
+
+
 def _declared(*names: str) -> Reading:
     return Reading(declared_by="example.org", declared={name: Digest.of(CONTENTS[name]) for name in names})
 

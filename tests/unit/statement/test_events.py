@@ -16,10 +16,13 @@ from provenance.encoding import Digest, canonical_json
 from provenance.errors import MalformedError
 from provenance.statement.events import EVENT_TYPES, Body, Event, encode_event, parse_event
 from provenance.statement.finding import Finding, FindingState, Severity
-from provenance.statement.frame import BlockReference, Pin
+from provenance.statement.frame import BlockReference, Pin, Subject
 from provenance.statement.names import PinnedName
+from provenance.statement.quality import Quality, QualityResult
+from provenance.statement.replay import Replay, ReplayResult
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
+from provenance.statement.run import CodeFile, Input, Revision, Run
 from provenance.statement.supersession import Supersession
 from provenance.statement.usage import Usage
 from tests.paths import PROJECT
@@ -38,13 +41,38 @@ BODIES: list[Body] = [
     Revocation(RevocationReason.OTHER, "2026-11-01T00:00:00Z", "é"),
     Supersession(OTHER),
     Supersession(OTHER, "labels mended"),
+    Quality(QualityResult.PASSED),
+    Quality(
+        QualityResult.FAILED,
+        (Subject("rules.yaml", Digest.of(b"rules")),),
+        ("no nulls",),
+        ("few rows",),
+        ("unique ids",),
+        "https://ci.example/7",
+    ),
+    Replay(Digest.of(b"run"), ReplayResult.REPRODUCED, Digest.of(b"root")),
+    Run("clean", (), "out/", CREATED, CREATED, "0123"),
+    Run(
+        "train",
+        (Input(OTHER, "raw.csv"), Input(replace(OTHER, name=PinnedName.parse("h/b@1")))),
+        "model.json",
+        CREATED,
+        CREATED,
+        "0123",
+        ("python", "train.py", "--rate=0.5", "é"),
+        (CodeFile("train.py", Digest.of(b"code")),),
+        Revision("a" * 40, True, "https://git.example/x"),
+        {"rate": 0.5, "seed": 1, "name": "x", "fast": True, "none": None},
+        {"python": "3.11.2"},
+    ),
 ]
 EVENTS = [Event(ABOUT, body, CREATED) for body in BODIES]
 EVENTS.append(replace(EVENTS[0], not_before=BlockReference(1, 2, bytes(32))))
 
 
 def _validator(predicate_type: str) -> Any:
-    kind = predicate_type.removeprefix("urn:provenance-ledger:").replace(":", "-")
+    names = {Quality.TYPE: "test-result-0.1", Run.TYPE: "slsa-provenance-1"}
+    kind = names.get(predicate_type) or predicate_type.removeprefix("urn:provenance-ledger:").replace(":", "-")
     schema = json.loads((PROJECT / "docs" / "schemas" / f"{kind}.json").read_bytes())
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
@@ -123,6 +151,29 @@ WRONG_BODIES: list[tuple[Body, Edit]] = [
     (BODIES[6], lambda p: p.update(since="yesterday")),
     (BODIES[8], lambda p: p["by"].pop("envelope")),
     (BODIES[8], lambda p: p["by"].update(name="titanic/passengers")),
+    (BODIES[10], lambda p: p.pop("configuration")),
+    (BODIES[10], lambda p: p.update(result="passed")),
+    (BODIES[10], lambda p: p.update(passedTests=[])),
+    (BODIES[10], lambda p: p.update(passedTests=["a", "a"])),
+    (BODIES[10], lambda p: p.update(passedTests=[" "])),
+    (BODIES[10], lambda p: p.update(url="no")),
+    (BODIES[11], lambda p: p["configuration"][0].pop("digest")),
+    (BODIES[12], lambda p: p.update(result="same")),
+    (BODIES[12], lambda p: p.pop("run")),
+    (BODIES[13], lambda p: p["buildDefinition"].update(buildType="https://slsa.dev/container-based-build/v0.1")),
+    (BODIES[13], lambda p: p["buildDefinition"].update(more=1)),
+    (BODIES[13], lambda p: p["buildDefinition"]["externalParameters"].update(output="/etc/passwd")),
+    (BODIES[13], lambda p: p["buildDefinition"]["externalParameters"].update(output="a/../../b")),
+    (BODIES[13], lambda p: p["buildDefinition"]["externalParameters"].update(command=["x"])),
+    (BODIES[13], lambda p: p["runDetails"]["metadata"].pop("finishedOn")),
+    (BODIES[13], lambda p: p["runDetails"]["builder"].update(id="https://github.com/")),
+    (BODIES[14], lambda p: p["buildDefinition"]["externalParameters"].update(command=[])),
+    (BODIES[14], lambda p: p["buildDefinition"]["externalParameters"].update(parameters={"a": []})),
+    (BODIES[14], lambda p: p["buildDefinition"]["internalParameters"].update(environment={"a": 1})),
+    (BODIES[14], lambda p: p["buildDefinition"]["resolvedDependencies"][0]["annotations"].update(role="parent")),
+    (BODIES[14], lambda p: p["buildDefinition"]["resolvedDependencies"][0]["annotations"].update(path="../x")),
+    (BODIES[14], lambda p: p["buildDefinition"]["resolvedDependencies"][0].update(name="h/b")),
+    (BODIES[14], lambda p: p["buildDefinition"]["resolvedDependencies"][3]["digest"].update(gitCommit="main")),
 ]
 
 
@@ -169,3 +220,28 @@ def test_every_cut_is_refused(event: Event) -> None:
     for length in range(len(data)):
         with pytest.raises(MalformedError):
             parse_event(data[:length])
+
+
+def test_a_failed_test_is_a_failed_result() -> None:
+    cases: list[tuple[QualityResult, dict[str, Any]]] = [
+        (QualityResult.PASSED, {"failed": ("x",)}),
+        (QualityResult.PASSED, {"warned": ("x",)}),
+        (QualityResult.WARNED, {"failed": ("x",)}),
+    ]
+    for result, tests in cases:
+        with pytest.raises(MalformedError, match="result is not what its tests say"):
+            Quality(result, **tests)
+
+
+@pytest.mark.parametrize(
+    "word", ["--password=x", "--token", "--db-password", "-secret", "--api-key=1", "https://h/?sig=1&x"]
+)
+def test_a_command_that_seems_to_hold_a_secret_is_refused(word: str) -> None:
+    with pytest.raises(MalformedError, match="secret"):
+        Run("clean", (), "out", CREATED, CREATED, "x", ("python", word))
+    Run("clean", (), "out", CREATED, CREATED, "x", ("python", "--tokenizer", "--passwords-file-free"))
+
+
+def test_nothing_is_made_from_itself() -> None:
+    with pytest.raises(MalformedError, match="made from itself"):
+        Event(ABOUT, Run("clean", (Input(ABOUT),), "out", CREATED, CREATED, "x"), CREATED)

@@ -12,8 +12,11 @@ from provenance.signature import PrivateKey, encode_envelope, parse_envelope, si
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.events import Body, Event, encode_event
 from provenance.statement.finding import Finding, FindingState, Severity
+from provenance.statement.quality import Quality, QualityResult
+from provenance.statement.replay import Replay, ReplayResult
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
+from provenance.statement.run import Input, Run
 from provenance.statement.usage import Usage
 from provenance.verify import Check, Evidence, Report, parse_bundle, verify_evidence
 from provenance.verify.evidence import encode_bundle
@@ -219,3 +222,84 @@ def test_an_event_is_no_target() -> None:
     report = verify_evidence(replace(evidence, target=entry.digest, entries=(entry,)), _trust(lineage))
     assert _checks(report, "statement")[0][1] is Status.FAILED
     assert parse_envelope(entry.envelope).payload_type == PAYLOAD_TYPE
+
+
+QUALITIES = [
+    ([(1, QualityResult.PASSED)], Status.PASSED),
+    ([(2, QualityResult.WARNED)], Status.PASSED),
+    ([(1, QualityResult.PASSED), (2, QualityResult.FAILED)], Status.FAILED),
+    ([(2, QualityResult.FAILED), (2, QualityResult.PASSED)], Status.PASSED),
+    ([(2, QualityResult.PASSED), (2, QualityResult.FAILED)], Status.FAILED),
+    ([(9, QualityResult.FAILED)], Status.NOT_PERFORMED),
+    ([(3, QualityResult.PASSED)], Status.NOT_PERFORMED),
+    ([], Status.NOT_PERFORMED),
+]
+
+
+@pytest.mark.parametrize(("results", "expected"), QUALITIES)
+def test_the_last_result_of_each_tester_holds(results: list[tuple[int, QualityResult]], expected: Status) -> None:
+    lineage = _lineage()
+    indexes = [_said(lineage, "c", Quality(result), key(number)) for number, result in results]
+    report = _report(lineage, "c", indexes)
+    assert _check(report, "quality").status is expected
+    assert report.sound == (expected is not Status.FAILED)
+
+
+def test_what_was_made_from_something_that_failed_its_tests_fails() -> None:
+    lineage = _lineage()
+    assert not _report(lineage, "c", [_said(lineage, "a", Quality(QualityResult.FAILED), key(2))]).sound
+    # A pass of what it was made from is none of its own.
+    report = _report(lineage, "c", [_said(lineage, "b", Quality(QualityResult.PASSED), key(2))])
+    assert [status for name, status in _checks(report, "quality") if name == "forge/c@1"] == [Status.NOT_PERFORMED]
+
+
+def _run(lineage: Lineage, *labels: str) -> Run:
+    return Run("step", tuple(Input(lineage.pin(label)) for label in labels), "out", CREATED, CREATED, "x")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "signer", "expected"),
+    [
+        (["b"], 2, [Status.PASSED]),
+        (["a"], 2, [Status.FAILED]),
+        (["a", "b"], 2, [Status.FAILED]),
+        ([], 2, [Status.FAILED]),
+        (["a"], 9, []),
+    ],
+)
+def test_a_run_must_have_read_what_the_artefact_pins(inputs: list[str], signer: int, expected: list[Status]) -> None:
+    lineage = _lineage()
+    report = _report(lineage, "c", [_said(lineage, "c", _run(lineage, *inputs), key(signer))])
+    assert [status for _, status in _checks(report, "run")] == expected
+    assert report.sound == (Status.FAILED not in expected)
+
+
+REPLAYS = [
+    ([(2, ReplayResult.REPRODUCED)], 1, Status.PASSED),
+    ([(1, ReplayResult.REPRODUCED)], 1, Status.NOT_PERFORMED),
+    ([(2, ReplayResult.REPRODUCED), (1, ReplayResult.DIFFERS)], 1, Status.FAILED),
+    ([(2, ReplayResult.DIFFERS), (2, ReplayResult.REPRODUCED)], 1, Status.PASSED),
+    ([(9, ReplayResult.DIFFERS)], 1, Status.NOT_PERFORMED),
+    ([(2, ReplayResult.DIFFERS)], 9, Status.NOT_PERFORMED),
+]
+
+
+@pytest.mark.parametrize(("replays", "runner", "expected"), REPLAYS)
+def test_a_replay_by_somebody_else_counts_for_a_run_that_counts(
+    replays: list[tuple[int, ReplayResult]], runner: int, expected: Status
+) -> None:
+    lineage = _lineage()
+    indexes = [_said(lineage, "c", _run(lineage, "b"), key(runner))]
+    run = lineage.log.entries_at(indexes)[0].digest
+    indexes += [_said(lineage, "c", Replay(run, result, Digest.of(b"root")), key(number)) for number, result in replays]
+    report = _report(lineage, "c", indexes)
+    assert _check(report, "agreement").status is expected
+    assert report.sound == (expected is not Status.FAILED)
+
+
+def test_a_replay_of_a_run_of_something_else_says_nothing() -> None:
+    lineage = _lineage()
+    run = _said(lineage, "b", _run(lineage, "a"), key(1))
+    replay = Replay(lineage.log.entries_at([run])[0].digest, ReplayResult.DIFFERS, Digest.of(b"root"))
+    report = _report(lineage, "c", [run, _said(lineage, "c", replay, key(2))])
+    assert [status for name, status in _checks(report, "agreement") if name == "forge/c@1"] == [Status.NOT_PERFORMED]

@@ -1,0 +1,156 @@
+"""Replay: an artefact made again by its run, in a clean folder, from inputs that verify.
+
+Steps: 1 the run of the artefact that a trusted key signed last; 2 its code, out of the blob store; 3 its inputs, copied
+and hashed on the way; 4 its command, with a bare environment; 5 what came out against what was registered, by file; 6
+the outcome, signed and logged. Invariants: nothing of the folder the run was in is used; a command that fails states
+nothing. The command is not confined: it can do what its caller may.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provenance.encoding import Digest, JsonValue
+from provenance.errors import MalformedError, NotFoundError, PolicyError, SourceError
+from provenance.fingerprint import Change, diff_files
+from provenance.ledger.copying import copy_checked
+from provenance.ledger.fingerprinting import Wanted, find_fingerprint, reading_of
+from provenance.ledger.running import MAX_CODE_BYTES, execute
+from provenance.signature import parse_envelope, verify_envelope
+from provenance.sources import open_source
+from provenance.statement.replay import Replay, ReplayResult
+from provenance.statement.run import Input, Run
+from provenance.stores import EventRow
+
+if TYPE_CHECKING:
+    from provenance.ledger.ledger import Ledger, Location
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of a replay: `changes` are the files that came out otherwise, `row` its place in the log."""
+
+    name: str
+    run: Run
+    result: ReplayResult
+    changes: tuple[Change, ...]
+    row: EventRow
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The outcome as a JSON value."""
+        return {
+            "name": self.name,
+            "result": str(self.result),
+            "command": list(self.run.command),
+            "changes": [{"path": change.path, "what": change.describe()} for change in self.changes],
+            "index": self.row.entry_index,
+        }
+
+
+def replay(
+    ledger: Ledger,
+    reference: str,
+    *,
+    data: Mapping[str, Location] | None = None,
+    key: str | None = None,
+    passphrase: bytes | None = None,
+    timeout_s: float,
+) -> Replayed:
+    """Make an artefact again and state what came of it.
+
+    `data` maps references of inputs to places; else they are read where they were registered from. `NotFoundError` if
+    no trusted key says by which command it was made, `SourceError` if an input or the code is not to be had or is not
+    what was registered, or the command fails.
+    """
+    name = str(ledger.pin(reference).name)
+    stated, run = find_run(ledger, reference)
+    statement = ledger.proofs(reference).statement
+    places = {str(ledger.pin(given).name): place for given, place in (data or {}).items()}
+    with tempfile.TemporaryDirectory(prefix="provenance-replay-") as made:
+        # What is compared has paths of its own; the home of the command lies beside it.
+        folder, home = Path(made, "run"), Path(made, "home")
+        folder.mkdir()
+        home.mkdir()
+        for file in run.code:
+            _write(folder / file.path, ledger.blobs.get(file.digest, max_bytes=MAX_CODE_BYTES))
+        for one in run.inputs:
+            _bring(ledger, one, folder, places.get(str(one.pin.name)))
+        (folder / run.output.removesuffix("/")).parent.mkdir(parents=True, exist_ok=True)
+        execute(_words(run), folder, timeout_s, _bare_environment(home))
+        place = folder / run.output.removesuffix("/")
+        if not place.exists():
+            raise SourceError("the command did not make the output", expected="a file or folder", where=run.output)
+        found = find_fingerprint(place, Wanted(reading_of(statement))).fingerprint
+    changes = tuple(diff_files(ledger.proofs(reference).files(), found.files))
+    result = ReplayResult.DIFFERS if changes else ReplayResult.REPRODUCED
+    body = Replay(stated, result, found.document.file_root)
+    return Replayed(name, run, result, changes, ledger.state(reference, body, key=key, passphrase=passphrase))
+
+
+def find_run(ledger: Ledger, reference: str) -> tuple[Digest, Run]:
+    """The SHA-256 of the envelope of the run that made an artefact, the last that a trusted key signed, and the run."""
+    trust, namespace = ledger.keyring.trust(), ledger.pin(reference).name.dataset.namespace
+    unfit = "nobody says how it was made"
+    for one in reversed(ledger.said_about(reference)):
+        if not isinstance(one.event.body, Run):
+            continue
+        source = trust.source(one.row.keyid)
+        if source is None or source.revoked or (source.namespaces and namespace not in source.namespaces):
+            unfit = "nobody who is trusted here says how it was made"
+            continue
+        envelope = ledger.log.entry(one.index).envelope
+        verify_envelope(parse_envelope(envelope), source.key)
+        if not one.event.body.command:
+            unfit = "it was made by a program, not by a command that can be run again"
+            continue
+        return Digest.of(envelope), one.event.body
+    raise NotFoundError(unfit, got=reference, hint="make it with `provenance run`")
+
+
+def _words(run: Run) -> list[str]:
+    # `python` is what the run used; here it is what runs this.
+    first, *others = run.command
+    return [sys.executable if first in ("python", "python3") else first, *others]
+
+
+def _bare_environment(home: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _write(place: Path, data: bytes) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    except OSError as error:
+        raise SourceError("cannot write a copy", got=error.strerror, where=place.name) from error
+
+
+def _bring(ledger: Ledger, one: Input, folder: Path, given: Location | None) -> None:
+    """Copy an input to where the run had it; every byte is hashed on the way."""
+    if one.path is None:
+        raise MalformedError("the run does not say where its input lay", got=one.pin.name)
+    name = str(one.pin.name)
+    if ledger.pin(name) != one.pin:
+        raise PolicyError("input was registered by another envelope", got=name)
+    place = given if given is not None else ledger.place_of(name)
+    source, files = open_source(place), ledger.proofs(name).files()
+    target = folder / one.path.removesuffix("/")
+    if not one.path.endswith("/"):
+        (entry,) = files
+        copy_checked(source, entry, target)
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in files:
+        copy_checked(source, entry, target / entry.path)

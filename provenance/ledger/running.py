@@ -1,0 +1,274 @@
+"""Runs: inputs that verify, something that makes outputs of them, and a signed statement of how each was made.
+
+Steps: 1 every input is read and must be what was registered, verified with its lineage; 2 what makes the outputs runs;
+3 the inputs are read again: they are what they were; 4 each output is registered with the inputs as its parents; 5 the
+run is stated of each. Invariants: an output did not exist before the run; a run that failed states nothing; no
+environment variable and no output of a program is recorded.
+
+    with ledger.run("clean", inputs=["raw"], code=["clean.py"], key="lab") as run:
+        clean("raw", "cleaned")
+        run.output("cleaned", "titanic/cleaned", "1")
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from provenance.encoding import JsonValue, canonical_json
+from provenance.errors import LimitError, MalformedError, PolicyError, ProvenanceError, SourceError
+from provenance.ledger.receipts import Receipt
+from provenance.limits import MAX_INPUTS, check_size
+from provenance.statement import Pin
+from provenance.statement.run import CodeFile, Input, Revision, Run, check_parameters, check_words
+from provenance.statement.text import check_word
+
+if TYPE_CHECKING:
+    from provenance.ledger.ledger import Ledger, Location
+
+MAX_CODE_BYTES: Final = 16 * 2**20
+"""One file of a program; data are inputs."""
+_GIT_TIMEOUT_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Something a run made: where, what to call it, and what else `Ledger.register` is to be told of it."""
+
+    path: str
+    name: str
+    version: str
+    description: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An output as it was registered, and the log entry that says how it was made."""
+
+    receipt: Receipt
+    index: int
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """What was made as a JSON value."""
+        return {"output": self.receipt.to_json(), "run": self.index}
+
+
+class RunRecorder:
+    """One run of one step in one folder. `finish` registers what it made."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        step: str,
+        *,
+        folder: Location = ".",
+        code: Sequence[str] = (),
+        parameters: Mapping[str, JsonValue] | None = None,
+        key: str | None = None,
+        passphrase: bytes | None = None,
+    ) -> None:
+        check_word(step, "step")
+        check_parameters(parameters or {})
+        self._ledger, self._step, self._key, self._passphrase = ledger, step, key, passphrase
+        self.folder = Path(folder).resolve()
+        if not self.folder.is_dir():
+            raise SourceError("the run's folder is not there", expected="a folder", where=folder)
+        self._parameters = dict(parameters or {})
+        self._code = self._read_code(code)
+        self._revision = find_revision(self.folder)
+        self._command: tuple[str, ...] = ()
+        self._inputs: list[Input] = []
+        self._outputs: list[Output] = []
+        self._started = _now()
+        self._invocation = secrets.token_hex(8)
+
+    def input(self, place: Location, reference: str | None = None) -> Pin:
+        """Read and verify an input; its pin.
+
+        `reference` names what it should be, if that is not what its bytes or its place say. `PolicyError` if it does
+        not verify.
+        """
+        check_size("inputs", len(self._inputs) + 1, MAX_INPUTS, "datasets")
+        path = self._path(place)
+        pin = self._verified(path, reference)
+        self._inputs.append(Input(pin, path + "/" if (self.folder / path).is_dir() else path))
+        return pin
+
+    def output(self, place: Location, name: str, version: str, **description: Any) -> None:
+        """Say what the run makes, or made, at `place`; `description` is as for `Ledger.register`."""
+        self._outputs.append(Output(self._path(place), name, version, description))
+
+    def expect_nothing(self) -> None:
+        """Raise `SourceError` if something is already where an output is to be."""
+        for output in self._outputs:
+            place = self.folder / output.path
+            is_empty = place.is_dir() and not any(place.iterdir())
+            if os.path.lexists(place) and not is_empty:
+                hint = "remove it, or write elsewhere: what was there before would be taken for the run's work"
+                raise SourceError("output is there before the run", expected="nothing", where=output.path, hint=hint)
+
+    def execute(self, command: Sequence[str], timeout_s: float | None = None) -> None:
+        """Run a command in the folder, its streams those of this process. `SourceError` unless it exits with 0."""
+        check_words(command)
+        if not command:
+            raise MalformedError("there is no command", expected="a program and its arguments, after --")
+        self.expect_nothing()
+        self._command, self._started = tuple(command), _now()
+        execute(command, self.folder, timeout_s)
+
+    def finish(self) -> tuple[Made, ...]:
+        """Register the outputs and state how each was made, in the order they were named."""
+        finished = _now()
+        if not self._outputs:
+            raise MalformedError("the run has no output", expected="one at least")
+        for one in self._inputs:
+            if one.path is not None and self._verified(one.path.removesuffix("/"), str(one.pin.name)) != one.pin:
+                raise SourceError("input changed while the run read it", where=one.path)
+        environment = self._environment()
+        made = []
+        for output in self._outputs:
+            place = self.folder / output.path
+            if not place.exists():
+                raise SourceError("the run did not make its output", expected="a file or folder", where=output.path)
+            receipt = self._ledger.register(
+                place,
+                output.name,
+                output.version,
+                parents=[str(one.pin.name) for one in self._inputs],
+                key=self._key,
+                passphrase=self._passphrase,
+                anchor=False,
+                **output.description,
+            )
+            run = Run(
+                step=self._step,
+                inputs=tuple(self._inputs),
+                output=output.path + "/" if place.is_dir() else output.path,
+                started=self._started,
+                finished=finished,
+                invocation=self._invocation,
+                command=self._command,
+                code=self._code,
+                revision=self._revision,
+                parameters=self._parameters,
+                environment=environment,
+            )
+            row = self._ledger.state(receipt.name, run, key=self._key, passphrase=self._passphrase)
+            made.append(Made(receipt, row.entry_index))
+        return tuple(made)
+
+    def _verified(self, path: str, reference: str | None) -> Pin:
+        report = self._ledger.verify(self.folder / path, expected=reference, ask_chain=False)
+        if not report.sound:
+            first = report.failures[0]
+            what = f"input does not verify: {first.id} of {first.subject}: {first.note}"
+            hint = f"see provenance verify {report.target}"
+            raise PolicyError(what, expected=first.expected, got=first.found, where=path, hint=hint)
+        return self._ledger.pin(report.target)
+
+    def _path(self, place: Location) -> str:
+        try:
+            path = (self.folder / place).resolve().relative_to(self.folder)
+        except ValueError:
+            hint = "run it in a folder that holds them: --folder DIR"
+            raise MalformedError(
+                "path is not in the run's folder", expected=self.folder, got=place, hint=hint
+            ) from None
+        if path == Path():
+            raise MalformedError("path is the run's folder itself", expected="something in it", got=place)
+        return path.as_posix()
+
+    def _read_code(self, paths: Sequence[str]) -> tuple[CodeFile, ...]:
+        check_size("code files", len(paths), MAX_INPUTS, "files")
+        files: dict[str, CodeFile] = {}
+        for given in paths:
+            path = self._path(given)
+            place = self.folder / path
+            try:
+                if not place.is_file():
+                    raise SourceError("code is no file", expected="a file", where=given)
+                if place.stat().st_size > MAX_CODE_BYTES:
+                    raise LimitError("code file is too large", expected=f"at most {MAX_CODE_BYTES} bytes", got=given)
+                data = place.read_bytes()
+            except OSError as error:
+                raise SourceError("cannot read code", got=error.strerror, where=given) from error
+            files[path] = CodeFile(path, self._ledger.blobs.put(data))
+        return tuple(files.values())
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "python": platform.python_version(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "packages": f"sha256:{self._ledger.blobs.put(installed_packages()).hex}",
+        }
+
+
+def execute(
+    command: Sequence[str], folder: Path, timeout_s: float | None, env: Mapping[str, str] | None = None
+) -> None:
+    """Run a command; `SourceError` unless it can be started and exits with 0 in time."""
+    # What it prints may be piped on, and is not ours: with --json the document stands alone on standard output.
+    sys.stdout.flush()
+    try:
+        done = subprocess.run(  # noqa: S603 - running what its caller says is what it is for
+            command, cwd=folder, timeout=timeout_s, stdin=subprocess.DEVNULL, stdout=2, env=env, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise SourceError("the command took too long", expected=f"at most {timeout_s} s", where=command[0]) from None
+    except OSError as error:
+        raise SourceError("cannot run the command", got=error.strerror, where=command[0]) from error
+    if done.returncode:
+        got = f"exit status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
+        raise SourceError(
+            "the command failed, and nothing was recorded", expected="exit status 0", got=got, where=command[0]
+        )
+
+
+@cache
+def installed_packages() -> bytes:
+    """Names and versions of the Python packages that are installed: canonical JSON."""
+    found = {one.metadata["Name"]: one.version for one in metadata.distributions() if one.metadata["Name"]}
+    return canonical_json(dict(sorted(found.items())))
+
+
+def find_revision(folder: Path) -> Revision | None:
+    """The commit that is checked out in a folder; None where git or a repository is not there."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    repository = _git(folder, "remote", "get-url", "origin")
+    try:
+        return Revision(commit, changed != "", repository)
+    except ProvenanceError:  # an address with a user in it, or none that is a URI
+        return Revision(commit, changed != "")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    words = ["git", "-c", "core.fsmonitor=false", *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            words,
+            cwd=folder,
+            timeout=_GIT_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,275 @@
+"""How an artefact was made: a run, as SLSA Provenance v1.
+
+Invariants: inputs are pinned as a dataset statement pins its parents; every path is relative to the folder of the run
+and stays in it; nothing in a command or parameter looks like a secret; times are the signer's own clock.
+
+Bytes of its predicate (canonical JSON, with what every event has): `{"buildDefinition":{"buildType":
+"urn:provenance-ledger:command:1","externalParameters":{"command":["python","clean.py"],"output":"out/","parameters":{},
+"step":"clean"},"internalParameters":{"environment":{"python":"3.11.2"}},"resolvedDependencies":[{"annotations":
+{"envelope":"<64 hex>","path":"raw.csv","role":"input"},"digest":{"sha256":"<64 hex>"},"name":"ns/raw@1"}]},
+"created":"..","runDetails":{"builder":{"id":"urn:provenance-ledger:builder:local"},"metadata":{"finishedOn":"..",
+"invocationId":"..","startedOn":".."}},"statement":{..}}`
+
+Source: SLSA Provenance v1; `annotations` are a resource descriptor's (in-toto).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from provenance.encoding import Digest, Fields, JsonValue
+from provenance.errors import MalformedError
+from provenance.fingerprint.files import check_path
+from provenance.limits import MAX_INPUTS, MAX_TEXT_CHARS, MAX_URI_CHARS, check_size
+from provenance.statement.frame import Pin, check_no_secret, check_time, check_uri
+from provenance.statement.names import PinnedName
+from provenance.statement.text import MAX_WORD_CHARS, check_word
+
+COMMAND: Final = "urn:provenance-ledger:command:1"
+PROGRAM: Final = "urn:provenance-ledger:program:1"
+BUILDER: Final = "urn:provenance-ledger:builder:local"
+MAX_WORDS: Final = 1_000
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SECRET_WORD = re.compile(
+    r"^--?(?:[a-z0-9-]*-)?(?:password|passwd|pwd|secret|token|credentials?|api-?key|access-?key)(?:=|$)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something registered that a run read, and where it lay: a path in the run's folder, one that ends in `/` for a
+    folder; None if the run did not have it there."""
+
+    pin: Pin
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFile:
+    """A file of the program that ran, by its path in the run's folder."""
+
+    path: str
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The commit that was checked out; `changed` if files that it tracks were not as it has them."""
+
+    commit: str
+    changed: bool
+    repository: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _COMMIT.fullmatch(self.commit):
+            raise MalformedError("not a commit", expected="40 or 64 hex digits", got=self.commit)
+        if self.repository is not None:
+            check_uri(self.repository, "repository")
+            check_no_secret(self.repository, "repository")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How an artefact was made: by which command (none: by a program that called this library) from which inputs.
+
+    `output` is where the artefact lay, `invocation` what all outputs of one run have in common.
+    """
+
+    TYPE: ClassVar[str] = "https://slsa.dev/provenance/v1"
+
+    step: str
+    inputs: tuple[Input, ...]
+    output: str
+    started: str
+    finished: str
+    invocation: str
+    command: tuple[str, ...] = ()
+    code: tuple[CodeFile, ...] = ()
+    revision: Revision | None = None
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_word(self.step, "step")
+        check_word(self.invocation, "invocation")
+        for time in (self.started, self.finished):
+            check_time(time)
+        check_size("inputs", len(self.inputs), MAX_INPUTS, "datasets")
+        check_size("code files", len(self.code), MAX_INPUTS, "files")
+        check_size("command", len(self.command), MAX_WORDS, "words")
+        for path in (self.output, *(one.path for one in self.inputs if one.path is not None)):
+            check_path(path.removesuffix("/"))
+        for file in self.code:
+            check_path(file.path)
+        for what, names in (
+            ("input", [str(one.pin.name) for one in self.inputs]),
+            ("code file", [c.path for c in self.code]),
+        ):
+            if len(set(names)) != len(names):
+                raise MalformedError(f"{what} is named twice", got=max(names, key=names.count))
+        check_words(self.command)
+        check_parameters(self.parameters)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The fields of its own."""
+        external: dict[str, JsonValue] = {"step": self.step, "output": self.output, "parameters": dict(self.parameters)}
+        if self.command:
+            external["command"] = list(self.command)
+        materials: list[JsonValue] = [_input_json(one) for one in self.inputs]
+        materials += [
+            {"name": one.path, "digest": {"sha256": one.digest.hex}, "annotations": {"role": "code"}}
+            for one in self.code
+        ]
+        if self.revision is not None:
+            materials.append(_revision_json(self.revision))
+        return {
+            "buildDefinition": {
+                "buildType": COMMAND if self.command else PROGRAM,
+                "externalParameters": external,
+                "internalParameters": {"environment": dict(self.environment)},
+                "resolvedDependencies": materials,
+            },
+            "runDetails": {
+                "builder": {"id": BUILDER},
+                "metadata": {
+                    "invocationId": self.invocation,
+                    "startedOn": self.started,
+                    "finishedOn": self.finished,
+                },
+            },
+        }
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise `MalformedError` for a word of a command that is too long, no text, or looks like a secret."""
+    for word in words:
+        check_size("word of the command", len(word), MAX_TEXT_CHARS, "characters")
+        if "\0" in word or any("\ud800" <= c <= "\udfff" for c in word):
+            raise MalformedError("word of the command is no text", expected="Unicode without NUL", got=ascii(word))
+        check_no_secret(word, "command")
+        if _SECRET_WORD.match(word):
+            hint = "let the program read it from a file or its environment: neither is recorded"
+            raise MalformedError("command seems to hold a secret", expected="no such option", hint=hint)
+
+
+def check_parameters(parameters: Mapping[str, JsonValue]) -> None:
+    """Raise `MalformedError` for a parameter that is no plain value, or is named like a secret."""
+    check_size("parameters", len(parameters), MAX_INPUTS, "parameters")
+    for name, value in parameters.items():
+        check_size("parameter's name", len(name), MAX_WORD_CHARS, "characters")
+        if not isinstance(value, str | int | float | bool | None):
+            raise MalformedError(
+                "parameter is no plain value", expected="text, a number, true, false or null", got=name
+            )
+        if isinstance(value, str):
+            check_size("parameter", len(value), MAX_TEXT_CHARS, "characters")
+            check_no_secret(value, "parameter")
+        if _SECRET_WORD.match("--" + name):
+            raise MalformedError("parameter seems to hold a secret", expected="no such parameter", got=name)
+
+
+def _input_json(one: Input) -> JsonValue:
+    annotations: dict[str, JsonValue] = {"role": "input", "envelope": one.pin.envelope.hex}
+    if one.path is not None:
+        annotations["path"] = one.path
+    return {"name": str(one.pin.name), "digest": {"sha256": one.pin.digest.hex}, "annotations": annotations}
+
+
+def _revision_json(revision: Revision) -> JsonValue:
+    value: dict[str, JsonValue] = {
+        "digest": {"gitCommit": revision.commit},
+        "annotations": {"role": "revision", "changed": revision.changed},
+    }
+    if revision.repository is not None:
+        value["uri"] = "git+" + revision.repository
+    return value
+
+
+def read_run(fields: Fields) -> Run:
+    """The run in a predicate; its other fields are read by `events`."""
+    definition, details = fields.object("buildDefinition"), fields.object("runDetails")
+    build_type = definition.string("buildType", max_chars=MAX_URI_CHARS)
+    if build_type not in (COMMAND, PROGRAM):
+        raise MalformedError("run is of another kind", expected=f"{COMMAND} | {PROGRAM}", got=build_type)
+    external, internal = definition.object("externalParameters"), definition.object("internalParameters")
+    builder, metadata = details.object("builder"), details.object("metadata")
+    builder.constant("id", BUILDER)
+    inputs, code, revision = _read_materials(definition.array("resolvedDependencies", max_items=2 * MAX_INPUTS + 1))
+    run = Run(
+        step=external.string("step", max_chars=MAX_WORD_CHARS),
+        inputs=inputs,
+        output=external.string("output"),
+        started=metadata.string("startedOn", max_chars=20),
+        finished=metadata.string("finishedOn", max_chars=20),
+        invocation=metadata.string("invocationId", max_chars=MAX_WORD_CHARS),
+        command=_read_command(external) if build_type == COMMAND else (),
+        code=code,
+        revision=revision,
+        parameters=_object(external, "parameters"),
+        environment=_read_environment(internal),
+    )
+    for part in (external, internal, builder, metadata, definition, details):
+        part.end()
+    return run
+
+
+def _read_command(external: Fields) -> tuple[str, ...]:
+    words: list[str] = []
+    for word in external.array("command", max_items=MAX_WORDS):
+        if not isinstance(word, str):
+            raise MalformedError("command holds something that is no word", expected="text")
+        words.append(word)
+    if not words:
+        raise MalformedError("command is empty", expected="a word at least")
+    return tuple(words)
+
+
+def _object(fields: Fields, name: str) -> dict[str, JsonValue]:
+    value = fields.value(name)
+    if not isinstance(value, dict):
+        raise MalformedError(f"{name} are no object", expected="a JSON object")
+    return value
+
+
+def _read_environment(internal: Fields) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in _object(internal, "environment").items():
+        if not isinstance(value, str):
+            raise MalformedError("environment holds something that is no text", expected="text", got=name)
+        found[name] = value
+    return found
+
+
+def _read_materials(items: Sequence[JsonValue]) -> tuple[tuple[Input, ...], tuple[CodeFile, ...], Revision | None]:
+    inputs: list[Input] = []
+    code: list[CodeFile] = []
+    revision: Revision | None = None
+    for item in items:
+        fields = Fields(item, "statement.predicate.buildDefinition.resolvedDependencies")
+        notes = fields.object("annotations")
+        role = notes.string("role", max_chars=MAX_WORD_CHARS)
+        if role == "input":
+            pin = Pin(PinnedName.parse(fields.string("name")), fields.digest_set("digest"), notes.digest("envelope"))
+            inputs.append(Input(pin, notes.optional_string("path")))
+        elif role == "code":
+            code.append(CodeFile(fields.string("name"), fields.digest_set("digest")))
+        elif role == "revision" and revision is None:
+            revision = _read_revision(fields, notes)
+        else:
+            raise MalformedError("material has another role", expected="input | code | one revision", got=role)
+        notes.end()
+        fields.end()
+    return tuple(inputs), tuple(code), revision
+
+
+def _read_revision(fields: Fields, notes: Fields) -> Revision:
+    digest = fields.object("digest")
+    commit = digest.string("gitCommit", max_chars=64)
+    digest.end()
+    uri = fields.optional_string("uri", max_chars=MAX_URI_CHARS)
+    if uri is not None and not uri.startswith("git+"):
+        raise MalformedError("repository is not git's", expected="git+ and a URI", got=uri)
+    return Revision(commit, notes.boolean("changed"), None if uri is None else uri.removeprefix("git+"))

@@ -1,0 +1,99 @@
+"""`run`, `replay` and `quality` as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.sessions.session import Session
+
+SCRIPT = "import sys\nopen(sys.argv[2], 'w').write(open(sys.argv[1]).read().upper())\nprint('said by the program')\n"
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    made = Session(tmp_path)
+    made.run("init", "--origin", "ledger.example/runs")
+    made.run("keys", "new", "lab")
+    made.run("keys", "new", "other")
+    (made.folder / "raw.txt").write_text("words")
+    (made.folder / "upper.py").write_text(SCRIPT)
+    made.run("register", "raw.txt", "--name", "s/raw", "--version", "1", "--key", "lab", "--no-anchor")
+    return made
+
+
+RUN = (
+    "run",
+    "--input",
+    "raw.txt=s/raw@1",
+    "--output",
+    "big.txt=s/big@1",
+    "--code",
+    "upper.py",
+    "--step",
+    "upper",
+    "--key",
+    "lab",
+)
+COMMAND = ("--", "python", "upper.py", "raw.txt", "big.txt")
+
+
+def test_a_command_is_run_recorded_and_replayed(session: Session) -> None:
+    outcome = session.run(*RUN, *COMMAND)
+    assert "registered   s/big@1" in outcome.out
+    assert "said by the program" not in outcome.out
+    assert (session.folder / "big.txt").read_text() == "WORDS"
+    checks = session.json("verify", "big.txt")["checks"]
+    assert [(c["status"], c["note"]) for c in checks if c["check"] == "run"] == [
+        ("passed", "made by python in step upper")
+    ]
+    assert "REPRODUCED  s/big@1" in session.run("replay", "s/big", "--key", "other").out
+    shown = session.run("events", "s/big").out
+    assert " run " in shown and " replay " in shown
+    checks = session.json("verify", "big.txt")["checks"]
+    assert [c["status"] for c in checks if c["check"] == "agreement"] == ["passed"]
+    # What follows -- is the command's.
+    out = session.run("run", "--json", "--output", "o=s/o@1", "--key", "lab", "--", "touch", "o").out
+    document = json.loads(out)
+    assert document["made"][0]["output"]["name"] == "s/o@1"
+
+
+def test_what_came_out_otherwise_is_named(session: Session) -> None:
+    (session.folder / "upper.py").write_text(SCRIPT + "import os\nopen(sys.argv[2], 'a').write(str(os.getpid()))\n")
+    session.run(*RUN, *COMMAND)
+    outcome = session.run("replay", "s/big", "--key", "other", code=1)
+    assert "DIFFERS  s/big@1" in outcome.out and "big.txt" in outcome.out
+    assert "agreement" in session.run("verify", "big.txt", code=1).out
+
+
+def test_quality_counts_and_a_failed_test_fails(session: Session) -> None:
+    (session.folder / "rules.json").write_text(json.dumps({"rows": 1}))
+    said = session.json("quality", "s/raw", "--passed", "not empty", "--rules", "rules.json", "--key", "other")
+    assert said["says"]["configuration"][0]["name"] == "rules.json"
+    assert "1 tests passed, 0 warned" in session.run("verify", "raw.txt").out
+    session.run("quality", "s/raw", "--failed", "unique ids", "--rules", "rules.json", "--key", "other")
+    assert "tests failed: unique ids" in session.run("verify", "raw.txt", code=1).out
+    session.run("quality", "s/raw", "--key", "other", code=2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--output", "big.txt", "--key", "lab", *COMMAND),
+        ("run", "--output", "big.txt=s/big", "--key", "lab", *COMMAND),
+        ("run", "--output", "big.txt=s/big@1", "--input", "=x", "--key", "lab", *COMMAND),
+        ("run", "--output", "../x=s/big@1", "--key", "lab", *COMMAND),
+        ("run", "--output", "raw.txt=s/big@1", "--key", "lab", *COMMAND),
+        ("run", "--output", "big.txt=s/big@1", "--key", "lab"),
+        ("run", "--key", "lab", *COMMAND),
+        (*RUN, "--", "nothing-of-this-name"),
+        (*RUN, "--", "false"),
+        ("replay", "s/raw", "--key", "other"),
+    ],
+)
+def test_what_cannot_be_is_refused(session: Session, words: tuple[str, ...]) -> None:
+    before = session.json("log", "checkpoint")
+    session.run(*words, code=2)
+    assert session.json("log", "checkpoint") == before

@@ -1,0 +1,254 @@
+"""Runs and replays: what is recorded, what is refused, and what comes out otherwise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from provenance.encoding import Digest
+from provenance.errors import ConflictError, MalformedError, NotFoundError, PolicyError, SourceError
+from provenance.ledger import Ledger
+from provenance.ledger.running import RunRecorder, find_revision
+from provenance.policy import Level, Status
+from provenance.statement.quality import Quality, QualityResult
+from provenance.statement.replay import ReplayResult
+from provenance.statement.review import Decision, Review
+from provenance.statement.revocation import Revocation, RevocationReason
+from provenance.statement.run import Run
+
+DOUBLE = "import pathlib\nout = pathlib.Path('out')\nout.mkdir()\ntext = pathlib.Path('raw/a').read_text()\n"
+DOUBLE += "(out / 'b').write_text(text * 2)\n"
+CLOCK = "import pathlib, time\npathlib.Path('out').write_text(str(time.time_ns()))\n"
+
+
+@pytest.fixture
+def folder(ledger: Ledger, tmp_path: Path) -> Path:
+    made = tmp_path / "work"
+    (made / "raw").mkdir(parents=True)
+    (made / "raw" / "a").write_text("one")
+    (made / "double.py").write_text(DOUBLE)
+    (made / "clock.py").write_text(CLOCK)
+    ledger.keyring.new("lab")
+    ledger.register(made / "raw", "h/raw", "1", key="someone", origin="https://h.example/raw", anchor=False)
+    return made
+
+
+def _run(ledger: Ledger, folder: Path, script: str = "double.py", name: str = "h/out") -> Run:
+    recorder = RunRecorder(ledger, "double", folder=folder, code=[script], key="someone", parameters={"times": 2})
+    recorder.output("out", name, "1", sensitivity="public")
+    recorder.input("raw")
+    recorder.execute(["python", script])
+    (made,) = recorder.finish()
+    assert made.receipt.name == f"{name}@1"
+    body = ledger.said_about(name)[0].event.body
+    assert isinstance(body, Run)
+    return body
+
+
+def test_a_run_says_how_an_output_was_made(ledger: Ledger, folder: Path) -> None:
+    run = _run(ledger, folder)
+    assert (run.step, run.command, run.output) == ("double", ("python", "double.py"), "out/")
+    assert [(one.pin, one.path) for one in run.inputs] == [(ledger.pin("h/raw"), "raw/")]
+    assert [(one.path, one.digest) for one in run.code] == [("double.py", Digest.of(DOUBLE.encode()))]
+    assert run.parameters == {"times": 2}
+    assert run.environment["python"] == ".".join(map(str, sys.version_info[:3]))
+    packages = ledger.blobs.get(Digest.from_hex(run.environment["packages"].removeprefix("sha256:")), max_bytes=1 << 20)
+    assert b'"cryptography":' in packages
+    report = ledger.verify(folder / "out")
+    assert [(check.status, check.note) for check in report.checks if check.id == "run"] == [
+        (Status.PASSED, "made by python in step double")
+    ]
+    assert [artefact.name for artefact in report.artefacts] == ["h/out@1", "h/raw@1"]
+
+
+def test_a_block_of_python_is_a_run_too(ledger: Ledger, folder: Path) -> None:
+    with ledger.run("copy", inputs=[("raw", "h/raw@1")], folder=folder, key="someone") as run:
+        (folder / "copied").write_bytes((folder / "raw" / "a").read_bytes())
+        run.output("copied", "h/copied", "1")
+    (said,) = ledger.said_about("h/copied")
+    assert isinstance(said.event.body, Run)
+    assert (said.event.body.command, said.event.body.output) == ((), "copied")
+    with pytest.raises(NotFoundError, match="not by a command"):
+        ledger.replay("h/copied", key="lab")
+
+
+def test_a_block_that_raises_records_nothing(ledger: Ledger, folder: Path) -> None:
+    size = ledger.log.size()
+    with pytest.raises(ZeroDivisionError), ledger.run("x", inputs=["raw"], folder=folder, key="someone") as run:
+        (folder / "o").write_text("o")
+        run.output("o", "h/o", "1")
+        raise ZeroDivisionError
+    assert ledger.log.size() == size
+
+
+def test_an_input_that_does_not_verify_stops_the_run(ledger: Ledger, folder: Path) -> None:
+    (folder / "raw" / "a").write_text("two")
+    with pytest.raises(PolicyError, match="input does not verify: content of h/raw@1"):
+        _run(ledger, folder)
+    assert not (folder / "out").exists()
+    (folder / "raw" / "a").write_text("one")
+    ledger.state("h/raw", Revocation(RevocationReason.UNLAWFUL), key="someone")
+    with pytest.raises(PolicyError, match="revocation of h/raw@1"):
+        _run(ledger, folder)
+
+
+def test_an_input_that_changes_meanwhile_stops_it_too(ledger: Ledger, folder: Path) -> None:
+    (folder / "bad.py").write_text(DOUBLE + "pathlib.Path('raw/a').write_text('three')\n")
+    size = ledger.log.size()
+    with pytest.raises((PolicyError, SourceError)):
+        _run(ledger, folder, "bad.py")
+    assert ledger.log.size() == size
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("raise SystemExit(3)", "exit status 3"),
+        ("pass", "did not make its output"),
+        ("import os; os.kill(os.getpid(), 9)", "signal 9"),
+    ],
+)
+def test_a_command_that_fails_records_nothing(ledger: Ledger, folder: Path, script: str, said: str) -> None:
+    (folder / "bad.py").write_text(script)
+    size = ledger.log.size()
+    with pytest.raises(SourceError, match=said):
+        _run(ledger, folder, "bad.py")
+    assert ledger.log.size() == size
+
+
+def test_what_was_there_before_is_no_output(ledger: Ledger, folder: Path) -> None:
+    (folder / "out").mkdir()
+    recorder = RunRecorder(ledger, "x", folder=folder, key="someone")
+    recorder.output("out", "h/out", "1")
+    recorder.expect_nothing()
+    (folder / "out" / "old").write_text("old")
+    with pytest.raises(SourceError, match="output is there before the run"):
+        recorder.execute(["true"])
+
+
+@pytest.mark.parametrize("place", ["..", "/etc/passwd", ".", "raw/../.."])
+def test_paths_stay_in_the_folder(ledger: Ledger, folder: Path, place: str) -> None:
+    recorder = RunRecorder(ledger, "x", folder=folder, key="someone")
+    for call in (lambda: recorder.input(place), lambda: recorder.output(place, "h/x", "1")):
+        with pytest.raises(MalformedError, match="run's folder"):
+            call()
+
+
+def test_a_secret_never_reaches_the_log(ledger: Ledger, folder: Path) -> None:
+    recorder = RunRecorder(ledger, "x", folder=folder, key="someone")
+    for words in (["python", "--api-key", "hunter2"], ["curl", "https://h.example/?token=hunter2"]):
+        with pytest.raises(MalformedError) as caught:
+            recorder.execute(words)
+        assert "hunter2" not in str(caught.value)
+    with pytest.raises(MalformedError) as caught:
+        RunRecorder(ledger, "x", folder=folder, key="someone", parameters={"password": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_name_that_is_taken_is_a_conflict(ledger: Ledger, folder: Path) -> None:
+    _run(ledger, folder)
+    (folder / "out" / "b").unlink()
+    (folder / "out").rmdir()
+    (folder / "raw" / "a").write_text("one")
+    _run(ledger, folder)  # the same again is the same
+    with pytest.raises(ConflictError):
+        ledger.register(folder / "double.py", "h/out", "1", key="someone", anchor=False)
+
+
+def test_a_replay_that_comes_out_the_same_counts_if_somebody_else_made_it(ledger: Ledger, folder: Path) -> None:
+    _run(ledger, folder)
+    assert ledger.replay("h/out", key="someone").result is ReplayResult.REPRODUCED
+
+    def agreement() -> Status:
+        return next(check.status for check in ledger.verify(folder / "out").checks if check.id == "agreement")
+
+    assert agreement() is Status.NOT_PERFORMED
+    found = ledger.replay("h/out", key="lab")
+    assert (found.result, found.changes, found.name) == (ReplayResult.REPRODUCED, (), "h/out@1")
+    assert agreement() is Status.PASSED
+
+
+def test_all_levels_can_be_reached(ledger: Ledger, folder: Path) -> None:
+    _run(ledger, folder)
+    ledger.anchor()
+    levels = [ledger.verify(folder / "out").level]
+    ledger.state("h/out", Quality(QualityResult.PASSED, passed=("not empty",)), key="someone")
+    levels.append(ledger.verify(folder / "out").level)
+    ledger.replay("h/out", key="lab")
+    ledger.state("h/out", Review(Decision.APPROVED), key="lab")
+    report = ledger.verify(folder / "out")
+    assert (levels, report.level, report.missing) == ([Level.D2, Level.D3], Level.D4, ())
+
+
+def test_a_transformation_that_lied_is_caught(ledger: Ledger, folder: Path) -> None:
+    _run(ledger, folder, "clock.py")
+    found = ledger.replay("h/out", key="lab")
+    assert found.result is ReplayResult.DIFFERS
+    assert [change.path for change in found.changes] == ["out"]
+    report = ledger.verify(folder / "out")
+    assert [check.id for check in report.failures if check.id != "lineage"] == ["agreement"]
+
+
+def test_a_replay_uses_nothing_of_the_folder(ledger: Ledger, folder: Path) -> None:
+    (folder / "leans.py").write_text(DOUBLE + "pathlib.Path('double.py').read_text()\n")
+    _run(ledger, folder, "leans.py")
+    with pytest.raises(SourceError, match="exit status 1"):
+        ledger.replay("h/out", key="lab")
+    assert len(ledger.said_about("h/out")) == 1
+
+
+def test_inputs_of_a_replay_are_verified(ledger: Ledger, folder: Path, tmp_path: Path) -> None:
+    _run(ledger, folder)
+    (folder / "raw" / "a").write_text("two")
+    with pytest.raises(SourceError, match="changed"):
+        ledger.replay("h/out", key="lab")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a").write_text("one")
+    assert ledger.replay("h/out", key="lab", data={"h/raw": tmp_path / "elsewhere"}).result is ReplayResult.REPRODUCED
+
+
+def test_only_runs_of_trusted_keys_are_followed(ledger: Ledger, folder: Path) -> None:
+    _run(ledger, folder)
+    ledger.keyring.revoke("someone")
+    with pytest.raises(NotFoundError, match="nobody who is trusted here"):
+        ledger.replay("h/out", key="lab")
+    with pytest.raises(NotFoundError, match="nobody says how it was made"):
+        ledger.replay("h/raw", key="lab")
+
+
+def test_a_replay_takes_no_longer_than_it_may(ledger: Ledger, folder: Path) -> None:
+    _run(ledger, folder)
+    (folder / "slow.py").write_text(
+        "import time, pathlib, os\nif 'TMPDIR' in os.environ: time.sleep(60)\npathlib.Path('out2').write_text('x')\n"
+    )
+    recorder = RunRecorder(ledger, "slow", folder=folder, code=["slow.py"], key="someone")
+    recorder.output("out2", "h/slow", "1")
+    before = os.environ.pop("TMPDIR", None)
+    try:
+        recorder.execute(["python", "slow.py"])
+    finally:
+        if before is not None:
+            os.environ["TMPDIR"] = before
+    recorder.finish()
+    with pytest.raises(SourceError, match="took too long"):
+        ledger.replay("h/slow", key="lab", timeout_s=0.5)
+
+
+def test_the_commit_is_named(tmp_path: Path) -> None:
+    assert find_revision(tmp_path) is None
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    (tmp_path / "f").write_text("1")
+    for words in (["init", "-q"], ["add", "f"], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    found = find_revision(tmp_path)
+    assert found is not None
+    assert (len(found.commit), found.changed, found.repository) == (40, False, None)
+    (tmp_path / "f").write_text("2")
+    subprocess.run(["git", "remote", "add", "origin", "https://user:hunter2@git.example/x"], cwd=tmp_path, check=True)
+    found = find_revision(tmp_path)
+    assert found is not None
+    assert (found.changed, found.repository) == (True, None)
