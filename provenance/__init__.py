@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     )
     from provenance.fingerprint import Fingerprint
     from provenance.ledger import AnchorOutcome, FsckReport, Ledger, Lineage, Receipt, fingerprint
+    from provenance.ledger.inputs import verify_inputs
     from provenance.ledger.reading import ReadUsage, VerifiedDataset, open_verified
     from provenance.policy import TrustRoots, encode_trust, parse_trust
+    from provenance.policy.policy import Policy, parse_policy
     from provenance.verify import Check, ContentFinding, Report, verify_bundle
 
 __version__ = "0.1.0"
@@ -49,8 +51,10 @@ _HOMES = {
     ),
     "provenance.fingerprint.document": ("Fingerprint",),
     "provenance.ledger": ("AnchorOutcome", "FsckReport", "Ledger", "Lineage", "Receipt"),
+    "provenance.ledger.inputs": ("verify_inputs",),
     "provenance.ledger.ledger": ("fingerprint",),
     "provenance.ledger.reading": ("ReadUsage", "VerifiedDataset", "open_verified"),
+    "provenance.policy.policy": ("Policy", "parse_policy"),
     "provenance.policy": ("TrustRoots", "encode_trust", "parse_trust"),
     "provenance.verify": ("Check", "ContentFinding", "Report", "verify_bundle"),
 }
@@ -69,6 +73,7 @@ __all__ = [
     "Lineage",
     "MalformedError",
     "NotFoundError",
+    "Policy",
     "PolicyError",
     "ProvenanceError",
     "ReadUsage",
@@ -83,8 +88,10 @@ __all__ = [
     "encode_trust",
     "fingerprint",
     "open_verified",
+    "parse_policy",
     "parse_trust",
     "verify_bundle",
+    "verify_inputs",
 ]
 
 

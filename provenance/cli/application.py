@@ -10,6 +10,7 @@ from provenance import __version__
 from provenance.cli.invocation import JSON_HELP, VerbGroup, add_verb
 from provenance.cli.verbs import (
     anchor,
+    audit,
     bundle,
     chain,
     check,
@@ -17,6 +18,7 @@ from provenance.cli.verbs import (
     diff,
     events,
     fingerprint,
+    gate,
     init,
     keys,
     lineage,
@@ -99,6 +101,8 @@ add_verb(app, "check", check.check)
 add_verb(app, "bundle", bundle.bundle)
 add_verb(app, "lineage", lineage.lineage)
 add_verb(app, "impact", events.impact)
+add_verb(app, "audit", audit.audit)
+add_verb(app, "gate", gate.gate)
 
 add_verb(app, "revoke", events.revoke)
 add_verb(app, "supersede", events.supersede)

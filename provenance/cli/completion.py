@@ -62,6 +62,13 @@ def complete_level(incomplete: str) -> list[str]:
     return [level.name for level in Level if level.name.startswith(incomplete)]
 
 
+def complete_form(incomplete: str) -> list[str]:
+    """The forms a lineage is shown in."""
+    from provenance.verify.drawing import FORMS
+
+    return [name for name in ("text", "json", *FORMS) if name.startswith(incomplete)]
+
+
 def complete_algorithm(incomplete: str) -> list[str]:
     """Kinds of signing keys."""
     from provenance.signature import ALGORITHMS

@@ -74,6 +74,7 @@ from provenance.ledger.saying import Said, find_said
 from provenance.ledger.verification import Verification, file_report
 from provenance.limits import MAX_PAGE_ITEMS
 from provenance.policy import TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots
+from provenance.policy.policy import Policy
 from provenance.signature import encode_envelope, parse_envelope, sign_envelope, verify_envelope
 from provenance.sources import ProgressCallback, Reading, open_source
 from provenance.statement import (
@@ -89,8 +90,12 @@ from provenance.statement import (
 )
 from provenance.statement.events import EVENT_TYPES, Body, Event, encode_event, parse_event
 from provenance.statement.frame import open_frame
+from provenance.statement.standards import Standards
+from provenance.statement.usage import Usage
 from provenance.stores import BlobStore, DatasetRow, EventRow, LocationRow, OutboxRow, Store, open_store
 from provenance.verify import BlockFinding, ContentFinding, Evidence, Report, encode_bundle, verify_bundle
+from provenance.verify.audit import Audit, audit_evidence
+from provenance.verify.gate import Decision, decide, refused
 
 if TYPE_CHECKING:
     from provenance.ledger.replaying import Replayed
@@ -213,6 +218,7 @@ class Ledger:
         origin: str | None = None,
         sensitivity: str = "internal",
         kind: str = "dataset",
+        standards: Standards | None = None,
         key: str | None = None,
         passphrase: bytes | None = None,
         anchor: bool = True,
@@ -231,6 +237,7 @@ class Ledger:
             origin=origin,
             sensitivity=parse_sensitivity(sensitivity),
             kind=parse_kind(kind),
+            standards=standards or Standards(),
         )
         signer = self.keyring.signer(key, passphrase)
         trusted = self._check_signer(signer.public.keyid, description.name.dataset.namespace)
@@ -607,6 +614,40 @@ class Ledger:
         report = self._report(row, {}, ask_chain=ask_chain)
         rows = (self._store.dataset_at(index) for index in sorted(self._store.descendants(row.entry_index)))
         return Lineage(report, tuple(pinned_name(found) for found in rows if found is not None))
+
+    def gate(self, target: Location, policy: Policy, *, read: bool = True, ask_chain: bool = True) -> Decision:
+        """What a policy decides about a path or reference now. What nothing is known of is denied.
+
+        With `read`, a reference's bytes are read where it was registered from; else only its record is looked at.
+        """
+        try:
+            audit, _ = self.audit(target, read=read, ask_chain=ask_chain)
+        except NotFoundError as error:
+            return refused(str(target), policy, error.what)
+        return decide(policy, audit, datetime.now(UTC))
+
+    def audit(self, target: Location, *, read: bool = True, ask_chain: bool = True) -> tuple[Audit, bytes]:
+        """Everything that went into an artefact and what is known of it, and the offline bundle that the audit is of.
+
+        A path is fingerprinted and matched as by `verify`. A reference's bytes are read where it was registered from,
+        if they are still there, unless `read` is False.
+        """
+        contents: dict[str, ContentFinding] = {}
+        if isinstance(target, str) and self._is_reference(target):
+            row = resolve(self._store, target)
+            if read and (there := self._contents().where_registered(row)) is not None:
+                contents[pinned_name(row)] = there
+        else:
+            row, finding = self._contents().matched(
+                Path(target) if isinstance(target, PathLike) else target, self._verification()
+            )
+            contents[pinned_name(row)] = finding
+        verification = self._verification()
+        evidence = verification.evidence(row)
+        blocks = self._ask_chain(_blocks_named(evidence)) if ask_chain else []
+        report = verification.report(row, contents, blocks, evidence)
+        uses = [said.index for said in self.said_about(pinned_name(row)) if isinstance(said.event.body, Usage)]
+        return audit_evidence(evidence, report, self.trust_roots(), blocks=blocks, uses=uses), encode_bundle(evidence)
 
     def _is_reference(self, text: str) -> bool:
         if text.startswith((".", "/", "file:")) or exists(text):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from provenance.encoding import Digest
+from provenance.encoding import Digest, canonical_json
 from provenance.errors import ConflictError, NotFoundError, PolicyError, ProvenanceError, StoreError
 from provenance.fingerprint import open_manifest
 from provenance.limits import MAX_MANIFEST_BYTES
@@ -190,6 +190,7 @@ def _claims(*statements: DatasetStatement) -> Iterable[tuple[str, ...]]:
     yield "sensitivity", *(str(s.sensitivity) for s in statements)
     yield "license", *(s.license or "" for s in statements)
     yield "origin", *(s.origin or "" for s in statements)
+    yield "standards", *(canonical_json(s.standards.to_json()).decode() for s in statements)
     yield "list of parents", *(", ".join(f"{p.name} {p.envelope}" for p in s.parents) for s in statements)
 
 

@@ -8,7 +8,7 @@ its name to be free; blobs are durable before the statement that names them is p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from provenance.encoding import Digest
 from provenance.errors import LimitError, SignerError, StoreError
@@ -37,6 +37,7 @@ from provenance.statement import (
     encode_statement,
     parse_statement,
 )
+from provenance.statement.standards import Standards
 from provenance.stores import BlobStore, FileRow, StoreReader
 
 _ENVELOPE_BYTES = 400
@@ -56,6 +57,7 @@ class Description:
     origin: str | None = None
     sensitivity: Sensitivity = Sensitivity.INTERNAL
     kind: Kind = Kind.DATASET
+    standards: Standards = field(default_factory=Standards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ def _statement(
         parents=parents,
         oms=oms,
         not_before=clock.block,
+        standards=description.standards,
     )
 
 

@@ -33,6 +33,7 @@ from provenance.statement.frame import (
 )
 from provenance.statement.license import check_license
 from provenance.statement.names import PinnedName
+from provenance.statement.standards import Standards, parse_standards
 
 DATASET_PREDICATE: Final = "urn:provenance-ledger:dataset:1"
 
@@ -77,6 +78,7 @@ class DatasetStatement:
     oms: OmsReference | None = None
     not_before: BlockReference | None = None
     parameters: Parameters = field(default_factory=Parameters)
+    standards: Standards = field(default_factory=Standards)
 
     def __post_init__(self) -> None:
         check_time(self.created)
@@ -114,6 +116,8 @@ def encode_statement(statement: DatasetStatement) -> bytes:
         predicate["origin"] = statement.origin
     if statement.parameters:
         predicate["parameters"] = statement.parameters.to_json()
+    if statement.standards:
+        predicate["standards"] = statement.standards.to_json()
     if statement.oms is not None:
         predicate["oms"] = {
             "bundle": {"sha256": statement.oms.bundle.hex},
@@ -171,6 +175,11 @@ def _parse_predicate(predicate: Fields, name: PinnedName) -> DatasetStatement:
             parse_parameters(predicate.value("parameters"), "statement.predicate.parameters")
             if "parameters" in predicate
             else Parameters()
+        ),
+        standards=(
+            parse_standards(predicate.value("standards"), "statement.predicate.standards")
+            if "standards" in predicate
+            else Standards()
         ),
     )
 

@@ -11,6 +11,7 @@ from provenance.fingerprint.chunks import ChunkMap, encode_chunk_map, parse_chun
 from provenance.statement import DatasetStatement, Pin, PinnedName, encode_statement
 from provenance.statement.events import Event, encode_event
 from provenance.statement.revocation import Revocation, RevocationReason
+from provenance.statement.standards import parse_standards
 from tests.paths import PROJECT
 
 PAGES = PROJECT / "docs" / "formats"
@@ -42,7 +43,8 @@ def test_statement_page() -> None:
         license="Apache-2.0",
         origin="https://example.org/titanic",
     )
-    shown, parameters = blocks("statement.md")
+    shown, standards, parameters = blocks("statement.md")
+    assert parse_standards(json.loads(standards)).to_json() == json.loads(standards)
     assert canonical_json(parse_parameters(json.loads(parameters)).to_json()).decode() == parameters.strip()
     assert json.loads(shown) == json.loads(encode_statement(statement))
 
@@ -62,6 +64,7 @@ def test_events_page() -> None:
     body = Revocation(RevocationReason.CONSENT_WITHDRAWN, "2026-11-01T00:00:00Z", "the museum withdrew its consent")
     assert json.loads(shown) == json.loads(encode_event(Event(about, body, "2026-11-20T12:00:00Z")))
     named = set(re.findall(r"\(\.\./schemas/([a-z0-9.-]+\.json)\)", (PAGES / "events.md").read_text("utf-8")))
+    named.add("dataset-1.json")  # statement.md
     assert named == {path.name for path in (PROJECT / "docs" / "schemas").iterdir()}
 
 

@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from provenance.cli.arguments import ReferenceArgument
+from provenance.cli.completion import complete_form
 from provenance.cli.exits import DONE, FAILED
+from provenance.cli.files import check_output, write_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.lineage_view import show_lineage
+from provenance.errors import MalformedError
 
 
-def lineage(run: Invocation, reference: ReferenceArgument) -> int:
+def lineage(
+    run: Invocation,
+    reference: ReferenceArgument,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="WORD",
+            help="text, json, dot, mermaid, svg or prov-json.",
+            autocompletion=complete_form,
+        ),
+    ] = "text",
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")] = None,
+) -> int:
     """Show ancestors, judged by their records, and descendants. No bytes are read: that is `verify --deep`."""
     from provenance.cli.report_view import show_failures
 
+    if form == "json":
+        run.use_json()
+    if output is not None:
+        if form in ("text", "json"):
+            raise MalformedError("--output takes a picture", expected="--format dot, mermaid, svg or prov-json")
+        check_output(output)
     with run.ledger() as ledger:
         found = ledger.lineage(reference)
+    if form not in ("text", "json"):
+        from provenance.verify.drawing import draw
+
+        text = draw(found.report, form)
+        if output is not None:
+            write_file(output, text.encode("utf-8"))
+        else:
+            run.stream(text)
+        run.document(found.to_json())
+        return DONE if found.report.sound else FAILED
     show_lineage(run.screen, found)
     show_failures(run.screen, found.report.failures)
     run.document(found.to_json())

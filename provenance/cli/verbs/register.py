@@ -21,6 +21,7 @@ from provenance.errors import ProvenanceError
 
 if TYPE_CHECKING:
     from provenance.ledger import Ledger, Receipt
+    from provenance.statement.standards import Standards
 
 
 def register(
@@ -55,6 +56,10 @@ def register(
     kind: Annotated[
         str, typer.Option("--kind", metavar="WORD", help="dataset or model.", autocompletion=complete_kind)
     ] = "dataset",
+    standards: Annotated[
+        str | None,
+        typer.Option("--standards", metavar="FILE", help="JSON: what else the Data Provenance Standards ask for."),
+    ] = None,
     key: KeyOption = None,
     passphrase_file: PassphraseFileOption = None,
     receipt_file: Annotated[
@@ -72,6 +77,7 @@ def register(
     if receipt_file is not None:
         check_output(receipt_file)
     with run.ledger() as ledger:
+        said = _read_standards(standards) if standards is not None else None
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
         wanted = wanted_of(run, path, how, chunks=chunks)
         with Meter("reading") as meter:
@@ -84,6 +90,7 @@ def register(
                 origin=origin,
                 sensitivity=sensitivity,
                 kind=kind,
+                standards=said,
                 key=key,
                 passphrase=passphrase,
                 anchor=False,
@@ -99,6 +106,16 @@ def register(
             codes += [code, _keep(run, receipt, receipt_file, again=True)]
     run.document(receipt.to_json())
     return max(codes)
+
+
+def _read_standards(path: str) -> Standards:
+    from provenance.cli.files import read_file
+    from provenance.encoding import parse_json
+    from provenance.limits import MAX_ENTRY_BYTES
+    from provenance.statement.standards import parse_standards
+
+    data = read_file(path, "standards", max_bytes=MAX_ENTRY_BYTES)
+    return parse_standards(parse_json(data, what="standards", max_bytes=MAX_ENTRY_BYTES))
 
 
 def _anchored(run: Invocation, ledger: Ledger, receipt: Receipt) -> tuple[Receipt, int]:

@@ -1,0 +1,231 @@
+"""The audit of an artefact: everything that went into it, what is known of each, and what is not.
+
+Invariants: it says nothing that the evidence does not; each line names the log entries that say so, or says that there
+is none; what was said by keys that do not count is not in it; the same evidence gives the same audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from provenance.encoding import Digest, JsonValue
+from provenance.errors import ProvenanceError
+from provenance.policy import Status, TrustRoots
+from provenance.policy.licences import Obligation, obligations
+from provenance.signature import parse_envelope
+from provenance.statement import DatasetStatement, Sensitivity, parse_statement
+from provenance.statement.events import Body, event_noun
+from provenance.statement.finding import Finding, FindingState
+from provenance.statement.quality import Quality
+from provenance.statement.run import Run
+from provenance.verify.entry_checks import EntryVerifier
+from provenance.verify.event_checks import judge_events
+from provenance.verify.evidence import BlockFinding, Evidence
+from provenance.verify.report import Artefact, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something said of an artefact that counts: what, by whom, in which log entry."""
+
+    body: Body
+    index: int
+    signer: str
+
+    @property
+    def noun(self) -> str:
+        """`run`, `review`, `finding`."""
+        return event_noun(self.body.TYPE)
+
+    def to_json(self) -> JsonValue:
+        """The remark as a JSON value."""
+        return {"type": self.noun, "entry": self.index, "signer": self.signer, "says": self.body.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class AuditItem:
+    """One artefact of the lineage, what its statement says, and what was said of it."""
+
+    artefact: Artefact
+    statement: DatasetStatement
+    remarks: tuple[Remark, ...]
+
+    @property
+    def name(self) -> str:
+        """Its pinned name."""
+        return self.artefact.name
+
+    def gaps(self) -> tuple[str, ...]:
+        """What nobody says of it, and an auditor asks."""
+        statement, standards = self.statement, self.statement.standards
+        found = []
+        if statement.license is None:
+            found.append("no licence is declared")
+        if not statement.parents:
+            if statement.origin is None:
+                found.append("no origin is declared")
+            if standards.personal_data is None:
+                found.append("nobody says whether it holds personal data")
+            if not standards.origin_geography:
+                found.append("no geography is declared")
+        elif not any(isinstance(one.body, Run) for one in self.remarks):
+            found.append("nobody says how it was made")
+        if standards.personal_data and standards.basis is None:
+            found.append("it holds personal data, and no ground of collection is declared")
+        if not any(isinstance(one.body, Quality) for one in self.remarks):
+            found.append("no test results")
+        if statement.parameters.declared_files:
+            by = statement.parameters.declared_by
+            found.append(f"{statement.parameters.declared_files} file digests are declared by {by}, not computed")
+        return tuple(found)
+
+    def to_json(self) -> JsonValue:
+        """The item as a JSON value."""
+        statement = self.statement
+        return {
+            "name": self.name,
+            "kind": str(statement.kind),
+            "entry": self.artefact.index,
+            "depth": self.artefact.depth,
+            "digest": {"sha256": self.artefact.digest},
+            "status": str(self.artefact.status),
+            "signer": self.artefact.signer,
+            "created": statement.created,
+            "parents": list(self.artefact.parents),
+            "origin": statement.origin,
+            "license": statement.license,
+            "obligations": {name: [str(one) for one in asked] for name, asked in self.obligations().items()},
+            "sensitivity": str(statement.sensitivity),
+            "files": statement.fingerprint.file_count,
+            "totalBytes": statement.fingerprint.total_bytes,
+            "standards": statement.standards.to_json(),
+            "remarks": [one.to_json() for one in self.remarks],
+            "gaps": list(self.gaps()),
+        }
+
+    def obligations(self) -> dict[str, tuple[Obligation, ...]]:
+        """What its licence asks for."""
+        return obligations(self.statement.license) if self.statement.license is not None else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The audit of a report's target. `items` begin with it, its inputs nearest first; `uses` are log entries that say
+    what it was used for."""
+
+    report: Report
+    items: tuple[AuditItem, ...]
+    uses: tuple[int, ...] = ()
+
+    @property
+    def origins(self) -> tuple[AuditItem, ...]:
+        """The artefacts without inputs."""
+        return tuple(item for item in self.items if not item.statement.parents)
+
+    @property
+    def sensitivity(self) -> Sensitivity:
+        """The highest sensitivity of all that went into it."""
+        order = list(Sensitivity)
+        return max((item.statement.sensitivity for item in self.items), key=order.index)
+
+    def remarks(self, kind: type) -> list[tuple[AuditItem, Remark]]:
+        """All remarks of a kind, with what they are about."""
+        return [(item, one) for item in self.items for one in item.remarks if isinstance(one.body, kind)]
+
+    def open_findings(self) -> list[tuple[AuditItem, Remark]]:
+        """Findings that are open or confirmed, by the last word about each."""
+        last: dict[tuple[str, str], tuple[AuditItem, Remark]] = {}
+        for item, one in self.remarks(Finding):
+            if isinstance(one.body, Finding):
+                last[item.name, one.body.id] = item, one
+        unsettled = (FindingState.OPEN, FindingState.CONFIRMED)
+        return [(i, r) for i, r in last.values() if isinstance(r.body, Finding) and r.body.state in unsettled]
+
+    def geography(self) -> dict[str, list[str]]:
+        """Places of origin -> artefacts from there."""
+        found: dict[str, list[str]] = {}
+        for item in self.items:
+            for place in item.statement.standards.origin_geography:
+                found.setdefault(place, []).append(item.name)
+        return dict(sorted(found.items()))
+
+    def licences(self) -> dict[str, list[str]]:
+        """Licence expressions -> artefacts under them."""
+        found: dict[str, list[str]] = {}
+        for item in self.items:
+            if item.statement.license is not None:
+                found.setdefault(item.statement.license, []).append(item.name)
+        return dict(sorted(found.items()))
+
+    def personal(self) -> list[AuditItem]:
+        """Artefacts that are said to hold personal data."""
+        return [item for item in self.items if item.statement.standards.personal_data]
+
+    def gaps(self) -> list[tuple[str, str]]:
+        """(artefact, what is not known of it), of checks of the target that were not performed too."""
+        target = self.report.target
+        checks = [
+            (target, f"{check.id}: {check.note}")
+            for check in self.report.checks
+            if check.subject == target and check.status is Status.NOT_PERFORMED
+        ]
+        return checks + [(item.name, gap) for item in self.items for gap in item.gaps()]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The audit as a JSON value."""
+        report = self.report
+        return {
+            "target": report.target,
+            "verdict": report.verdict,
+            "level": report.level.name if report.level is not None else None,
+            "missing": list(report.missing),
+            "sensitivity": str(self.sensitivity),
+            "personalData": [item.name for item in self.personal()],
+            "licenses": {name: list(names) for name, names in self.licences().items()},
+            "geography": {place: list(names) for place, names in self.geography().items()},
+            "openFindings": [{"about": item.name, "entry": one.index} for item, one in self.open_findings()],
+            "gaps": [{"about": name, "gap": gap} for name, gap in self.gaps()],
+            "items": [item.to_json() for item in self.items],
+            "uses": list(self.uses),
+            "report": report.to_json(),
+        }
+
+
+def audit_evidence(
+    evidence: Evidence,
+    report: Report,
+    trust: TrustRoots,
+    *,
+    blocks: Sequence[BlockFinding] = (),
+    uses: Sequence[int] = (),
+) -> Audit:
+    """The audit of what `report` says of this evidence."""
+    statements = _statements(evidence)
+    verifier = EntryVerifier(evidence, trust, blocks)
+    about = {envelope for envelope, _ in statements.values()}
+    said = judge_events(verifier, evidence.entries, about)
+    items = []
+    for artefact in report.artefacts:
+        if artefact.name not in statements:
+            continue
+        envelope, statement = statements[artefact.name]
+        remarks = tuple(
+            Remark(verdict.event.body, verdict.index, verdict.signer)
+            for verdict in said.get(envelope, ())
+            if verdict.problem is None
+        )
+        items.append(AuditItem(artefact, statement, remarks))
+    return Audit(report, tuple(items), tuple(uses))
+
+
+def _statements(evidence: Evidence) -> Mapping[str, tuple[Digest, DatasetStatement]]:
+    """The dataset statements of the evidence, by name. The report fails where two claim one."""
+    found: dict[str, tuple[Digest, DatasetStatement]] = {}
+    for entry in evidence.entries:
+        try:
+            statement = parse_statement(parse_envelope(entry.envelope).payload)
+        except ProvenanceError:
+            continue
+        found.setdefault(str(statement.name), (entry.digest, statement))
+    return found

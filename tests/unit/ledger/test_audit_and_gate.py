@@ -1,0 +1,204 @@
+"""Audits and gates over a real history: what is told, what is denied, and that a page carries its evidence."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import celpy
+import pytest
+from celpy.adapter import json_to_cel
+from celpy.evaluation import CELEvalError
+
+from provenance import verify_inputs
+from provenance.errors import PolicyError
+from provenance.ledger import Ledger
+from provenance.policy.policy import FORMAT, Policy, parse_policy
+from provenance.statement.finding import Finding, FindingState, Severity
+from provenance.statement.quality import Quality, QualityResult
+from provenance.statement.revocation import Revocation, RevocationReason
+from provenance.statement.standards import Basis, Standards
+from provenance.statement.usage import Usage
+from provenance.verify import verify_bundle
+from provenance.verify.ai_act import NOTHING, evidence_pack
+from provenance.verify.audit_page import audit_page
+from provenance.verify.gate import audit_facts, decide, junit, sarif
+
+
+def _policy(**fields: Any) -> Policy:
+    return parse_policy(json.dumps({"format": FORMAT, "name": "p", **fields}).encode())
+
+
+@pytest.fixture
+def opened(copy: Path) -> Ledger:
+    return Ledger.open(copy)
+
+
+def test_an_audit_tells_all_that_went_in(opened: Ledger) -> None:
+    with opened as ledger:
+        ledger.state("h/clean", Quality(QualityResult.PASSED, passed=("x",)), key="museum")
+        ledger.state("h/raw", Finding("f", Severity.LOW, "odd"), key="lab")
+        ledger.state("h/raw", Finding("g", Severity.LOW, "even"), key="lab")
+        ledger.state("h/raw", Finding("g", Severity.LOW, "even", FindingState.DISMISSED), key="lab")
+        use = ledger.state("h/model", Usage("training"), key="lab").entry_index
+        audit, bundle = ledger.audit("h/model")
+        assert [item.name for item in audit.items] == ["h/model@1", "h/clean@1", "h/raw@1"]
+        assert [item.name for item in audit.origins] == ["h/raw@1"]
+        assert audit.licences() == {"MIT": ["h/model@1"]}
+        assert [one.body.id for _, one in audit.open_findings() if isinstance(one.body, Finding)] == ["f"]
+        assert audit.uses == (use,)
+        gaps = dict(audit.gaps())
+        assert "h/raw@1" in gaps and ("h/clean@1", "nobody says how it was made") in audit.gaps()
+        assert verify_bundle(bundle, ledger.trust_roots(with_blocks=True)).sound
+        json.dumps(audit.to_json())
+
+
+def test_every_line_of_the_pack_cites_entries_that_exist_or_says_that_there_is_nothing(opened: Ledger) -> None:
+    with opened as ledger:
+        lines = evidence_pack(ledger.audit("h/model")[0])
+        assert {line.article for line in lines} >= {
+            "10(2)(b)",
+            "10(3)",
+            "11, Annex IV 2(d)",
+            "12(1), (2)",
+            "19(1)",
+            "53(1)(d)",
+        }
+        for line in lines:
+            assert (line.found == NOTHING) == (not line.entries)
+            assert all(0 <= index < ledger.log.size() for index in line.entries)
+        ledger.state("h/model", Quality(QualityResult.PASSED), key="lab")
+        found = {line.asks: line for line in evidence_pack(ledger.audit("h/model")[0])}
+        assert found["validation and testing procedures and their data"].entries == (ledger.log.size() - 1,)
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.outside: list[str] = []
+        self.depth: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag != "script"
+        values = dict(attributes)
+        assert not any(name.startswith("on") for name in values)
+        self.outside += [v for n, v in values.items() if n in ("src", "href") and v and not v.startswith("data:")]
+        self.links += [v for n, v in values.items() if n == "href" and v and v.startswith("data:")]
+
+
+def test_the_page_needs_nothing_and_carries_its_evidence(opened: Ledger, copy: Path) -> None:
+    with opened as ledger:
+        odd = '<script>alert(1)</script>"&'
+        (copy / "odd").write_text("odd")
+        ledger.register(
+            copy / "odd", "h/odd", "1", key="lab", parents=["h/model"], anchor=False,
+            standards=Standards(issuer=odd, personal_data=True, basis=Basis.CONSENT, privacy_technologies=(odd,)),
+        )  # fmt: skip
+        ledger.state("h/odd", Finding("x", Severity.HIGH, odd), key="lab")
+        audit, bundle = ledger.audit("h/odd")
+        page = audit_page(audit, bundle)
+        parsed = _Page()
+        parsed.feed(page.decode())
+        assert parsed.outside == []
+        (link,) = parsed.links
+        assert base64.b64decode(link.partition("base64,")[2]) == bundle
+        text = page.decode()
+        assert "&lt;script&gt;" in text and all(name in text for name in ("h/odd@1", "h/raw@1", "CC", "10(2)(b)")[:2])
+        assert re.search(r"h/odd@1</td><td>internal</td><td>yes</td><td>consent</td>", text)
+        assert audit_page(audit, bundle) == page
+
+
+def test_a_policy_decides(opened: Ledger) -> None:
+    with opened as ledger:
+        assert ledger.gate("h/model", _policy()).allowed
+        cases: list[tuple[dict[str, Any], str, str]] = [
+            ({"minimumLevel": "D3"}, "level", "level D2, D3 is needed"),
+            ({"allowedLicenses": ["MIT"]}, "license", "no licence is declared"),
+            ({"forbiddenAncestors": ["h/raw"]}, "ancestor", "h/raw is forbidden"),
+            ({"acceptedChains": [1]}, "chain", "not accepted"),
+            ({"rules": [{"id": "r", "expression": "target.reviews > 0", "message": "reviewed"}]}, "r", "reviewed"),
+            (
+                {"rules": [{"id": "r", "expression": "target.basis == 'consent'", "message": "m"}]},
+                "r",
+                "cannot be decided",
+            ),
+            ({"rules": [{"id": "r", "expression": "target.(", "message": "m"}]}, "r", "cannot be decided"),
+            ({"rules": [{"id": "r", "expression": "1", "message": "m"}]}, "r", "no yes or no"),
+        ]
+        for fields, rule, reason in cases:
+            denials = ledger.gate("h/model", _policy(**fields)).denials
+            assert [(one.rule, reason in one.reason) for one in denials][:1] == [(rule, True)], fields
+        assert not ledger.gate("h/nothing", _policy()).allowed
+        ledger.state("h/raw", Revocation(RevocationReason.UNLAWFUL), key="museum")
+        assert ledger.gate("h/model", _policy()).denials[0].about == "h/raw@1"
+
+
+def test_bytes_are_read_unless_the_record_is_enough(opened: Ledger, copy: Path) -> None:
+    with opened as ledger:
+        assert ledger.gate(copy / "model", _policy()).allowed
+        assert not ledger.gate("h/model", _policy(), read=False).allowed
+        assert ledger.gate("h/model", _policy(requiredLevel={"internal": "D0"}), read=False).allowed
+        (copy / "model" / "m").write_text("other")
+        denied = ledger.gate(copy / "model", _policy())
+        assert [one.rule for one in denied.denials] == ["evidence"]  # nobody registered these bytes
+        with pytest.raises(PolicyError, match="policy p denies .*: evidence of .*: these bytes are not registered"):
+            verify_inputs([copy / "raw", copy / "model"], _policy(), ledger=ledger)
+        assert len(verify_inputs([copy / "raw"], _policy(), ledger=ledger)) == 1
+
+
+def test_age_is_counted_from_what_its_signer_says(opened: Ledger) -> None:
+    with opened as ledger:
+        audit, _ = ledger.audit("h/model")
+        policy, now = _policy(maxAgeDays=10), datetime.now(UTC)
+        assert decide(policy, audit, now).allowed
+        assert {one.rule for one in decide(policy, audit, now + timedelta(days=11)).denials} == {"age"}
+
+
+EXPRESSIONS = [
+    "target.level >= 2",
+    "ancestors.all(a, a.status == 'passed')",
+    "ancestors.exists(a, has(a.origin) && a.origin.startsWith('https://'))",
+    "size(ancestors) == 2 && target.kind == 'model'",
+    "checks['signature'] == 'passed'",
+    "checks['nothing'] == 'passed'",
+    "target.nothing == 1",
+    "target.reviews > 0 || openFindings == 0",
+    "timestamp(target.created) <= timestamp(now)",
+    "'GB' in target.geography",
+    "target.name.matches('^h/')",
+]
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_rules_mean_what_another_implementation_says(opened: Ledger, expression: str) -> None:
+    with opened as ledger:
+        audit, _ = ledger.audit("h/model")
+        now = datetime.now(UTC)
+        decision = decide(_policy(rules=[{"id": "r", "expression": expression, "message": "m"}]), audit, now)
+        environment = celpy.Environment()
+        program = environment.program(environment.compile(expression))
+        facts: dict[str, Any] = {name: json_to_cel(value) for name, value in audit_facts(audit, now).items()}
+        try:
+            expected = bool(program.evaluate(facts))
+        except CELEvalError:
+            expected = False
+        assert decision.rulings[-1].allowed == expected
+
+
+def test_pipelines_can_read_it(opened: Ledger) -> None:
+    with opened as ledger:
+        good, bad = ledger.gate("h/model", _policy()), ledger.gate("h/model", _policy(forbiddenAncestors=["h/*"]))
+        root = ElementTree.fromstring(junit([good, bad]))
+        assert [(suite.attrib["tests"], suite.attrib["failures"]) for suite in root] == [("2", "0"), ("5", "3")]
+        assert len(list(root.iter("failure"))) == 3
+        report = json.loads(sarif([good, bad], "1"))
+        assert (report["version"], len(report["runs"][0]["results"])) == ("2.1.0", 3)
+        named = {rule["id"] for rule in report["runs"][0]["tool"]["driver"]["rules"]}
+        assert {result["ruleId"] for result in report["runs"][0]["results"]} <= named
