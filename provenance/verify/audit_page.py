@@ -18,6 +18,7 @@ from provenance.verify.ai_act import NOTHING, evidence_pack
 from provenance.verify.audit import Audit, AuditItem
 from provenance.verify.drawing import draw
 from provenance.verify.evidence import MEDIA_TYPE
+from provenance.verify.report import Check
 
 MAX_EMBEDDED_BYTES: Final = 16 * 2**20
 _MAX_ROWS: Final = 5_000
@@ -26,7 +27,7 @@ _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1f2328;background:#fff;max-width:72rem;margin:2rem auto;padding:0 1.5rem}
 h1{font-size:1.6rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #d0d7de}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
-th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid #e4e8ec;overflow-wrap:anywhere}
+th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid #e4e8ec;overflow-wrap:break-word}
 th{font-weight:600;background:#f6f8fa}code{font:.85em ui-monospace,monospace;overflow-wrap:anywhere}
 .verdict{display:inline-block;padding:.15rem .7rem;border-radius:1rem;font-weight:700;border:1px solid}
 .verified,.passed{color:#1a7f37}.failed{color:#b3261e}.incomplete,.open{color:#8a6d00}.faint{color:#57606a}
@@ -88,11 +89,17 @@ def _drawing(audit: Audit) -> str:
 
 def _checks(audit: Audit) -> str:
     rows = [
-        (check.subject, check.id, _status(check.status), " ".join(filter(None, (check.note, check.where))))
+        (check.subject, check.id, _status(check.status), _note(check))
         for check in audit.report.checks
         if check.subject == audit.report.target or check.status is Status.FAILED
     ]
     return "<h2>Checks</h2>" + _table(("artefact", "check", "status", "note"), rows, raw=(2,))
+
+
+def _note(check: Check) -> str:
+    # Where bytes lay is this machine's own business.
+    where = check.where if not check.id.startswith("content") or check.id == "content.file" else None
+    return " ".join(filter(None, (check.note, where)))
 
 
 def _inputs(audit: Audit) -> str:

@@ -71,7 +71,8 @@ def verify_evidence(
     graph = LineageGraph(verdict.node for verdict in verdicts.values() if verdict.node)
     ancestry = graph.ancestry(target.node)
     unclaimed = dict(contents or {})
-    said = judge_events(verifier, evidence.entries, {node.envelope for node, _ in ancestry})
+    unjudged = [entry for entry in evidence.entries if entry.digest not in verdicts]
+    said = judge_events(verifier, unjudged, {node.envelope for node, _ in ancestry})
     not_after = _not_after(target)
     checks: list[Check] = []
     artefacts, broken, own_checks = [], list[Node](), dict[Digest, tuple[Check, ...]]()

@@ -148,7 +148,7 @@ def test_bytes_are_read_unless_the_record_is_enough(opened: Ledger, copy: Path) 
         (copy / "model" / "m").write_text("other")
         denied = ledger.gate(copy / "model", _policy())
         assert [one.rule for one in denied.denials] == ["evidence"]  # nobody registered these bytes
-        with pytest.raises(PolicyError, match="policy p denies .*: evidence of .*: these bytes are not registered"):
+        with pytest.raises(PolicyError, match=r"policy p denies .*: evidence of .*: these bytes are not registered"):
             verify_inputs([copy / "raw", copy / "model"], _policy(), ledger=ledger)
         assert len(verify_inputs([copy / "raw"], _policy(), ledger=ledger)) == 1
 
