@@ -8,6 +8,7 @@ import re
 from provenance.encoding import Digest, b64encode, canonical_json
 from provenance.fingerprint import FileEntry, Fingerprint, encode_manifest, fingerprint_files, parse_parameters
 from provenance.fingerprint.chunks import ChunkMap, encode_chunk_map, parse_chunk_map
+from provenance.policy.policy import parse_policy
 from provenance.statement import DatasetStatement, Pin, PinnedName, encode_statement
 from provenance.statement.events import Event, encode_event
 from provenance.statement.revocation import Revocation, RevocationReason
@@ -71,3 +72,9 @@ def test_events_page() -> None:
 def test_every_format_has_a_page_that_the_index_names() -> None:
     named = set(re.findall(r"\]\(([a-z-]+\.md)\)", (PAGES / "README.md").read_text("utf-8")))
     assert named == {page.name for page in PAGES.glob("*.md")} - {"README.md"}
+
+
+def test_policy_page() -> None:
+    (shown,) = re.findall(r"```yaml\n(.*?)```", (PAGES / "policy.md").read_text("utf-8"), re.DOTALL)
+    policy = parse_policy(shown.encode())
+    assert (policy.name, len(policy.rules), policy.max_age_days) == ("training", 1, 365)
