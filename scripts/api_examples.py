@@ -145,13 +145,27 @@ async def verifying(client: httpx.AsyncClient, examples: Examples) -> None:
 
 async def concerned(client: httpx.AsyncClient, ledger: Ledger, examples: Examples) -> None:
     """What was said later, and who is concerned."""
+    digest = examples["version"]["value"]["digest"]["sha256"]
+    wanted = {"reference": "titanic/passengers@1", "digest": digest}
+    policy = {"format": "urn:provenance-ledger:policy:1", "name": "training", "allowedLicenses": ["MIT"]}
+    examples["auditRequest"] = example("A dataset whose bytes are in hand", wanted)
+    examples["gateRequest"] = example("One dataset under a policy", {"policy": policy, "inputs": [wanted]})
+    for name, summary, path in (
+        ("audit", "An audit of a source", "/v1/audit"),
+        ("gate", "Denied: another licence", "/v1/gate"),
+    ):
+        asked = json.dumps(examples[f"{name}Request"]["value"]).encode()
+        examples[name] = example(summary, await post(client, path, asked))
+    ledger.state("titanic/passengers@1", Usage("evaluation"))
     for body in (Usage("training"), Revocation(RevocationReason.CONSENT_WITHDRAWN)):
         ledger.state("titanic/passengers@1", body)
     for name, summary, path in (
         ("impact", "One dataset was made from it", "/v1/impact/titanic/passengers@1"),
         ("events", "The first page of two", "/v1/events/titanic/passengers@1?limit=1"),
+        ("usage", "The first page of two", "/v1/usage/titanic/passengers@1?limit=1"),
     ):
         examples[name] = example(summary, (await client.get(path)).raise_for_status().json())
+    examples["usageCursor"] = example("A cursor", examples["usage"]["value"]["nextCursor"])
     examples["eventCursor"] = example("A cursor", examples["events"]["value"]["nextCursor"])
 
 

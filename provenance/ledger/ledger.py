@@ -98,6 +98,7 @@ from provenance.verify.audit import Audit, audit_evidence
 from provenance.verify.gate import Decision, decide, refused
 
 if TYPE_CHECKING:
+    from provenance.ledger.decisions import Decisions
     from provenance.ledger.replaying import Replayed
     from provenance.ledger.running import RunRecorder
     from provenance.signers.ethereum import EthereumKey
@@ -354,6 +355,32 @@ class Ledger:
         from provenance.ledger.replaying import replay
 
         return replay(self, reference, data=data, key=key, passphrase=passphrase, timeout_s=timeout_s)
+
+    def decisions(
+        self,
+        model: str,
+        place: Location | None = None,
+        *,
+        key: str | None = None,
+        passphrase: bytes | None = None,
+        batch_decisions: int = 50_000,
+        batch_seconds: float = 60.0,
+    ) -> Decisions:
+        """What records a model's decisions, after its bytes (at `place`, or where it was registered from) verified.
+
+        `VerificationError` if they do not, before any of its code ran.
+        """
+        from provenance.ledger.decisions import Decisions
+
+        return Decisions(
+            self,
+            model,
+            place,
+            key=key,
+            passphrase=passphrase,
+            batch_decisions=batch_decisions,
+            batch_seconds=batch_seconds,
+        )
 
     def pin(self, reference: str) -> Pin:
         """The pin of a registered artefact."""
@@ -615,27 +642,40 @@ class Ledger:
         rows = (self._store.dataset_at(index) for index in sorted(self._store.descendants(row.entry_index)))
         return Lineage(report, tuple(pinned_name(found) for found in rows if found is not None))
 
-    def gate(self, target: Location, policy: Policy, *, read: bool = True, ask_chain: bool = True) -> Decision:
+    def gate(
+        self,
+        target: Location,
+        policy: Policy,
+        *,
+        read: bool = True,
+        digest: Digest | None = None,
+        ask_chain: bool = True,
+    ) -> Decision:
         """What a policy decides about a path or reference now. What nothing is known of is denied.
 
-        With `read`, a reference's bytes are read where it was registered from; else only its record is looked at.
+        With `read`, a reference's bytes are read where it was registered from; else only its record is looked at, and
+        the `digest` that the caller computed of them.
         """
         try:
-            audit, _ = self.audit(target, read=read, ask_chain=ask_chain)
+            audit, _ = self.audit(target, read=read, digest=digest, ask_chain=ask_chain)
         except NotFoundError as error:
             return refused(str(target), policy, error.what)
         return decide(policy, audit, datetime.now(UTC))
 
-    def audit(self, target: Location, *, read: bool = True, ask_chain: bool = True) -> tuple[Audit, bytes]:
+    def audit(
+        self, target: Location, *, read: bool = True, digest: Digest | None = None, ask_chain: bool = True
+    ) -> tuple[Audit, bytes]:
         """Everything that went into an artefact and what is known of it, and the offline bundle that the audit is of.
 
         A path is fingerprinted and matched as by `verify`. A reference's bytes are read where it was registered from,
-        if they are still there, unless `read` is False.
+        if they are still there, unless `read` is False; `digest` is what the caller computed of them.
         """
         contents: dict[str, ContentFinding] = {}
         if isinstance(target, str) and self._is_reference(target):
             row = resolve(self._store, target)
-            if read and (there := self._contents().where_registered(row)) is not None:
+            if digest is not None:
+                contents[pinned_name(row)] = ContentFinding(digest, "the caller, who computed the digest")
+            elif read and (there := self._contents().where_registered(row)) is not None:
                 contents[pinned_name(row)] = there
         else:
             row, finding = self._contents().matched(

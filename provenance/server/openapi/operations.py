@@ -222,6 +222,34 @@ OPERATIONS: Final[dict[str, Operation]] = {
         {"200": answer("The impact.", content(JSON, ref("Impact"), "impact")), **problems(400, 404, 413, 414)},
         parameters=[REF],
     ),
+    "listUsage": operation(
+        "verification",
+        "What a dataset was used for",
+        "Uses that were logged, in log order.",
+        {"200": answer("A page of uses.", content(JSON, ref("EventPage"), "usage")), **problems(400, 404, 414)},
+        parameters=[REF, cursor("usageCursor"), LIMIT],
+    ),
+    "audit": operation(
+        "verification",
+        "Everything that went into a dataset or model",
+        "Each artefact with what its statement says and what was said of it, licences and what they ask for, gaps, and "
+        "the same by articles of the EU AI Act. Its bytes count by the digest that the caller computed of them.",
+        {
+            "200": answer("The audit.", content(JSON, ref("Audit"), "audit")),
+            **problems(400, 404, 408, 413, 415),
+        },
+        requestBody={"required": True, "content": content(JSON, ref("AuditRequest"), "auditRequest")},
+    ),
+    "gate": operation(
+        "verification",
+        "Whether datasets or models may be used",
+        "The decision of a policy (docs/formats/policy.md, as JSON and without rules) on each input.",
+        {
+            "200": answer("The decisions.", content(JSON, ref("GateAnswer"), "gate")),
+            **problems(400, 404, 408, 413, 415),
+        },
+        requestBody={"required": True, "content": content(JSON, ref("GateRequest"), "gateRequest")},
+    ),
     "getBundle": operation(
         "verification",
         "The offline bundle of a dataset",

@@ -245,6 +245,90 @@ SCHEMAS: Final[dict[str, Schema]] = {
             closed("An offline bundle.", bundle=ref("Bundle")),
         ],
     },
+    "AuditRequest": closed(
+        "What to audit, and the digest you computed of its bytes.",
+        ("digest",),
+        reference={**TEXT, "maxLength": 512},
+        digest=HEX_64,
+    ),
+    "AuditItem": closed(
+        "One artefact of the lineage: what its statement says, what was said of it, and what nobody says.",
+        name=said(TEXT, "namespace/name@version"),
+        kind=TEXT,
+        entry=said(COUNT, "of the log"),
+        depth=COUNT,
+        digest=ref("Digest"),
+        status=STATUS,
+        signer=TEXT,
+        created=said(TEXT, "the signer's claim, RFC 3339"),
+        parents=listed(TEXT),
+        origin=nullable(TEXT),
+        license=nullable(TEXT),
+        obligations={"type": "object", "additionalProperties": listed(TEXT), "description": "by licence"},
+        sensitivity=TEXT,
+        files=COUNT,
+        totalBytes=COUNT,
+        standards={"type": "object", "description": "elements of the Data Provenance Standards"},
+        remarks=listed(
+            closed(
+                "Something that was said of it and counts.",
+                type=TEXT,
+                entry=COUNT,
+                signer=TEXT,
+                says={"type": "object", "description": "the event's own part of the predicate"},
+            )
+        ),
+        gaps=listed(TEXT),
+    ),
+    "Audit": closed(
+        "Everything that went into an artefact.",
+        target=TEXT,
+        verdict={"type": "string", "enum": ["verified", "incomplete", "failed"]},
+        level=LEVEL,
+        missing=listed(TEXT),
+        sensitivity=said(TEXT, "the highest of all"),
+        personalData=said(listed(TEXT), "artefacts that are said to hold personal data"),
+        licenses={"type": "object", "additionalProperties": listed(TEXT), "description": "artefacts by licence"},
+        geography={
+            "type": "object",
+            "additionalProperties": listed(TEXT),
+            "description": "artefacts by place of origin",
+        },
+        openFindings=listed(closed("A finding that is not settled.", about=TEXT, entry=COUNT)),
+        gaps=listed(closed("What is not known.", about=TEXT, gap=TEXT)),
+        items=listed(ref("AuditItem")),
+        uses=said(listed(COUNT), "log entries"),
+        report=ref("Report"),
+        aiAct=listed(
+            closed(
+                "What an article of Regulation (EU) 2024/1689 asks for, and what there is.",
+                article=TEXT,
+                asks=TEXT,
+                found=TEXT,
+                entries=said(listed(COUNT), "log entries that say so; none: there is no evidence"),
+            )
+        ),
+    ),
+    "GateRequest": closed(
+        "A policy, and what it is to decide about.",
+        policy={"type": "object", "description": "docs/formats/policy.md, without rules"},
+        inputs={**listed(ref("AuditRequest")), "minItems": 1, "maxItems": 64},
+    ),
+    "GateAnswer": closed(
+        "What the policy decides.",
+        allowed=said(FLAG, "whether all of them may be used"),
+        decisions=listed(
+            closed(
+                "The decision on one input.",
+                target=TEXT,
+                digest=closed("The target's digest.", sha256={"type": "string", "pattern": "^([0-9a-f]{64})?$"}),
+                allowed=FLAG,
+                level=LEVEL,
+                policy=closed("Which policy.", name=TEXT, digest=ref("Digest")),
+                rulings=listed(closed("What came of a rule.", rule=TEXT, about=TEXT, allowed=FLAG, reason=TEXT)),
+            )
+        ),
+    ),
     "Health": closed("The process lives.", status={"type": "string", "const": "alive"}),
     "Readiness": closed(
         "The ledger answers.", status={"type": "string", "const": "ready"}, origin=said(TEXT, "of the log"), size=COUNT

@@ -281,6 +281,7 @@ def test_a_malformed_form_is_400(server: ServerProcess, described: Described) ->
         "/v1/events/titanic/passengers?cursor=ZGF0YXNldHM6NDE",
         "/v1/impact/titanic/passengers?limit=1",
         "/v1/impact/titanic",
+        "/v1/usage/titanic/passengers?cursor=ZGF0YXNldHM6NDE",
         "/v1/bundles/titanic/passengers?manifests=yes",
         "/v1/bundles/titanic/pass%FFengers",
         "/v1/receipts/",

@@ -121,11 +121,51 @@ def test_what_was_said_of_a_dataset_and_who_is_concerned(
     impact = server.client.get("/v1/impact/harbour/said").json()
     described.check("Impact", impact)
     assert impact["affected"] == [{"name": "harbour/made@1", "path": ["harbour/said@1", "harbour/made@1"]}]
+    uses = server.client.get("/v1/usage/harbour/said@1?limit=2").json()
+    described.check("EventPage", uses)
+    rest = server.client.get(f"/v1/usage/harbour/said@1?limit=2&cursor={uses['nextCursor']}").json()
+    assert [item["says"]["purpose"] for item in uses["items"] + rest["items"]] == [
+        "training", "evaluation", "demonstration",
+    ]  # fmt: skip
     report = server.client.post("/v1/verify", json={"reference": "harbour/made@1"}).json()
     assert report["verdict"] == "failed"
     entry = server.client.get(f"/v1/entries/{second['items'][0]['index']}").json()
     described.check("Entry", entry)
     assert entry["envelope"]["statement"]["predicateType"] == "urn:provenance-ledger:revocation:1"
+
+
+def test_an_audit_and_a_gate_go_by_the_digest_that_was_computed(server: ServerProcess, described: Described) -> None:
+    made = envelope_of(HARBOUR, "harbour/audited@1", b"audited")
+    digest = (
+        server.client.post("/v1/statements", content=made, headers=DSSE).raise_for_status().json()["digest"]["sha256"]
+    )
+    asked = {"reference": "harbour/audited@1", "digest": digest}
+    audit = server.client.post("/v1/audit", json=asked).raise_for_status().json()
+    described.check("Audit", audit)
+    assert (audit["target"], audit["level"], [item["name"] for item in audit["items"]]) == (
+        "harbour/audited@1", "D2", ["harbour/audited@1"],
+    )  # fmt: skip
+    assert server.client.post("/v1/audit", json={"reference": "harbour/audited@1"}).json()["level"] == "D0"
+    policy = {"format": "urn:provenance-ledger:policy:1", "name": "p"}
+    gate = server.client.post("/v1/gate", json={"policy": policy, "inputs": [asked]}).raise_for_status().json()
+    described.check("GateAnswer", gate)
+    assert gate["allowed"] is True
+    wrong = [asked, {**asked, "digest": "00" * 32}, {"reference": "no/such@1"}]
+    gate = server.client.post("/v1/gate", json={"policy": policy, "inputs": wrong}).json()
+    assert [one["allowed"] for one in gate["decisions"]] == [True, False, False]
+    rules = {**policy, "rules": [{"id": "r", "expression": "true", "message": "m"}]}
+    for body in (
+        {"policy": rules, "inputs": [asked]},
+        {"policy": policy, "inputs": []},
+        {"policy": policy, "inputs": [asked] * 65},
+        {"policy": {**policy, "format": "x"}, "inputs": [asked]},
+        {"policy": policy, "inputs": ["harbour/audited@1"]},
+        {"policy": policy, "inputs": [{"reference": "/etc/passwd"}]},
+    ):
+        answer = server.client.post("/v1/gate", json=body)
+        assert answer.status_code in (400, 413), body
+        described.check("Problem", answer.json())
+    assert server.client.post("/v1/audit", json={"reference": "no/such@1"}).status_code == 404
 
 
 def test_datasets_are_found_by_name_and_version(server: ServerProcess, described: Described) -> None:

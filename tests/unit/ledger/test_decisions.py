@@ -1,0 +1,226 @@
+"""Decisions: nothing acknowledged is lost, each can be proven, none says anything without its salt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from provenance.errors import StoreError, VerificationError
+from provenance.ledger import Ledger
+from provenance.ledger import decisions as module
+from provenance.ledger.decision_journal import RECORD_BYTES, Journal, read_journal
+from provenance.ledger.decision_middleware import DecisionMiddleware
+from provenance.ledger.decisions import Decisions, check_decision, salt_of
+from provenance.statement.revocation import Revocation, RevocationReason
+from tests.paths import PROJECT
+
+
+@pytest.fixture
+def model(ledger: Ledger, tmp_path: Path) -> Path:
+    place = tmp_path / "model.bin"
+    place.write_bytes(b"weights")
+    ledger.register(place, "acme/model", "1", key="someone", kind="model", origin="https://acme.example/", anchor=False)
+    return place
+
+
+def _rows(ledger: Ledger, dataset: str) -> list[dict[str, Any]]:
+    with pa.OSFile(str(Path(ledger.place_of(dataset)) / "decisions.arrow")) as file, pa.ipc.open_file(file) as reader:
+        rows: list[dict[str, Any]] = reader.read_all().to_pylist()
+    return rows
+
+
+def test_a_decision_is_a_record_that_can_be_proven(ledger: Ledger, model: Path) -> None:
+    with ledger.decisions("acme/model", model, key="someone") as decisions:
+        tickets = [decisions.record(b"in %d" % n, b"out %d" % n, b"why" if n == 1 else None) for n in range(3)]
+    (receipt,) = decisions.receipts
+    assert receipt.name == tickets[0].dataset
+    rows = _rows(ledger, receipt.name)
+    assert [ticket.row for ticket in tickets] == [0, 1, 2]
+    assert [row["explanation"] is not None for row in rows] == [False, True, False]
+    for number, (ticket, row) in enumerate(zip(tickets, rows, strict=True)):
+        given, answer = b"in %d" % number, b"out %d" % number
+        assert row["model"] == ledger.pin("acme/model").digest.raw
+        assert check_decision(row, ticket.salt, given, answer)
+        assert not check_decision(row, ticket.salt, given, b"other")
+        assert not check_decision(row, bytes(16), given, answer)
+        assert salt_of(ledger, "acme/model", ticket.dataset, ticket.row) == ticket.salt
+    proof = ledger.proofs(receipt.name).rows(1, 2, ledger.table(receipt.name))
+    assert proof.claim is not None
+    report = ledger.verify(receipt.name, records=True)
+    assert report.sound
+    assert [artefact.name for artefact in report.artefacts] == [receipt.name, "acme/model@1"]
+
+
+def test_equal_inputs_are_not_seen_to_be_equal(ledger: Ledger, model: Path) -> None:
+    with ledger.decisions("acme/model", model, key="someone") as decisions:
+        tickets = [decisions.record(b"same", b"same") for _ in range(2)]
+    rows = _rows(ledger, decisions.receipts[0].name)
+    digests = {row[name] for row in rows for name in ("input", "output")}
+    assert len(digests) == 2 and tickets[0].salt != tickets[1].salt
+    for path in ledger.layout.directory.joinpath("decisions").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.parent.name != "acme_model@1"
+
+
+def test_a_model_that_does_not_verify_is_refused(ledger: Ledger, model: Path) -> None:
+    model.write_bytes(b"other")
+    with pytest.raises(VerificationError, match="model does not verify: content of acme/model@1"):
+        ledger.decisions("acme/model", model, key="someone")
+    model.write_bytes(b"weights")
+    ledger.state("acme/model", Revocation(RevocationReason.COMPROMISED), key="someone")
+    with pytest.raises(VerificationError, match="revocation"):
+        ledger.decisions("acme/model", model, key="someone")
+
+
+def test_batches_are_logged_by_number_and_by_time(ledger: Ledger, model: Path) -> None:
+    with ledger.decisions("acme/model", model, key="someone", batch_decisions=10, batch_seconds=0.2) as decisions:
+        for number in range(25):
+            decisions.record(b"%d" % number, b"x")
+        deadline = time.monotonic() + 20
+        while sum(len(_rows(ledger, r.name)) for r in list(decisions.receipts)) < 25 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert sum(len(_rows(ledger, r.name)) for r in decisions.receipts) == 25
+    assert [len(_rows(ledger, r.name)) for r in decisions.receipts][:2] == [10, 10]
+
+
+def test_threads_share_it(ledger: Ledger, model: Path) -> None:
+    with ledger.decisions("acme/model", model, key="someone", batch_decisions=100) as decisions:
+        tickets: list[Any] = []
+        threads = [
+            threading.Thread(target=lambda: tickets.extend(decisions.record(b"i", b"o") for _ in range(200)))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len({(ticket.dataset, ticket.row) for ticket in tickets}) == 800
+    rows = {receipt.name: _rows(ledger, receipt.name) for receipt in decisions.receipts}
+    assert sum(map(len, rows.values())) == 800
+    assert all(check_decision(rows[t.dataset][t.row], t.salt, b"i", b"o") for t in tickets)
+
+
+WORKER = """
+import sys
+from provenance import Ledger
+with Ledger.open(sys.argv[1]) as ledger:
+    decisions = ledger.decisions("acme/model", sys.argv[2], key="someone")
+    number = 0
+    while True:
+        ticket = decisions.record(b"%d" % number, b"out")
+        print(ticket.dataset, ticket.row, ticket.salt.hex(), flush=True)
+        number += 1
+"""
+
+
+@pytest.mark.parametrize("wait_s", [0.05, 0.3, 0.6])
+def test_a_killed_process_loses_nothing_it_acknowledged(ledger: Ledger, model: Path, wait_s: float) -> None:
+    command = [sys.executable, "-c", WORKER, str(ledger.layout.directory), str(model)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        time.sleep(wait_s)
+        process.send_signal(signal.SIGKILL)
+        lines += process.stdout.read().splitlines()[:-1]  # the last may be cut
+    with ledger.decisions("acme/model", model, key="someone") as decisions:
+        decisions.flush()
+    rows = {receipt.name: _rows(ledger, receipt.name) for receipt in decisions.receipts}
+    for number, line in enumerate(lines):
+        dataset, row, salt = line.decode().split()
+        assert check_decision(rows[dataset][int(row)], bytes.fromhex(salt), b"%d" % number, b"out")
+    assert list(ledger.layout.directory.rglob("*.journal")) == []
+
+
+def test_what_cannot_be_logged_waits_and_is_bounded(
+    ledger: Ledger, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("disk is full")
+
+    decisions = ledger.decisions("acme/model", model, key="someone", batch_decisions=1)
+    monkeypatch.setattr(module, "log_journal", full)
+    with pytest.raises(StoreError, match="too many decisions wait"):
+        for _ in range(module.MAX_WAITING + 10):
+            decisions.record(b"i", b"o")
+    with pytest.raises(StoreError, match="disk is full"):
+        decisions.flush()
+    assert decisions.problem is not None
+    monkeypatch.undo()
+    decisions.close()
+    assert len(decisions.receipts) == module.MAX_WAITING + 1
+
+
+def test_a_torn_record_is_dropped_and_no_byte_can_be_changed(tmp_path: Path) -> None:
+    from provenance.ledger.decision_journal import RECORD
+
+    journal = Journal(tmp_path / "x.journal")
+    for number in range(3):
+        journal.add(RECORD.pack(number, bytes(16), bytes(32), bytes(32), bytes(32), False))
+    journal.end()
+    data = (tmp_path / "x.journal").read_bytes()
+    assert len(data) == 3 * RECORD_BYTES == 3 * 128
+    for cut in range(len(data)):
+        (tmp_path / "y").write_bytes(data[:cut])
+        assert len(list(read_journal(tmp_path / "y"))) == cut // RECORD_BYTES
+    for place in range(RECORD_BYTES, 2 * RECORD_BYTES):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        (tmp_path / "y").write_bytes(changed)
+        assert [one.time_us for one in read_journal(tmp_path / "y")] == [0]
+    with pytest.raises(StoreError):
+        Journal(tmp_path / "x.journal")
+
+
+def test_a_function_and_a_service_are_recorded(ledger: Ledger, model: Path) -> None:
+    with ledger.decisions("acme/model", model, key="someone") as decisions:
+
+        @decisions
+        def predict(value: dict[str, int]) -> dict[str, int]:
+            return {"y": value["x"] * 2}
+
+        assert predict({"x": 3}) == {"y": 6}
+
+        async def answer(request: Request) -> JSONResponse:
+            body = await request.json()
+            return JSONResponse({"y": body["x"]}, 400 if body["x"] < 0 else 200)
+
+        routes = [Route("/predict", answer, methods=["POST"]), Route("/other", answer, methods=["POST"])]
+        client = TestClient(DecisionMiddleware(Starlette(routes=routes), decisions, paths=["/predict"]))
+        assert client.post("/predict", content=b'{"x":5}').json() == {"y": 5}
+        assert client.post("/predict", content=b'{"x":-5}').status_code == 400
+        assert client.post("/other", content=b'{"x":5}').status_code == 200
+    (receipt,) = decisions.receipts
+    rows = _rows(ledger, receipt.name)
+    assert len(rows) == 2
+    salts = [salt_of(ledger, "acme/model", receipt.name, row) for row in range(2)]
+    assert check_decision(rows[0], salts[0], b'{"x":3}', b'{"y":6}')
+    assert check_decision(rows[1], salts[1], b'{"x":5}', b'{"y":5}')
+
+
+def test_an_answer_that_cannot_be_recorded_is_not_given(
+    ledger: Ledger, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decisions = Decisions(ledger, "acme/model", model, key="someone")
+
+    def full(*_: object) -> int:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StoreError, match="a decision was not written"):
+        decisions.record(b"i", b"o")
+    monkeypatch.undo()
+    decisions.close()
