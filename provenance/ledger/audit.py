@@ -20,7 +20,7 @@ from provenance.ledger.anchoring import transaction_hash
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
 from provenance.ledger.independent import IndependentAudit
-from provenance.ledger.publication import dataset_row, event_row, events_about
+from provenance.ledger.publication import dataset_row, event_row, events_about, received_row
 from provenance.ledger.tree_audit import TreeAudit
 from provenance.limits import MAX_MANIFEST_BYTES, MAX_PAGE_ITEMS
 from provenance.log import NoteVerifier, ReadTile, entry_leaf, integrate, open_checkpoint
@@ -30,6 +30,14 @@ from provenance.signature import parse_envelope, verify_envelope
 from provenance.statement import DatasetName, DatasetStatement, PinnedName, parse_statement
 from provenance.statement.events import EVENT_TYPES, read_event
 from provenance.statement.frame import open_frame
+from provenance.statement.received import (
+    MAX_BATCH_BYTES,
+    RECEIVED_TYPE,
+    Received,
+    events_root,
+    parse_batch,
+    read_received,
+)
 from provenance.stores import (
     BlobStore,
     CheckpointRow,
@@ -158,6 +166,9 @@ class Auditor:
             if frame.predicate_type in EVENT_TYPES:
                 self._event(event_row(row.index, read_event(frame), keyid))
                 return leaf
+            if frame.predicate_type == RECEIVED_TYPE:
+                self._received(row.index, read_received(frame), keyid)
+                return leaf
             statement = parse_statement(envelope.payload)
             files = self._manifest(row.index, statement)
             self._chunk_map(row.index, statement)
@@ -171,6 +182,15 @@ class Auditor:
     def _event(self, row: EventRow) -> None:
         if row.entry_index < self._indexed and row not in events_about(self._store, row.about):
             self.report.find(f"index of entry {row.entry_index}: the event is not what the entry says")
+
+    def _received(self, index: int, received: Received, keyid: str) -> None:
+        self._event(received_row(index, received, keyid))
+        if not self._blobs.has(received.batch):
+            self.report.note(f"entry {index}: its lineage events are not kept here")
+            return
+        events = parse_batch(self._blobs.get(received.batch, max_bytes=MAX_BATCH_BYTES))
+        if (len(events), events_root(events)) != (received.events, received.root):
+            self.report.find(f"entry {index}: its batch holds {len(events)} events of another root")
 
     def _manifest(self, index: int, statement: DatasetStatement) -> Sequence[FileEntry]:
         if not self._blobs.has(statement.manifest):

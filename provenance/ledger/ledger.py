@@ -66,6 +66,7 @@ from provenance.ledger.publication import (
     prove_entry,
     publish,
     publish_event,
+    publish_received,
 )
 from provenance.ledger.receipts import AnchorOutcome, Receipt
 from provenance.ledger.reference import pinned_name, resolve
@@ -280,6 +281,10 @@ class Ledger:
         verify_envelope(parsed, source.key)
         registered = publish(self._store, self.keyring.note_signer(), Publication(envelope, statement, keyid))
         return self._receipt(registered, ())
+
+    def append_received(self, envelope: bytes) -> int:
+        """Log what a receiver signed of a batch of lineage events; its entry's index."""
+        return publish_received(self._store, self.keyring.note_signer(), envelope)
 
     def _trusted(self, keyid: str, namespace: str) -> TrustedSource:
         source = self._check_signer(keyid, namespace)

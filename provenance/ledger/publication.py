@@ -29,6 +29,7 @@ from provenance.signature import parse_envelope
 from provenance.statement import DatasetStatement, Pin, PinnedName, parse_statement
 from provenance.statement.events import EVENT_TYPES, Event, parse_event, read_event
 from provenance.statement.frame import open_frame
+from provenance.statement.received import RECEIVED_TYPE, Received, read_received
 from provenance.statement.supersession import Supersession
 from provenance.stores import (
     BlobStore,
@@ -111,6 +112,17 @@ def publish_event(store: Store, signer: NoteSigner, envelope: bytes) -> Publishe
         index_entry(tx, index, envelope)
         tx.set_index_size(index + 1, expected_size=index)
         return PublishedEvent(event_row(index, event, parsed.signatures[0].keyid), created=True)
+
+
+def publish_received(store: Store, signer: NoteSigner, envelope: bytes) -> int:
+    """Append what a receiver signed of a batch of lineage events; its entry's index."""
+    with store.transaction() as tx:
+        catch_up_index(tx)
+        index = tx.size()
+        append(tx, signer, [envelope])
+        index_entry(tx, index, envelope)
+        tx.set_index_size(index + 1, expected_size=index)
+        return index
 
 
 def events_about(store: StoreReader, about: Digest, *, after: int | None = None) -> Iterator[EventRow]:
@@ -212,11 +224,14 @@ def _check_pin(store: StoreReader, pin: Pin, what: str) -> None:
 
 
 def index_entry(tx: StoreTransaction, index: int, envelope: bytes, files: Iterable[FileRow] = ()) -> DatasetRow | None:
-    """Index one log entry and return its dataset's row; None if it is an event."""
+    """Index one log entry and return its dataset's row; None if it is something else."""
     parsed = parse_envelope(envelope)
     frame = open_frame(parsed.payload)
     if frame.predicate_type in EVENT_TYPES:
         tx.add_event(event_row(index, read_event(frame), parsed.signatures[0].keyid))
+        return None
+    if frame.predicate_type == RECEIVED_TYPE:
+        tx.add_event(received_row(index, read_received(frame), parsed.signatures[0].keyid))
         return None
     statement = parse_statement(parsed.payload)
     row = dataset_row(index, statement, parsed.signatures[0].keyid)
@@ -262,6 +277,11 @@ def _listed_files(blobs: BlobStore, envelope: bytes) -> tuple[FileRow, ...]:
 def event_row(index: int, event: Event, keyid: str) -> EventRow:
     """What the index says of an event."""
     return EventRow(index, event.about.envelope, event.type, keyid, event.created)
+
+
+def received_row(index: int, received: Received, keyid: str) -> EventRow:
+    """What the index says of a batch of lineage events: it is about the batch's bytes."""
+    return EventRow(index, received.batch, RECEIVED_TYPE, keyid, received.created)
 
 
 def dataset_row(index: int, statement: DatasetStatement, keyid: str) -> DatasetRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -11,18 +12,28 @@ from starlette.exceptions import HTTPException
 
 from provenance import __version__
 from provenance.ledger import Ledger
+from provenance.ledger.receiving import Receiver
 from provenance.server.bounds import DEFAULT_LIMITS, ServerLimits
 from provenance.server.gate import Gate
 from provenance.server.openapi import COMPONENTS, DESCRIPTION, TAGS
 from provenance.server.problems import on_http_error, on_validation_error
-from provenance.server.routes import ROUTES
+from provenance.server.routes import ROUTES, openlineage
 from provenance.server.service import Service
 
 TITLE: Final = "Provenance ledger"
 
 
-def create_app(ledger: Ledger, *, limits: ServerLimits = DEFAULT_LIMITS) -> FastAPI:
-    """The API over `ledger`, which stays the caller's to close. For one event loop."""
+def create_app(
+    ledger: Ledger,
+    *,
+    limits: ServerLimits = DEFAULT_LIMITS,
+    receiver: Receiver | None = None,
+    bearer_keys: Sequence[str] = (),
+) -> FastAPI:
+    """The API over `ledger`, which stays the caller's to close, as `receiver` does. For one event loop.
+
+    With `receiver`, lineage events are taken, from whoever has one of `bearer_keys` (from anybody if there is none).
+    """
     app = FastAPI(
         title=TITLE,
         version=__version__,
@@ -35,6 +46,8 @@ def create_app(ledger: Ledger, *, limits: ServerLimits = DEFAULT_LIMITS) -> Fast
     service = Service(ledger, limits)
     for routes in ROUTES:
         app.include_router(routes(service))
+    if receiver is not None:
+        app.include_router(openlineage.routes(service, receiver, bearer_keys))
     app.add_middleware(Gate, limits=limits)
     document = describe(app)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -57,6 +57,8 @@ class ProblemKind:
 
 
 MALFORMED: Final = ProblemKind("malformed", "Malformed input", 400)
+UNAUTHORIZED: Final = ProblemKind("unauthorized", "A key is needed", 401)
+"""Of lineage events alone: nothing else here asks who is calling."""
 POLICY: Final = ProblemKind("policy", "Forbidden by this ledger's rules", 403)
 NOT_FOUND: Final = ProblemKind("not-found", "Not found", 404)
 METHOD: Final = ProblemKind("method", "Method not allowed", 405)

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ import uvicorn
 
 from provenance.errors import MalformedError, StoreError
 from provenance.ledger import Ledger
+from provenance.ledger.receiving import Receiver
 from provenance.server.app import create_app
 from provenance.server.bounds import DEFAULT_LIMITS, ServerLimits
 from provenance.server.protocol import bounded_protocol
@@ -41,24 +43,38 @@ LOGGING: Final[dict[str, Any]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Receiving:
+    """How lineage events are taken: under which signing key, and from whoever has one of these bearer keys (from
+    anybody, if there is none)."""
+
+    key: str | None = None
+    passphrase: bytes | None = field(default=None, repr=False)
+    bearer_keys: tuple[str, ...] = field(default=(), repr=False)
+
+
 def serve(
     ledger_dir: Path,
     host: str,
     port: int,
     *,
     limits: ServerLimits = DEFAULT_LIMITS,
+    receiving: Receiving | None = None,
     listening: Callable[[str], None] | None = None,
 ) -> None:
     """Serve the ledger in `ledger_dir` until SIGTERM or SIGINT.
+
+    With `receiving`, lineage events are taken too.
 
     Port 0 is a free one. `listening` is told the URL once connections are taken. `NotFoundError`, `SignerError` or
     `StoreError` if the ledger cannot be used; `StoreError` if the address cannot.
     """
     with Ledger.open(ledger_dir) as ledger:
         ledger.keyring.note_signer()
-        with _listen(host, port) as address:
+        with _receiver(ledger, receiving) as receiver, _listen(host, port) as address:
+            keys = receiving.bearer_keys if receiving is not None else ()
             config = uvicorn.Config(
-                create_app(ledger, limits=limits),
+                create_app(ledger, limits=limits, receiver=receiver, bearer_keys=keys),
                 http=bounded_protocol(limits),
                 ws="none",
                 lifespan="off",
@@ -76,6 +92,18 @@ def serve(
                 if listening is not None:
                     listening(_url(address))
                 server.run(sockets=[address])
+
+
+@contextmanager
+def _receiver(ledger: Ledger, receiving: Receiving | None) -> Iterator[Receiver | None]:
+    if receiving is None:
+        yield None
+        return
+    receiver = Receiver(ledger, receiving.key, receiving.passphrase)
+    try:
+        yield receiver
+    finally:
+        receiver.close()
 
 
 @contextmanager

@@ -6,9 +6,15 @@ from typing import Annotated
 
 import typer
 
-from provenance.cli.arguments import parse_number
+from provenance.cli.arguments import KeyOption, PassphraseFileOption, parse_number
 from provenance.cli.exits import DONE
+from provenance.cli.files import read_file
 from provenance.cli.invocation import Invocation
+from provenance.cli.passphrase import passphrase_for
+from provenance.errors import MalformedError
+from provenance.limits import MAX_CONFIG_BYTES
+
+_MIN_KEY_CHARS = 16
 
 
 def serve(
@@ -17,17 +23,53 @@ def serve(
     port: Annotated[
         str, typer.Option("--port", metavar="PORT", help="The port to listen on; 0 is any free one.")
     ] = "8000",
+    openlineage: Annotated[
+        bool, typer.Option("--openlineage", help="Take OpenLineage events at /api/v1/lineage, and sign that they came.")
+    ] = False,
+    key: KeyOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    bearer_file: Annotated[
+        str | None,
+        typer.Option(
+            "--bearer-file", metavar="FILE", help="With --openlineage: the keys that senders need, one a line."
+        ),
+    ] = None,
 ) -> int:
-    """Serve the HTTP API until Ctrl-C. It never holds a source's key."""
+    """Serve the HTTP API until Ctrl-C. It never holds a source's key.
+
+    With --openlineage, events of Airflow, Spark, dbt and others are logged in batches, signed by --key.
+    """
+    if not openlineage and (key is not None or bearer_file is not None):
+        raise MalformedError(
+            "--key and --bearer-file say how lineage events are taken", expected="--openlineage with it"
+        )
     number = parse_number(port, "--port", maximum=65_535)
     with run.ledger() as ledger:  # a folder that holds no ledger is refused before anything listens
         folder = ledger.layout.directory
+        passphrase = passphrase_for(ledger.keyring, key, passphrase_file) if openlineage else None
     from provenance.server import serve as serve_ledger
+    from provenance.server.serving import Receiving
+
+    receiving = Receiving(key, passphrase, _bearer_keys(bearer_file)) if openlineage else None
 
     def listening(url: str) -> None:
         run.screen.pairs([("ledger", str(folder)), ("serving", url), ("described", f"{url}/openapi.json")])
         run.document({"ledger": str(folder), "url": url})
         run.flush()
 
-    serve_ledger(folder, host, number, listening=listening)
+    serve_ledger(folder, host, number, receiving=receiving, listening=listening)
     return DONE
+
+
+def _bearer_keys(path: str | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    data = read_file(path, "bearer keys", max_bytes=MAX_CONFIG_BYTES)
+    try:
+        keys = tuple(line.strip() for line in data.decode("ascii").splitlines() if line.strip())
+    except UnicodeDecodeError:
+        raise MalformedError("bearer keys are not ASCII", expected="one key a line", where=path) from None
+    if not keys or any(len(key) < _MIN_KEY_CHARS for key in keys):
+        expected = f"one key a line, at least {_MIN_KEY_CHARS} characters"
+        raise MalformedError("bearer keys are missing or too short", expected=expected, where=path)
+    return keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-import time
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -287,23 +287,32 @@ def test_two_logs_may_take_part() -> None:
 # ---- size ----------------------------------------------------------------------------------------------------------
 
 
-def _seconds(lineage: Lineage, target: str, trust: TrustRoots) -> float:
-    evidence = lineage.evidence(target)
-    started = time.process_time()
-    report = verify_evidence(evidence, trust)
+def _calls(lineage: Lineage, target: str, trust: TrustRoots) -> int:
+    """How many Python functions are called: what no other process on the machine changes."""
+    evidence, calls = lineage.evidence(target), 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        report = verify_evidence(evidence, trust)
+    finally:
+        sys.setprofile(None)
     assert len(report.artefacts) == len(lineage.statements)
     assert report.sound is (trust == lineage.trust())
-    return time.process_time() - started
+    return calls
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_the_time_grows_with_the_lineage_and_not_with_its_square(broken: bool) -> None:
+def test_the_work_grows_with_the_lineage_and_not_with_its_square(broken: bool) -> None:
     """Also where every statement is broken and so affects every later one."""
-    seconds = {}
-    for size in (500, 2_000):
+    calls = {}
+    for size in (10, 500, 2_000):  # the first imports what is imported late
         lineage = _chain(*(f"n{number}" for number in range(size)))
-        seconds[size] = _seconds(lineage, f"n{size - 1}", lineage.trust(9) if broken else lineage.trust())
-    assert seconds[2_000] < 8 * seconds[500], seconds
+        calls[size] = _calls(lineage, f"n{size - 1}", lineage.trust(9) if broken else lineage.trust())
+    assert calls[2_000] < 5 * calls[500], calls
 
 
 def test_diamonds_are_walked_once() -> None:
@@ -314,7 +323,7 @@ def test_diamonds_are_walked_once() -> None:
         for side in "lr":
             lineage.add(f"{side}{number}", [f"top{number}"])
         lineage.add(f"top{number + 1}", [f"l{number}", f"r{number}"])
-    assert _seconds(lineage, "top40", lineage.trust()) < 5
+    assert _calls(lineage, "top40", lineage.trust()) < 1_000_000
 
 
 # ---- a naive oracle ------------------------------------------------------------------------------------------------

@@ -1,0 +1,136 @@
+"""Receiving lineage events of other tools: durable before they are acknowledged, many in one log entry.
+
+Steps, for whatever waits at a time: 1 events that are here already are set aside; 2 the bytes of the others become one
+blob; 3 a statement that commits to it is signed and logged; 4 the index is told; 5 all are acknowledged. Invariants: an
+event that was acknowledged is in the log; the same bytes again are the same event; nothing waits for a chain; what does
+not fit into the queue is refused at once, to be sent again.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from provenance.encoding import Digest, parse_json
+from provenance.errors import ProvenanceError, StoreError
+from provenance.lineage.openlineage import LineageEvent, parse_event
+from provenance.signature import encode_envelope, parse_envelope, sign_envelope
+from provenance.statement import PAYLOAD_TYPE
+from provenance.statement.frame import open_frame
+from provenance.statement.received import (
+    MAX_BATCH_BYTES,
+    MAX_EVENT_BYTES,
+    MAX_EVENTS,
+    RECEIVED_TYPE,
+    Received,
+    encode_batch,
+    encode_received,
+    events_root,
+    parse_batch,
+    read_received,
+)
+from provenance.stores.lineage_index import LineageIndex
+
+if TYPE_CHECKING:
+    from provenance.ledger.ledger import Ledger
+
+MAX_WAITING: Final = 4_096
+_PAGE: Final = 1_000
+Done = Callable[[BaseException | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    raw: bytes
+    event: LineageEvent
+    done: Done
+
+
+class Receiver:
+    """Receives events into one ledger, under one signing key. Close it."""
+
+    def __init__(self, ledger: Ledger, key: str | None = None, passphrase: bytes | None = None) -> None:
+        self._ledger, self._signer = ledger, ledger.keyring.signer(key, passphrase)
+        self.index = LineageIndex(ledger.layout.directory / "openlineage.db")
+        self._queue: queue.Queue[_Waiting | None] = queue.Queue(MAX_WAITING)
+        catch_up(ledger, self.index)
+        self._thread = threading.Thread(target=self._work, name="provenance-receiver", daemon=True)
+        self._thread.start()
+
+    def submit(self, raw: bytes, event: LineageEvent, done: Done) -> bool:
+        """Take an event; `done` is called, in another thread, with None once it is durable, or with what failed. False
+        if too many wait: nothing was taken."""
+        try:
+            self._queue.put_nowait(_Waiting(raw, event, done))
+        except queue.Full:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Finish what waits, and stop."""
+        self._queue.put(None)
+        self._thread.join()
+        self.index.close()
+
+    def _work(self) -> None:
+        ended = False
+        while not ended:
+            batch, size, ended = [], 0, False
+            item = self._queue.get()
+            while item is not None:
+                batch.append(item)
+                size += len(item.raw) + 4
+                if len(batch) >= MAX_EVENTS or size + MAX_EVENT_BYTES > MAX_BATCH_BYTES or self._queue.empty():
+                    break
+                item = self._queue.get()
+            ended = item is None
+            if batch:
+                self._commit(batch)
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        failure: BaseException | None = None
+        try:
+            self._log(batch)
+        except ProvenanceError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, and the next batch gets its turn
+            failure = StoreError("events could not be logged", got=type(error).__name__)
+        for one in batch:
+            one.done(failure)
+
+    def _log(self, batch: list[_Waiting]) -> None:
+        fresh = {Digest.of(one.raw): one for one in batch}
+        for digest in self.index.known(list(fresh)):
+            del fresh[digest]
+        if not fresh:
+            return
+        raws = [one.raw for one in fresh.values()]
+        blob = self._ledger.blobs.put(encode_batch(raws))
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        statement = encode_received(Received(blob, len(raws), events_root(raws), now))
+        entry = self._ledger.append_received(encode_envelope(sign_envelope(statement, PAYLOAD_TYPE, self._signer)))
+        self.index.add(entry, [(digest, one.event) for digest, one in fresh.items()])
+
+
+def catch_up(ledger: Ledger, index: LineageIndex) -> None:
+    """Index what was logged and not indexed: a run that was cut off, or an index that was thrown away."""
+    position, size = index.position(), ledger.log.size()
+    while position < size:
+        rows = ledger.log.entries(position, min(_PAGE, size - position))
+        for row in rows:
+            frame = open_frame(parse_envelope(row.envelope).payload)
+            if frame.predicate_type == RECEIVED_TYPE:
+                received = read_received(frame)
+                raws = parse_batch(ledger.blobs.get(received.batch, max_bytes=MAX_BATCH_BYTES))
+                index.add(row.index, [(Digest.of(raw), read_event(raw)) for raw in raws])
+        position += len(rows)
+        index.skip(position)
+
+
+def read_event(raw: bytes) -> LineageEvent:
+    """The event in bytes as they came; `MalformedError` says what is wrong."""
+    return parse_event(parse_json(raw, what="event", max_bytes=MAX_EVENT_BYTES))
