@@ -11,7 +11,6 @@ Source: OpenLineage 2-0-2 (RunEvent, JobEvent, DatasetEvent); facets `lineage`, 
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +24,7 @@ RUN_STATES: Final = ("START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER")
 MAX_DATASETS: Final = 10_000
 MAX_FIELDS: Final = 100_000
 _MAX_NAME_CHARS: Final = 4_096
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 Object = Mapping[str, JsonValue]
 
@@ -98,10 +98,8 @@ def parse_event(value: JsonValue) -> LineageEvent:
 def _run_event(event: Object, time: str, producer: str, flags: tuple[str, ...]) -> LineageEvent:
     run = _object(event["run"], "event.run")
     run_id = _text(run, "runId", "event.run")
-    try:
-        uuid.UUID(run_id)
-    except ValueError:
-        raise MalformedError("runId is no UUID", expected="a UUID", got=run_id, where="event.run.runId") from None
+    if not _UUID.fullmatch(run_id):
+        raise MalformedError("runId is no UUID", expected="a UUID", got=run_id, where="event.run.runId")
     _facets(run, "event.run")
     state = event.get("eventType")
     if state is not None and state not in RUN_STATES:

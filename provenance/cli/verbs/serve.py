@@ -43,14 +43,18 @@ def serve(
         raise MalformedError(
             "--key and --bearer-file say how lineage events are taken", expected="--openlineage with it"
         )
+    bearer_keys = _bearer_keys(bearer_file)
     number = parse_number(port, "--port", maximum=65_535)
     with run.ledger() as ledger:  # a folder that holds no ledger is refused before anything listens
         folder = ledger.layout.directory
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file) if openlineage else None
     from provenance.server import serve as serve_ledger
-    from provenance.server.serving import Receiving
 
-    receiving = Receiving(key, passphrase, _bearer_keys(bearer_file)) if openlineage else None
+    receiving = None
+    if openlineage:
+        from provenance.server import Receiving
+
+        receiving = Receiving(key, passphrase, bearer_keys)
 
     def listening(url: str) -> None:
         run.screen.pairs([("ledger", str(folder)), ("serving", url), ("described", f"{url}/openapi.json")])

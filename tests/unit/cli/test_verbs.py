@@ -586,7 +586,8 @@ class TestServe:
     def served(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str, int]]:
         calls: list[tuple[Path, str, int]] = []
 
-        def serve(folder: Path, host: str, port: int, *, listening: Callable[[str], None]) -> None:
+        def serve(folder: Path, host: str, port: int, *, receiving: object, listening: Callable[[str], None]) -> None:
+            assert receiving is None
             calls.append((folder, host, port))
             if port == 7:
                 raise StoreError("cannot listen at this address")
@@ -605,6 +606,16 @@ class TestServe:
         assert "described    http://there:8123/openapi.json\n" in outcome.out
         assert "/docs" not in outcome.out
         assert invoke("serve", "--json").json == {"ledger": str(folder), "url": "http://there:8000"}
+
+    def test_what_says_how_events_are_taken_needs_that_they_are(
+        self, invoke: Invoke, here: Place, served: list[tuple[Path, str, int]], tmp_path: Path
+    ) -> None:
+        assert invoke("serve", "--key", "museum").code == USAGE
+        assert invoke("serve", "--bearer-file", "keys.txt").code == USAGE
+        for content in (b"", b"short\n", b"\xff" * 20):
+            (tmp_path / "keys.txt").write_bytes(content)
+            assert invoke("serve", "--openlineage", "--bearer-file", tmp_path / "keys.txt").code == USAGE
+        assert served == []
 
     def test_an_address_that_is_taken(self, invoke: Invoke, here: Place, served: list[tuple[Path, str, int]]) -> None:
         outcome = invoke("serve", "--port", "7")
