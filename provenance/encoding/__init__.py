@@ -2,6 +2,15 @@
 
 from provenance.encoding.digest import Digest, b64decode, b64encode
 from provenance.encoding.fields import Fields
-from provenance.encoding.json import JsonValue, canonical_json, parse_json
+from provenance.encoding.json import JsonValue, canonical_json, parse_foreign_json, parse_json
 
-__all__ = ["Digest", "Fields", "JsonValue", "b64decode", "b64encode", "canonical_json", "parse_json"]
+__all__ = [
+    "Digest",
+    "Fields",
+    "JsonValue",
+    "b64decode",
+    "b64encode",
+    "canonical_json",
+    "parse_foreign_json",
+    "parse_json",
+]

@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import rfc8785
 
 from provenance.errors import LimitError, MalformedError
 from provenance.limits import MAX_JSON_DEPTH, MAX_SAFE_INTEGER, check_size
 
+MAX_FOREIGN_DEPTH: Final = 256
+"""Levels in JSON of other programs, a query plan for example; Python's parser recurses to 1,000."""
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
@@ -55,6 +57,29 @@ def parse_json(data: bytes, *, what: str, max_bytes: int, max_depth: int = MAX_J
         raise MalformedError(f"{what} is not JSON", got=error.msg, where=where) from error
     except _RefusedError as error:
         raise MalformedError(f"{what} is not strict JSON", expected=error.expected, got=error.got) from None
+    if _SURROGATE_ESCAPE.search(data):
+        _check_surrogates(value, what)
+    return value
+
+
+def parse_foreign_json(data: bytes, *, what: str, max_bytes: int, max_depth: int = MAX_FOREIGN_DEPTH) -> JsonValue:
+    """The value of a JSON text that somebody else's program wrote: any integers, and of a name twice the last counts.
+
+    It may not be encoded again: keep the bytes. `MalformedError` if it is no JSON, `LimitError` if it is too deep.
+    """
+    check_size(what, len(data), max_bytes)
+    _check_depth(data, what, max_depth)
+    try:
+        value: JsonValue = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"{what} is not UTF-8", expected="UTF-8", where=f"byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MalformedError(f"{what} is not JSON", got=error.msg, where=where) from error
+    except _RefusedError as error:
+        raise MalformedError(f"{what} is not JSON", expected=error.expected, got=error.got) from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise MalformedError(f"{what} holds a number that is too long") from error
     if _SURROGATE_ESCAPE.search(data):
         _check_surrogates(value, what)
     return value

@@ -11,6 +11,7 @@ all before it (4).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -44,11 +45,17 @@ class Journal:
     """A file of decisions that this process writes."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.count = path, 0
+        self.path, self.count, self._file = path, 0, -1
+        # Under a name that nobody looks for until it is locked: a journal without a lock would be taken for abandoned.
+        begun = path.with_name(f"{path.name}.new")
         try:
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            if path.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            self._file = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            begun.rename(path)
         except OSError as error:
+            self._close()
             raise StoreError("cannot begin a journal of decisions", got=error.strerror, where=path) from error
 
     def add(self, packed: bytes) -> int:
@@ -63,13 +70,20 @@ class Journal:
         return self.count - 1
 
     def end(self) -> None:
-        """Sync and close it."""
+        """Sync and close it; once is enough."""
+        if self._file < 0:
+            return
         try:
             os.fsync(self._file)
         except OSError as error:
             raise StoreError("cannot sync the decisions", got=error.strerror, where=self.path) from error
         finally:
-            os.close(self._file)
+            self._close()
+
+    def _close(self) -> None:
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
 
 
 def read_journal(path: Path) -> Iterator[Decided]:

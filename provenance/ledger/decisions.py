@@ -165,7 +165,8 @@ class Decisions:
                 return
             self._journal = self._begin()
         journal.end()
-        self._waiting.append(journal.path)
+        if journal.path not in self._waiting:
+            self._waiting.append(journal.path)
         self._begun_s = time.monotonic()
         self._due.set()
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from provenance.encoding import Digest, parse_json
+from provenance.encoding import Digest, parse_foreign_json
 from provenance.errors import ProvenanceError, StoreError
 from provenance.lineage.openlineage import LineageEvent, parse_event
 from provenance.signature import encode_envelope, parse_envelope, sign_envelope
@@ -100,7 +101,8 @@ class Receiver:
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, and the next batch gets its turn
             failure = StoreError("events could not be logged", got=type(error).__name__)
         for one in batch:
-            one.done(failure)
+            with suppress(RuntimeError):  # the loop that waited has ended
+                one.done(failure)
 
     def _log(self, batch: list[_Waiting]) -> None:
         fresh = {Digest.of(one.raw): one for one in batch}
@@ -133,4 +135,4 @@ def catch_up(ledger: Ledger, index: LineageIndex) -> None:
 
 def read_event(raw: bytes) -> LineageEvent:
     """The event in bytes as they came; `MalformedError` says what is wrong."""
-    return parse_event(parse_json(raw, what="event", max_bytes=MAX_EVENT_BYTES))
+    return parse_event(parse_foreign_json(raw, what="event", max_bytes=MAX_EVENT_BYTES))

@@ -125,9 +125,10 @@ class Audit:
 
     @property
     def sensitivity(self) -> Sensitivity:
-        """The highest sensitivity of all that went into it."""
+        """The highest sensitivity of all that went into it; restricted where nothing can be read."""
         order = list(Sensitivity)
-        return max((item.statement.sensitivity for item in self.items), key=order.index)
+        said = (item.statement.sensitivity for item in self.items)
+        return max(said, key=order.index, default=Sensitivity.RESTRICTED)
 
     def remarks(self, kind: type) -> list[tuple[AuditItem, Remark]]:
         """All remarks of a kind, with what they are about."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
-from provenance.errors import LimitError
+from provenance.errors import MalformedError
 from provenance.policy import Status
 from provenance.policy.licences import Obligation
 from provenance.verify.ai_act import NOTHING, evidence_pack
@@ -82,7 +82,7 @@ def _head(audit: Audit) -> str:
 def _drawing(audit: Audit) -> str:
     try:
         picture = draw(audit.report, "svg")
-    except LimitError as error:
+    except MalformedError as error:
         picture = f"<p>{escape(error.message)}</p>"
     return f'<h2>Lineage</h2><div class="drawing">{picture}</div>'
 

@@ -38,6 +38,8 @@ def draw(report: Report, form: str) -> str:
     """The report's lineage in a form of `FORMS`; `LimitError` if it is too large for a picture."""
     if form not in FORMS:
         raise MalformedError("unknown form of a lineage", expected=" | ".join(FORMS), got=form)
+    if not report.artefacts:
+        raise MalformedError("there is no lineage to draw", got=report.target, hint="see `provenance verify`")
     if len(report.artefacts) > MAX_DRAWN:
         hint = "use --json, which holds any number"
         raise LimitError("lineage is too large to draw", expected=MAX_DRAWN, got=len(report.artefacts), hint=hint)

@@ -20,7 +20,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from provenance.encoding import JsonValue
+from provenance.encoding import JsonValue, parse_foreign_json
 from provenance.errors import LimitError, MalformedError, NotFoundError, ProvenanceError
 from provenance.ledger.receiving import Receiver, read_event
 from provenance.lineage.openlineage import LineageEvent
@@ -151,10 +151,7 @@ async def _parsed(raw: bytes) -> LineageEvent:
 
 
 def _split(raw: bytes) -> list[bytes]:
-    try:
-        items: Any = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise MalformedError("batch is not JSON") from error
+    items = parse_foreign_json(raw, what="batch", max_bytes=MAX_EVENT_BYTES)
     if isinstance(items, dict) and isinstance(items.get("events"), list):
         items = items["events"]
     if not isinstance(items, list) or not items or len(items) > MAX_EVENTS:

@@ -224,3 +224,23 @@ def test_an_answer_that_cannot_be_recorded_is_not_given(
         decisions.record(b"i", b"o")
     monkeypatch.undo()
     decisions.close()
+
+
+def test_closing_twice_is_closing_once(ledger: Ledger, model: Path) -> None:
+    decisions = ledger.decisions("acme/model", model, key="someone")
+    decisions.record(b"i", b"o")
+    decisions.close()
+    decisions.close()
+    assert len(decisions.receipts) == 1
+    with pytest.raises(StoreError, match="a decision was not written"):
+        decisions.record(b"i", b"o")
+
+
+def test_a_journal_that_is_being_written_is_left_alone(ledger: Ledger, model: Path) -> None:
+    first = ledger.decisions("acme/model", model, key="someone")
+    ticket = first.record(b"i", b"o")
+    with ledger.decisions("acme/model", model, key="someone") as second:
+        second.flush()
+        assert second.receipts == []
+    first.close()
+    assert [receipt.name for receipt in first.receipts] == [ticket.dataset]

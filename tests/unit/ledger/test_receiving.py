@@ -245,3 +245,16 @@ def test_damage_of_a_batch_is_found(receiver: Receiver, ledger: Ledger) -> None:
     blob.chmod(0o600)
     blob.write_bytes(blob.read_bytes()[:-1] + b"!")
     assert not ledger.fsck().clean
+
+
+def test_what_other_programs_write_is_taken(client: TestClient) -> None:
+    """Query plans are deep, and statistics hold the largest long there is."""
+    plan: Any = 9_223_372_036_854_775_807
+    for _ in range(100):
+        plan = {"children": [plan]}
+    event = _event(run={"runId": "0176a8c2-fe01-7439-87e6-56a1a1b4029f", "facets": {"spark.logicalPlan": plan}})
+    assert client.post("/api/v1/lineage", json=event).status_code == 201
+    assert client.post("/api/v1/lineage/batch", json=[event]).status_code == 204
+    for odd in (b"[" * 300 + b"]" * 300, b'{"eventTime": NaN}', b'{"a": ' + b"9" * 5_000 + b"}", b'"\\ud800"', b"\xff"):
+        for path in ("/api/v1/lineage", "/api/v1/lineage/batch"):
+            assert client.post(path, content=odd).status_code in (400, 413), odd[:20]
