@@ -1,7 +1,8 @@
 """Gathering evidence: from rows of the store to what a verifier needs.
 
 Invariants: every proof of one gathering leads to one checkpoint, the anchored one where an anchor covers the target,
-but for what was said later, whose proofs lead to the newest; nothing is judged here.
+but for what was said later, whose proofs lead to the newest, and for what a key signed that was revoked at some time,
+whose proofs lead to its own first anchor; nothing is judged here.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def gather(
     store: StoreReader, blobs: BlobStore, target: DatasetRow, trust: TrustRoots, *, with_manifests: bool
 ) -> Evidence:
     """The evidence for `target` and its ancestors. `StoreError` if the store lacks what the log must have."""
-    checkpoint, anchors = _checkpoint(store, target)
+    checkpoint, anchors = _checkpoint(store, target.entry_index)
     tiles = tile_reader(store, checkpoint.size)
     entries, keys, manifests = list[EvidenceEntry](), dict[str, PublicKey](), list[Digest]()
     events: list[EvidenceEntry] = []
@@ -40,7 +41,15 @@ def gather(
         if row is None:
             raise StoreError("log entry is missing", where=f"entry {index}", hint="run `provenance log fsck`")
         envelope, statement = _read(row)
-        entries.append(EvidenceEntry(row.envelope, prove_entry(store, index, checkpoint, tiles)))
+        proven = checkpoint, tiles
+        signer = trust.source(envelope.signatures[0].keyid)
+        if index != target.entry_index and signer is not None and signer.since is not None:
+            # When it signed matters: the first anchor after it says so best.
+            own, receipts = _checkpoint(store, index)
+            if receipts:
+                proven = own, tile_reader(store, own.size)
+                anchors = tuple(dict.fromkeys((*anchors, *receipts)))
+        entries.append(EvidenceEntry(row.envelope, prove_entry(store, index, *proven)))
         manifests += [statement.manifest, *_small(blobs, statement.parameters.chunks)]
         if statement.not_before is not None:
             blocks[statement.not_before.hash] = max(index, blocks.get(statement.not_before.hash, 0))
@@ -142,8 +151,8 @@ def receipt_of(row: OutboxRow) -> AnchorReceipt | None:
         raise StoreError("anchor receipt is damaged", got=error.what, where=where, hint=hint) from error
 
 
-def _checkpoint(store: StoreReader, target: DatasetRow) -> tuple[CheckpointRow, tuple[AnchorReceipt, ...]]:
-    anchored = store.anchor_covering(target.entry_index)
+def _checkpoint(store: StoreReader, index: int) -> tuple[CheckpointRow, tuple[AnchorReceipt, ...]]:
+    anchored = store.anchor_covering(index)
     if anchored is not None and anchored.size is not None:
         kept, receipt = store.checkpoint_at(anchored.size), receipt_of(anchored)
         if kept is not None and receipt is not None:

@@ -30,6 +30,7 @@ from provenance.signature import (
 from provenance.signers import KeyStore, StoredKey, open_key_store
 from provenance.signers.note import load_note_key, new_note_key
 from provenance.statement import DatasetName
+from provenance.statement.frame import check_time
 
 DEFAULT_ALGORITHM: Algorithm = "ecdsa-p256"
 _KEYID_PREFIX = re.compile(r"[0-9a-f]{8,64}")
@@ -159,12 +160,16 @@ class Keyring:
             self.write_trust(trust.with_source(source))
         return source
 
-    def revoke(self, name: str) -> TrustedSource:
-        """List a key as revoked; what is revoked already stays so.
+    def revoke(self, name: str, since: str | None = None) -> TrustedSource:
+        """List a key as revoked; what is revoked already stays so, and can only be revoked from an earlier time.
+
+        `since`, RFC 3339 in UTC: what a final block proves to be older still counts. None: nothing it signed does.
 
         `name` is what it is trusted as, its key id (8 digits or more of it), or what it is kept under here.
         `MalformedError` if that is said of several keys in force.
         """
+        if since is not None:
+            check_time(since)
         with self._editing_trust():
             trust = self.trust()
             named = self._trusted_as(trust, name)
@@ -174,7 +179,10 @@ class Keyring:
             if len(in_force) > 1:
                 got = ", ".join(source.key.keyid for source in in_force)
                 raise MalformedError("several keys have this name", expected="a key id", got=got)
-            revoked = replace((in_force or named)[0], revoked=True)
+            known = (in_force or named)[0]
+            if known.revoked:  # no time is no time at all: the strictest
+                since = None if since is None or known.since is None else min(since, known.since)
+            revoked = replace(known, revoked=True, since=since)
             self.write_trust(trust.with_source(revoked))
         return revoked
 

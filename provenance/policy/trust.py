@@ -19,6 +19,7 @@ from provenance.errors import MalformedError
 from provenance.limits import MAX_KEY_BYTES, MAX_NAMESPACE_CHARS, MAX_TEXT_CHARS, MAX_TRUST_BYTES
 from provenance.log import encode_vkey, parse_vkey
 from provenance.signature import PublicKey, parse_public_key
+from provenance.statement.frame import check_time
 
 FORMAT: Final = "urn:provenance-ledger:trust:1"
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
@@ -27,12 +28,22 @@ _MAX_ITEMS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class TrustedSource:
-    """A source's key. `namespaces` empty means any namespace; `revoked` means no signature by it counts."""
+    """A source's key. `namespaces` empty means any namespace; `revoked` means no signature by it counts, but for what a
+    final block proves to be older than `since`, if that is known (RFC 3339 in UTC)."""
 
     name: str
     key: PublicKey
     revoked: bool = False
     namespaces: tuple[str, ...] = ()
+    since: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.since is not None:
+            check_time(self.since)
+            if not self.revoked:
+                raise MalformedError(
+                    "a key in force is revoked since some time", expected="a revoked key", got=self.since
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +85,9 @@ class TrustRoots:
         found = [source for source in self.sources if source.key.keyid == keyid]
         if not found:
             return None
-        for source in found:
-            if source.revoked:
-                return source
+        revoked = [source for source in found if source.revoked]
+        if revoked:  # the strictest: one without a time, else the earliest
+            return min(revoked, key=lambda source: source.since or "")
         confined = all(source.namespaces for source in found)
         namespaces = dict.fromkeys(name for source in found for name in source.namespaces) if confined else ()
         return replace(found[0], namespaces=tuple(namespaces))
@@ -100,6 +111,7 @@ def encode_trust(trust: TrustRoots) -> bytes:
             "pem": source.key.pem,
             "status": "revoked" if source.revoked else "trusted",
             "namespaces": list(source.namespaces),
+            **({"since": source.since} if source.since is not None else {}),
         }
         for source in trust.sources
     ]
@@ -150,6 +162,7 @@ def _parse_source(value: JsonValue) -> TrustedSource:
         key=parse_public_key(fields.string("pem", max_chars=MAX_KEY_BYTES)),
         revoked=status == "revoked",
         namespaces=tuple(namespaces),
+        since=fields.optional_string("since", max_chars=20),
     )
     fields.end()
     return source

@@ -1,15 +1,17 @@
 """Checks of one log entry: statement, signature, trust, log, anchor.
 
 Steps, in order: 1 the envelope and statement are well formed; 2 the signature holds under a key at hand; 3 that key is
-trusted and not revoked, for this namespace; 4 the checkpoint of the proof is signed by a trusted log; 5 the proof leads
-from the entry to its root; 6 the witness quorum is met; 7 a receipt proves that a trusted contract holds this very
-checkpoint; 8 the receipt's block is known.
+trusted for this namespace, and not revoked, or only later than a final block proves that it had signed; 4 the
+checkpoint of the proof is signed by a trusted log; 5 the proof leads from the entry to its root; 6 the witness quorum is met; 7 a
+receipt proves that a trusted contract holds this very checkpoint; 8 the receipt's block is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
 
 from provenance.anchor import DEVELOPMENT_CHAIN_ID, AnchorReceipt, verify_receipt
 from provenance.errors import MalformedError, ProvenanceError, printable
@@ -21,6 +23,9 @@ from provenance.signature import Envelope, PublicKey, parse_envelope, verify_env
 from provenance.statement import PAYLOAD_TYPE, DatasetStatement, PinnedName, parse_statement
 from provenance.verify.evidence import BlockFinding, Evidence, EvidenceEntry
 from provenance.verify.report import Check
+
+LAST_SECOND: Final = 253_402_300_799
+"""The end of the year 9999: the last that RFC 3339 can write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +73,10 @@ class EntryVerifier:
             return EntryVerdict(label, (_failed("statement", label, error),))
         subject = str(statement.name)
         checks = [Check("statement", subject, Status.PASSED, "well formed")]
-        signer, signature_checks = self._signature(envelope, statement.name, subject)
-        checks += signature_checks
         index, checkpoint, log_checks = self._log(entry, subject)
-        checks += log_checks
         anchor, anchor_checks = self._anchor(checkpoint, subject)
-        checks += anchor_checks
+        signer, signature_checks = self._signature(envelope, statement.name, subject, anchor)
+        checks += [*signature_checks, *log_checks, *anchor_checks]
         node = Node(entry.digest, index, statement) if index is not None else None
         keyid = envelope.signatures[0].keyid
         return EntryVerdict(subject, tuple(checks), node, signer, keyid, checkpoint, anchor)
@@ -82,11 +85,14 @@ class EntryVerifier:
         """Who signed an entry that is about an artefact, its place in the log, and the checks of signature, trust (for
         the artefact's namespace) and log. The envelope is well formed."""
         subject = str(about)
-        signer, checks = self._signature(parse_envelope(entry.envelope), about, subject)
-        index, _, log_checks = self._log(entry, subject)
+        index, checkpoint, log_checks = self._log(entry, subject)
+        anchor, _ = self._anchor(checkpoint, subject)
+        signer, checks = self._signature(parse_envelope(entry.envelope), about, subject, anchor)
         return signer, -1 if index is None else index, (*checks, *log_checks)
 
-    def _signature(self, envelope: Envelope, name: PinnedName, subject: str) -> tuple[str, tuple[Check, Check]]:
+    def _signature(
+        self, envelope: Envelope, name: PinnedName, subject: str, anchor: AnchorReceipt | None
+    ) -> tuple[str, tuple[Check, Check]]:
         keyid = envelope.signatures[0].keyid
         source = self._source(keyid)
         key: PublicKey | None = source.key if source else self._keys.get(keyid)
@@ -103,15 +109,19 @@ class EntryVerifier:
         valid = Check("signature", subject, Status.PASSED, f"{key.algorithm} by key {keyid[:16]}")
         if source is None:
             trust = Check("trust", subject, Status.FAILED, "signed but not trusted", "a key in the trust roots", keyid)
-        elif source.revoked:
-            trust = Check(
-                "trust", subject, Status.FAILED, "signed by a revoked key", "a key in force", printable(source.name)
-            )
+        elif source.revoked and not _signed_before(source, anchor):
+            note = "signed by a revoked key"
+            if source.since is not None:
+                note += f": since {source.since}, and nothing proves that it signed before"
+            trust = Check("trust", subject, Status.FAILED, note, "a key in force", printable(source.name))
         elif source.namespaces and name.dataset.namespace not in source.namespaces:
             expected, found = " | ".join(source.namespaces), name.dataset.namespace
             trust = Check("trust", subject, Status.FAILED, "key is not trusted for this namespace", expected, found)
         else:
-            trust = Check("trust", subject, Status.PASSED, f"source {printable(source.name)}")
+            note = f"source {printable(source.name)}"
+            if source.revoked and anchor is not None:
+                note += f", revoked since {source.since}; it signed before block {anchor.block_number}"
+            trust = Check("trust", subject, Status.PASSED, note)
         return signer, (valid, trust)
 
     def _source(self, keyid: str) -> TrustedSource | None:
@@ -215,6 +225,13 @@ class EntryVerifier:
                     return Check("anchor.block", "", Status.NOT_PERFORMED, note)
                 return Check("anchor.block", "", Status.PASSED, f"{height} is final, says {finding.source}")
         return Check("anchor.block", "", Status.NOT_PERFORMED, f"nobody was asked whether {height} is in the chain")
+
+
+def _signed_before(source: TrustedSource, anchor: AnchorReceipt | None) -> bool:
+    """Whether a final block, in whose time the entry was logged already, is older than the revocation of the key."""
+    if source.since is None or anchor is None or anchor.block_time_s > LAST_SECOND:
+        return False
+    return datetime.fromtimestamp(anchor.block_time_s, UTC) < datetime.fromisoformat(source.since)
 
 
 def _statement(envelope: Envelope) -> DatasetStatement:

@@ -20,7 +20,7 @@ from provenance.errors import ProvenanceError
 from provenance.fingerprint import Fingerprint, FingerprintDocument, diff_files, open_manifest, same_files
 from provenance.lineage import LineageGraph, Node
 from provenance.policy import REQUIRED_LEVEL, Status, TrustRoots, standing
-from provenance.verify.entry_checks import EntryVerdict, EntryVerifier
+from provenance.verify.entry_checks import LAST_SECOND, EntryVerdict, EntryVerifier
 from provenance.verify.event_checks import (
     agreement_check,
     finding_checks,
@@ -35,8 +35,6 @@ from provenance.verify.report import Artefact, Check, Report, TimeBound, worst
 
 _RECORD_CHECKS = ("statement", "signature", "trust", "log.checkpoint", "log.inclusion", "log.witnesses")
 _MAX_CHANGES = 1_000
-_LAST_SECOND = 253_402_300_799
-"""The end of the year 9999: the last that RFC 3339 can write."""
 
 
 def verify_bundle(
@@ -388,6 +386,6 @@ def _not_before(
 
 
 def _rfc3339(seconds: int) -> str:
-    if seconds > _LAST_SECOND:
+    if seconds > LAST_SECOND:
         return f"{seconds} seconds after 1970"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -45,7 +45,9 @@ class _Listed:
     def trust(self) -> str:
         if self.source is None:
             return "not trusted"
-        return "revoked" if self.source.revoked else "trusted"
+        if not self.source.revoked:
+            return "trusted"
+        return "revoked" if self.source.since is None else f"revoked since {self.source.since}"
 
     @property
     def trust_text(self) -> str:
@@ -207,10 +209,15 @@ def revoke(
         str,
         typer.Argument(metavar="NAME", help="A trusted key's name or key id.", autocompletion=complete_trusted_key),
     ],
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="From when on, RFC 3339 in UTC. Default: it never was good."),
+    ] = None,
 ) -> int:
-    """Trust a key no more. What it signed fails verification from now on."""
+    """Trust a key no more. What it signed fails verification from now on, but for what a final block proves to be older
+    than --since."""
     with run.ledger() as ledger:
-        source = ledger.keyring.revoke(name)
+        source = ledger.keyring.revoke(name, since)
         return _show(run, _find(ledger.keyring, source.key.keyid))
 
 

@@ -101,3 +101,15 @@ def test_what_this_ledger_trusts_names_its_own_log_and_anchors(copy: Path) -> No
         assert len(trust.blocks) == 2
         assert ledger.trust_roots().blocks == ()
         assert len(json.loads(ledger.layout.trust.read_bytes())["sources"]) == 2
+
+
+def test_a_revocation_can_only_move_back_in_time(ledger: Ledger) -> None:
+    keyring = ledger.keyring
+    keyring.trust_key("y", key(2).public)
+    assert keyring.revoke("y", "2026-05-01T00:00:00Z").since == "2026-05-01T00:00:00Z"
+    assert keyring.revoke("y", "2026-06-01T00:00:00Z").since == "2026-05-01T00:00:00Z"
+    assert keyring.revoke("y", "2026-04-01T00:00:00Z").since == "2026-04-01T00:00:00Z"
+    assert keyring.revoke("y").since is None
+    assert keyring.revoke("y", "2026-06-01T00:00:00Z").since is None
+    with pytest.raises(MalformedError, match="not a time"):
+        keyring.revoke("y", "yesterday")

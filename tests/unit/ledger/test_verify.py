@@ -7,16 +7,17 @@ import shutil
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provenance.encoding import Digest
-from provenance.errors import MalformedError, NotFoundError, ProvenanceError, SourceError, StoreError
+from provenance.errors import MalformedError, NotFoundError, PolicyError, ProvenanceError, SourceError, StoreError
 from provenance.ledger import Ledger
 from provenance.policy import Status
-from provenance.verify import Report
+from provenance.verify import Report, parse_bundle, verify_bundle
 from tests.unit.fingerprint.test_diff import _expected_counts
 from tests.unit.ledger.conftest import Write
 from tests.unit.verify import forge
@@ -330,3 +331,28 @@ def test_a_damaged_entry_is_a_failing_store_and_no_traceback(copy: Path) -> None
         for act in (ledger.verify, ledger.bundle, ledger.lineage):
             with pytest.raises(StoreError, match="log entry is damaged"):
                 act("h/model")
+
+
+def test_what_a_key_signed_before_it_was_revoked_still_counts(copy: Path) -> None:
+    def trusted(ledger: Ledger, name: str) -> list[tuple[str, Status]]:
+        report = ledger.verify(name)
+        return [(check.subject, check.status) for check in report.checks if check.id == "trust"]
+
+    later, before = "2199-01-01T00:00:00Z", "2001-01-01T00:00:00Z"
+    good, bad = Status.PASSED, Status.FAILED
+    with Ledger.open(copy) as ledger:
+        ledger.keyring.revoke("museum", later)
+        assert trusted(ledger, "h/model@1") == [("h/model@1", good), ("h/clean@1", good), ("h/raw@1", good)]
+        assert ledger.verify("h/model@1").sound
+        bundle, roots = ledger.bundle("h/model"), ledger.trust_roots(with_blocks=True)
+        assert verify_bundle(bundle, roots).sound
+        # Two anchors take part: the museum's statements are proven in the first that covers them.
+        assert len(parse_bundle(bundle).anchors) == 2
+        # No block, no proof of when.
+        assert not verify_bundle(bundle, replace(roots, blocks=())).sound
+        with pytest.raises(PolicyError, match="key is revoked here"):
+            ledger.register(copy / "raw", "h/more", "1", key="museum", anchor=False)
+        ledger.keyring.revoke("museum", before)
+        assert trusted(ledger, "h/model@1") == [("h/model@1", good), ("h/clean@1", bad), ("h/raw@1", bad)]
+        notes = {check.note for check in ledger.verify("h/model@1").failures if check.id == "trust"}
+        assert notes == {f"signed by a revoked key: since {before}, and nothing proves that it signed before"}

@@ -131,3 +131,17 @@ def test_the_word_on_a_key() -> None:
     assert word(a, trusted) == replace(a, namespaces=())
     assert TrustRoots(sources=(trusted, a)).with_source(revoked).sources == (revoked,)
     assert TrustRoots(sources=(TrustedSource("x", other),)).with_source(a).sources == (TrustedSource("x", other), a)
+
+
+def test_a_revoked_key_may_have_a_time_and_the_strictest_listing_wins() -> None:
+    key = ed25519().public
+    early, late = (TrustedSource("m", key, revoked=True, since=f"202{year}-01-01T00:00:00Z") for year in (5, 6))
+    never = TrustedSource("m", key, revoked=True)
+    assert TrustRoots((late, early)).source(key.keyid) == early
+    assert TrustRoots((early, never, late)).source(key.keyid) == never
+    roots = TrustRoots((early,))
+    assert parse_trust(encode_trust(roots)) == roots
+    with pytest.raises(MalformedError, match="a key in force is revoked since some time"):
+        TrustedSource("m", key, since="2026-01-01T00:00:00Z")
+    with pytest.raises(MalformedError, match="not a time"):
+        TrustedSource("m", key, revoked=True, since="2026")
