@@ -2,8 +2,8 @@
 
 Steps, in order: 1 the envelope and statement are well formed; 2 the signature holds under a key at hand; 3 that key is
 trusted for this namespace, and not revoked, or only later than a final block proves that it had signed; 4 the
-checkpoint of the proof is signed by a trusted log; 5 the proof leads from the entry to its root; 6 the witness quorum is met; 7 a
-receipt proves that a trusted contract holds this very checkpoint; 8 the receipt's block is known.
+checkpoint of the proof is signed by a trusted log; 5 the proof leads from the entry to its root; 6 the witness
+quorum is met; 7 a receipt proves that a trusted contract holds this very checkpoint; 8 the receipt's block is known.
 """
 
 from __future__ import annotations
