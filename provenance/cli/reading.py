@@ -49,7 +49,9 @@ DeclaredOption = Annotated[
 SumsOption = Annotated[
     str | None,
     typer.Option(
-        "--sums", metavar="FILE", help="With --declared-by: take the digests in FILE, as sha256sum writes them."
+        "--sums",
+        metavar="FILE",
+        help="With --declared-by: take the digests in FILE: sha256sum's, or a Croissant description.",
     ),
 ]
 RecordsOption = Annotated[bool, typer.Option("--records", help="Fingerprint the rows of its tables too.")]
@@ -129,7 +131,12 @@ def _read_sums(path: str) -> dict[str, Digest]:
     from provenance.cli.files import read_file
     from provenance.fingerprint.sums import parse_sums
 
-    return parse_sums(read_file(path, "checksum file", max_bytes=MAX_MANIFEST_BYTES))
+    data = read_file(path, "checksum file", max_bytes=MAX_MANIFEST_BYTES)
+    if data.lstrip()[:1] == b"{":
+        from provenance.fingerprint.croissant import parse_croissant_sums
+
+        return parse_croissant_sums(data)
+    return parse_sums(data)
 
 
 def _ledger_within(run: Invocation, location: str) -> Path | None:

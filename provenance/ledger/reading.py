@@ -30,6 +30,7 @@ from provenance.sources import open_source
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger
+    from provenance.stores import EventRow
 
 DEFAULT_MEMORY_BYTES: Final = 64 * 2**20
 _CHUNK_BYTES: Final = 1 << 20
@@ -100,6 +101,7 @@ class VerifiedDataset:
         paths: Sequence[str] | None = None,
     ) -> None:
         known = _resolve(reference, root, ledger)
+        self._reference = None if isinstance(reference, Fingerprint) else reference
         self._place = known.place
         self._files = list(known.files) if paths is None else [_find(known.files, path) for path in paths]
         self.usage = ReadUsage()
@@ -113,6 +115,19 @@ class VerifiedDataset:
             data = file.read()
         self.usage.add(entry)
         return {"path": entry.path, "bytes": data}
+
+    def log_use(
+        self, ledger: Ledger, purpose: str, *, key: str | None = None, passphrase: bytes | None = None
+    ) -> EventRow:
+        """Sign and log that these files were read, what for, and the digest of what this copy (with those merged into
+        it) gave out. `MalformedError` if it gave out nothing, or is of no registered dataset."""
+        if self._reference is None or not self.usage.leaves:
+            what = "nothing was read" if self._reference is not None else "a fingerprint names no registered dataset"
+            raise MalformedError(f"{what}: there is no use to log", expected="a REF, and files that were read")
+        from provenance.statement.usage import Usage
+
+        body = Usage(purpose, files=len(self.usage.leaves), root=self.usage.digest)
+        return ledger.state(self._reference, body, key=key, passphrase=passphrase)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         index, count = _worker()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import SHARED
 from tests.sessions.session import Session
 
 SCRIPT = "import sys\nopen(sys.argv[2], 'w').write(open(sys.argv[1]).read().upper())\nprint('said by the program')\n"
@@ -97,3 +98,12 @@ def test_what_cannot_be_is_refused(session: Session, words: tuple[str, ...]) -> 
     before = session.json("log", "checkpoint")
     session.run(*words, code=2)
     assert session.json("log", "checkpoint") == before
+
+
+def test_a_croissant_description_declares_digests(session: Session) -> None:
+    source = SHARED / "data" / "titanic"
+    words = ("--declared-by", "mlcommons", "--sums", source / "metadata.json", "--no-cache")
+    found = session.json("fingerprint", source, *words)
+    assert found["parameters"]["declared"] == {"by": "mlcommons", "files": 3}
+    assert found["notes"] == []
+    assert found["digest"] == session.json("fingerprint", source)["digest"]

@@ -17,6 +17,7 @@ from provenance.ledger import Ledger
 from provenance.ledger.fingerprinting import Wanted
 from provenance.ledger.reading import ReadUsage, VerifiedDataset, open_verified
 from provenance.sources import Reading, open_source
+from provenance.statement.usage import Usage
 
 LARGE = 100_000
 
@@ -140,3 +141,26 @@ def test_a_file_forged_in_the_middle_of_training_ends_it(folder: Path, taken: Fi
     (folder / "b").write_bytes(b"B" * 50)
     with pytest.raises(VerificationError):
         next(items)
+
+
+def test_what_was_read_is_signed_and_logged(folder: Path, tmp_path: Path, taken: Fingerprint) -> None:
+    with Ledger.init(tmp_path / "ledger") as ledger:
+        ledger.keyring.new("someone", algorithm="ed25519")
+        ledger.register(folder, "x/set", "1", anchor=False)
+        dataset = VerifiedDataset("x/set", ledger=ledger)
+        with pytest.raises(MalformedError, match="nothing was read"):
+            dataset.log_use(ledger, "training")
+        read = [dataset[0], dataset[1], dataset[0]]
+        dataset.log_use(ledger, "training")
+        (said,) = ledger.said_about("x/set")
+        body = said.event.body
+        assert isinstance(body, Usage)
+        assert (body.purpose, body.files, body.root) == (
+            "training",
+            len({one["path"] for one in read}),
+            dataset.usage.digest,
+        )
+        of_nothing = VerifiedDataset(taken, root=folder)
+        assert of_nothing[0]
+        with pytest.raises(MalformedError, match="no registered dataset"):
+            of_nothing.log_use(ledger, "training")
