@@ -26,6 +26,7 @@ from provenance.statement import (
     parse_statement,
 )
 from provenance.verify import ContentFinding, Evidence, Report, parse_bundle, verify_evidence
+from provenance.verify.audit import Audit, audit_evidence
 
 _MAX_NAMES_SHOWN = 10
 
@@ -46,6 +47,29 @@ def verify_offline(
     cannot be read.
     """
     evidence = parse_bundle(data)
+    return verify_evidence(evidence, trust, contents=_contents(evidence, places, progress, target, partial=partial))
+
+
+def audit_offline(
+    data: bytes,
+    trust: TrustRoots,
+    places: Mapping[str, str | PathLike[str]],
+    progress: ProgressCallback | None = None,
+) -> Audit:
+    """The audit of a bundle's own dataset, with the bytes at `places` (reference -> path) compared; errors as above."""
+    evidence = parse_bundle(data)
+    report = verify_evidence(evidence, trust, contents=_contents(evidence, places, progress))
+    return audit_evidence(evidence, report, trust)
+
+
+def _contents(
+    evidence: Evidence,
+    places: Mapping[str, str | PathLike[str]],
+    progress: ProgressCallback | None,
+    target: str | PathLike[str] | None = None,
+    *,
+    partial: bool = False,
+) -> dict[str, ContentFinding]:
     statements = _statements(evidence)
     named = [(str(_named(statements, reference)), place) for reference, place in places.items()]
     if target is not None:
@@ -60,7 +84,7 @@ def verify_offline(
         if stated is not None:
             finding = located(finding, stated, evidence.blobs, place)
         contents[name] = replace(finding, is_part=partial and place is target)
-    return verify_evidence(evidence, trust, contents=contents)
+    return contents
 
 
 def _target(evidence: Evidence) -> str:

@@ -82,7 +82,7 @@ def replay(
         for one in run.inputs:
             _bring(ledger, one, folder, places.get(str(one.pin.name)))
         (folder / run.output.removesuffix("/")).parent.mkdir(parents=True, exist_ok=True)
-        execute(_words(run), folder, timeout_s, _bare_environment(home))
+        _execute(run, folder, home, timeout_s)
         place = folder / run.output.removesuffix("/")
         if not place.exists():
             raise SourceError("the command did not make the output", expected="a file or folder", where=run.output)
@@ -111,6 +111,14 @@ def find_run(ledger: Ledger, reference: str) -> tuple[Digest, Run]:
             continue
         return Digest.of(envelope), one.event.body
     raise NotFoundError(unfit, got=reference, hint="make it with `provenance run`")
+
+
+def _execute(run: Run, folder: Path, home: Path, timeout_s: float) -> None:
+    try:
+        execute(_words(run), folder, timeout_s, _bare_environment(home))
+    except SourceError as error:
+        hint = None if run.code else "the run kept no code: name its files with `provenance run --code FILE`"
+        raise SourceError(error.what, expected=error.expected, got=error.got, where=error.where, hint=hint) from error
 
 
 def _words(run: Run) -> list[str]:

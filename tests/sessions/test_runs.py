@@ -107,3 +107,42 @@ def test_a_croissant_description_declares_digests(session: Session) -> None:
     assert found["parameters"]["declared"] == {"by": "mlcommons", "files": 3}
     assert found["notes"] == []
     assert found["digest"] == session.json("fingerprint", source)["digest"]
+
+
+def test_an_audit_and_a_gate_for_an_auditor_with_a_file_alone(
+    session: Session, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    session.run(*RUN, *COMMAND)
+    session.run("anchor")
+    shown = session.run("audit", "s/big", "--html", "audit.html", "--evidence", "evidence.json").out
+    assert "VERIFIED  s/big@1" in shown and "53(1)(d)" in shown
+    assert "s/raw@1" in (session.folder / "audit.html").read_text()
+    session.run("keys", "export", "-o", "trust.json")
+    auditor = Session(tmp_path_factory.mktemp("auditor"))
+    given = ("--bundle", session.folder / "evidence.json", "--trust", session.folder / "trust.json")
+    document = auditor.json("audit", *given, "--data", f"s/big@1={session.folder / 'big.txt'}")
+    assert (document["verdict"], [item["name"] for item in document["items"]]) == ("verified", ["s/big@1", "s/raw@1"])
+    assert auditor.json("audit", *given, code=1)["verdict"] == "incomplete"
+    untrusted = auditor.json("audit", "--bundle", session.folder / "evidence.json", code=1)
+    assert untrusted["verdict"] == "failed"
+    for words in (("audit",), ("audit", "s/big", *given), ("audit", "s/big", "--trust", session.folder / "trust.json")):
+        auditor.run(*words, code=2)
+    (session.folder / "p.yaml").write_text(
+        "format: urn:provenance-ledger:policy:1\nname: p\nforbiddenAncestors: [s/raw]\n"
+    )
+    denied = session.run("gate", "--policy", "p.yaml", "big.txt", "--junit", "j.xml", "--sarif", "s.json", code=1)
+    assert "DENIED  s/big@1" in denied.out and "ancestor: s/raw@1: s/raw is forbidden" in denied.out
+    assert json.loads((session.folder / "s.json").read_bytes())["runs"][0]["results"][0]["ruleId"] == "ancestor"
+    (session.folder / "p.yaml").write_text("format: urn:provenance-ledger:policy:1\nname: p\n")
+    assert "ALLOWED  s/big@1" in session.run("gate", "--policy", "p.yaml", "s/big").out
+    for form, word in (
+        ("mermaid", "flowchart LR"),
+        ("dot", "digraph"),
+        ("svg", "<svg"),
+        ("prov-json", "wasDerivedFrom"),
+    ):
+        assert word in session.run("lineage", "s/big", "--format", form).out
+    session.run("lineage", "s/big", "--format", "svg", "-o", "l.svg")
+    assert (session.folder / "l.svg").read_text().startswith("<svg")
+    assert session.json("lineage", "s/big", "--format", "json")["target"] == "s/big@1"
+    session.run("lineage", "s/big", "--format", "png", code=2)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from provenance.policy import Level, TrustRoots
     from provenance.verify import Check, Report
 
-_UNTRUSTED_HINT = (
+UNTRUSTED_HINT = (
     "hint: whose keys and which log to trust is the verifier's decision: give the trust roots with --trust FILE "
     "(their owner writes them with `provenance keys export -o FILE`)"
 )
@@ -168,7 +168,7 @@ def _bundle(
 ) -> int:
     from provenance.ledger.offline import verify_offline
 
-    roots, whose = _trust(run, trust_file)
+    roots, whose = trust_of(run, trust_file)
     data = read_file(file, "bundle", max_bytes=MAX_BUNDLE_BYTES)
     with Meter("reading") as meter:
         report = verify_offline(data, roots, places, meter.read, target=target, partial=partial)
@@ -176,11 +176,12 @@ def _bundle(
     code = _conclude(run, report, level, {"trustRoots": whose}, by_hand=True)
     if any(check.id in ("trust", "log.checkpoint") for check in report.failures):
         run.screen.line()
-        run.screen.prose(_UNTRUSTED_HINT)
+        run.screen.prose(UNTRUSTED_HINT)
     return code
 
 
-def _trust(run: Invocation, file: str | None) -> tuple[TrustRoots, str]:
+def trust_of(run: Invocation, file: str | None) -> tuple[TrustRoots, str]:
+    """The trust roots of a file, else of the ledger in use, else none; and whose they are."""
     from provenance.policy import TrustRoots, parse_trust
 
     if file is not None:

@@ -252,3 +252,14 @@ def test_the_commit_is_named(tmp_path: Path) -> None:
     found = find_revision(tmp_path)
     assert found is not None
     assert (found.changed, found.repository) == (True, None)
+
+
+def test_a_run_that_kept_no_code_says_what_is_missing(ledger: Ledger, folder: Path) -> None:
+    recorder = RunRecorder(ledger, "double", folder=folder, key="someone")
+    recorder.output("out", "h/bare", "1")
+    recorder.input("raw")
+    recorder.execute(["python", "double.py"])
+    recorder.finish()
+    with pytest.raises(SourceError) as caught:
+        ledger.replay("h/bare", key="lab")
+    assert caught.value.hint == "the run kept no code: name its files with `provenance run --code FILE`"
