@@ -52,7 +52,7 @@ def test_a_command_is_run_recorded_and_replayed(session: Session) -> None:
     ]
     assert "REPRODUCED  s/big@1" in session.run("replay", "s/big", "--key", "other").out
     shown = session.run("events", "s/big").out
-    assert " run " in shown and " replay " in shown
+    assert "step upper: python upper.py raw.txt big.txt" in shown and " replay " in shown
     checks = session.json("verify", "big.txt")["checks"]
     assert [c["status"] for c in checks if c["check"] == "agreement"] == ["passed"]
     # What follows -- is the command's.
@@ -146,3 +146,20 @@ def test_an_audit_and_a_gate_for_an_auditor_with_a_file_alone(
     assert (session.folder / "l.svg").read_text().startswith("<svg")
     assert session.json("lineage", "s/big", "--format", "json")["target"] == "s/big@1"
     session.run("lineage", "s/big", "--format", "png", code=2)
+
+
+def test_the_log_shows_every_kind_of_entry(session: Session) -> None:
+    session.run(*RUN, *COMMAND)
+    key = ("--key", "other")
+    session.run("replay", "s/big", *key)
+    session.run("quality", "s/big", "--passed", "x", *key)
+    session.run("review", "s/big", "--decision", "approved", *key)
+    session.run("finding", "s/big", "--id", "f", "--title", "odd", *key)
+    session.run("use", "s/big", "--purpose", "training", *key)
+    session.run("supersede", "s/raw", "--by", "s/big", *key)
+    session.run("revoke", "s/raw", "--reason", "other", *key)
+    shown = session.run("log", "show").out
+    for kind in ("run", "replay", "quality", "review", "finding", "usage", "supersession", "revocation"):
+        assert f"{kind} of s/" in shown
+    assert len(session.json("log", "show")["entries"]) == 10
+    assert session.run("log", "fsck").code == 0

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -140,6 +141,7 @@ def supersede(
 def events(run: Invocation, reference: _Ref) -> int:
     """What was said about a dataset or model, in log order. What of it counts, `verify` says."""
     from provenance.statement.events import event_noun
+    from provenance.statement.run import Run
 
     with run.ledger() as ledger:
         name, said = str(ledger.pin(reference).name), ledger.said_about(reference)
@@ -147,6 +149,8 @@ def events(run: Invocation, reference: _Ref) -> int:
     for one in said:
         says = one.event.body.to_json().items()
         words = ", ".join(f"{key} {value}" for key, value in says if isinstance(value, str))
+        if isinstance(one.event.body, Run):
+            words = f"step {one.event.body.step}: {shlex.join(one.event.body.command) or 'a program'}"
         rows.append((str(one.index), event_noun(one.event.type), words, one.row.keyid[:16]))
     if rows:
         run.screen.table(("entry", "event", "what it says", "key"), rows)

@@ -57,7 +57,12 @@ def show(
 def _what(row: Listed) -> str:
     if row.problem is not None:
         return f"unreadable: {row.problem}"
-    return row.name if row.dataset is not None else f"{row.type.split(':')[2]} of {row.name}"
+    if row.dataset is not None:
+        return row.name
+    from provenance.statement.events import event_noun
+
+    noun = event_noun(row.type)
+    return noun if noun == row.name else f"{noun} of {row.name}"
 
 
 def _entry(row: Listed) -> JsonValue:

@@ -135,4 +135,16 @@ def test_what_was_acknowledged_survives_a_kill(server: _Server, folder: Path) ->
         receiver = Receiver(ledger, "receiver")
         assert receiver.index.counts()["events"] == acknowledged
         receiver.close()
+        (row, *_) = ledger.log.listed(0, 1)
+        assert row.problem is None
         assert ledger.fsck(independent=True).clean
+
+
+def test_the_log_shows_batches(server: _Server, folder: Path) -> None:
+    config = HttpConfig(url=server.url, auth=ApiKeyTokenProvider({"apiKey": KEY}), timeout=10)
+    client = OpenLineageClient(transport=HttpTransport(config))
+    client.emit(_events(1)[0])
+    client.close()
+    command = [sys.executable, "-m", "provenance.cli", "--ledger", str(folder / "ledger"), "log", "show"]
+    shown = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    assert "openlineage-batch" in shown
