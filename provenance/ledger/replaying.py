@@ -21,7 +21,7 @@ from provenance.errors import MalformedError, NotFoundError, PolicyError, Source
 from provenance.fingerprint import Change, diff_files
 from provenance.ledger.copying import copy_checked
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint, reading_of
-from provenance.ledger.running import MAX_CODE_BYTES, execute
+from provenance.ledger.running import MAX_CODE_BYTES, execute, made_at
 from provenance.signature import parse_envelope, verify_envelope
 from provenance.sources import open_source
 from provenance.statement.replay import Replay, ReplayResult
@@ -83,9 +83,7 @@ def replay(
             _bring(ledger, one, folder, places.get(str(one.pin.name)))
         (folder / run.output.removesuffix("/")).parent.mkdir(parents=True, exist_ok=True)
         _execute(run, folder, home, timeout_s)
-        place = folder / run.output.removesuffix("/")
-        if not place.exists():
-            raise SourceError("the command did not make the output", expected="a file or folder", where=run.output)
+        place = made_at(folder, run.output.removesuffix("/"))
         found = find_fingerprint(place, Wanted(reading_of(statement))).fingerprint
     changes = tuple(diff_files(ledger.proofs(reference).files(), found.files))
     result = ReplayResult.DIFFERS if changes else ReplayResult.REPRODUCED

@@ -137,9 +137,7 @@ class RunRecorder:
         environment = self._environment()
         made = []
         for output in self._outputs:
-            place = self.folder / output.path
-            if not place.exists():
-                raise SourceError("the run did not make its output", expected="a file or folder", where=output.path)
+            place = made_at(self.folder, output.path)
             receipt = self._ledger.register(
                 place,
                 output.name,
@@ -211,6 +209,16 @@ class RunRecorder:
             "system": f"{platform.system()} {platform.machine()}",
             "packages": f"sha256:{self._ledger.blobs.put(installed_packages()).hex}",
         }
+
+
+def made_at(folder: Path, path: str) -> Path:
+    """Where an output is. `SourceError` if nothing is there, or a link that leads elsewhere."""
+    place = folder / path
+    if place.is_symlink() or place.resolve() != folder.resolve() / path:
+        raise SourceError("output is a symbolic link", expected="a file or folder of the run's own", where=path)
+    if not place.exists():
+        raise SourceError("the run did not make its output", expected="a file or folder", where=path)
+    return place
 
 
 def execute(

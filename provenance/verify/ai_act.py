@@ -79,7 +79,7 @@ def _collection(audit: Audit) -> _Found:
 
 def _tests(audit: Audit) -> _Found:
     tests = audit.remarks(Quality)
-    return f"{_count(len(tests), 'signed test result')} of {len({i.name for i, _ in tests})} artefacts", [
+    return f"{_count(len(tests), 'signed test result')} of {_count(len({i.name for i, _ in tests}), 'artefact')}", [
         one.index for _, one in tests
     ]
 
@@ -103,9 +103,7 @@ def _geography(audit: Audit) -> _Found:
 
 def _personal(audit: Audit) -> _Found:
     items = [item for item in audit.items if item.statement.standards.personal_data is not None]
-    return f"{len(audit.personal())} of {_count(len(items), 'artefact')} are said to hold personal data", _entries(
-        items
-    )
+    return f"{_count(len(items), 'artefact')} that say: {len(audit.personal())} with personal data", _entries(items)
 
 
 def _lineage(audit: Audit) -> _Found:

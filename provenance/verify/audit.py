@@ -6,6 +6,7 @@ is none; what was said by keys that do not count is not in it; the same evidence
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,13 @@ class Remark:
     def noun(self) -> str:
         """`run`, `review`, `finding`."""
         return event_noun(self.body.TYPE)
+
+    @property
+    def words(self) -> str:
+        """What it says, for people: its plain texts, and of a run the step and the command."""
+        if isinstance(self.body, Run):
+            return f"step {self.body.step}: {shlex.join(self.body.command) or 'a program'}"
+        return ", ".join(f"{name} {value}" for name, value in self.body.to_json().items() if isinstance(value, str))
 
     def to_json(self) -> JsonValue:
         """The remark as a JSON value."""

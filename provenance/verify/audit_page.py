@@ -152,11 +152,11 @@ def _people(audit: Audit) -> str:
 
 
 def _said(audit: Audit) -> str:
-    rows = []
-    for item in audit.items:
-        for one in item.remarks:
-            words = ", ".join(f"{name} {value}" for name, value in one.body.to_json().items() if isinstance(value, str))
-            rows.append((item.name, one.noun, words, f"entry {one.index}", one.signer))
+    rows = [
+        (item.name, one.noun, one.words, f"entry {one.index}", one.signer)
+        for item in audit.items
+        for one in item.remarks
+    ]
     if not rows:
         return "<h2>Runs, tests, reviews, findings</h2><p>Nothing that counts was said.</p>"
     head = ("artefact", "what", "it says", "log", "signed by")

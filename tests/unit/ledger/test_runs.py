@@ -263,3 +263,23 @@ def test_a_run_that_kept_no_code_says_what_is_missing(ledger: Ledger, folder: Pa
     with pytest.raises(SourceError) as caught:
         ledger.replay("h/bare", key="lab")
     assert caught.value.hint == "the run kept no code: name its files with `provenance run --code FILE`"
+
+
+@pytest.mark.parametrize(
+    "script", ["os.symlink('raw', 'out')", "os.symlink('/etc', 'out')", "os.symlink('none', 'out')"]
+)
+def test_an_output_that_is_a_link_is_refused(ledger: Ledger, folder: Path, script: str) -> None:
+    (folder / "bad.py").write_text(f"import os\n{script}\n")
+    size = ledger.log.size()
+    with pytest.raises(SourceError, match="output is a symbolic link"):
+        _run(ledger, folder, "bad.py")
+    assert ledger.log.size() == size
+
+
+def test_an_output_through_a_link_is_refused(ledger: Ledger, folder: Path) -> None:
+    (folder / "bad.py").write_text("import os\nos.symlink('raw', 'sub')\n")
+    recorder = RunRecorder(ledger, "x", folder=folder, key="someone")
+    recorder.output("sub/a", "h/sub", "1")
+    with pytest.raises(SourceError, match="output is a symbolic link"):
+        recorder.execute(["python", "bad.py"])
+        recorder.finish()
