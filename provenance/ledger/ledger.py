@@ -662,7 +662,7 @@ class Ledger:
         the `digest` that the caller computed of them.
         """
         try:
-            audit, _ = self.audit(target, read=read, digest=digest, ask_chain=ask_chain)
+            audit, _ = self.audited(target, read=read, digest=digest, ask_chain=ask_chain)
         except NotFoundError as error:
             return refused(str(target), policy, error.what)
         return decide(policy, audit, datetime.now(UTC))
@@ -670,7 +670,14 @@ class Ledger:
     def audit(
         self, target: Location, *, read: bool = True, digest: Digest | None = None, ask_chain: bool = True
     ) -> tuple[Audit, bytes]:
-        """Everything that went into an artefact and what is known of it, and the offline bundle that the audit is of.
+        """The audit as `audited` gives it, and the offline bundle that it is of."""
+        audit, evidence = self.audited(target, read=read, digest=digest, ask_chain=ask_chain)
+        return audit, encode_bundle(evidence)
+
+    def audited(
+        self, target: Location, *, read: bool = True, digest: Digest | None = None, ask_chain: bool = True
+    ) -> tuple[Audit, Evidence]:
+        """Everything that went into an artefact and what is known of it, and the evidence.
 
         A path is fingerprinted and matched as by `verify`. A reference's bytes are read where it was registered from,
         if they are still there, unless `read` is False; `digest` is what the caller computed of them.
@@ -692,7 +699,7 @@ class Ledger:
         blocks = self._ask_chain(_blocks_named(evidence)) if ask_chain else []
         report = verification.report(row, contents, blocks, evidence)
         uses = [said.index for said in self.said_about(pinned_name(row)) if isinstance(said.event.body, Usage)]
-        return audit_evidence(evidence, report, self.trust_roots(), blocks=blocks, uses=uses), encode_bundle(evidence)
+        return audit_evidence(evidence, report, self.trust_roots(), blocks=blocks, uses=uses), evidence
 
     def _is_reference(self, text: str) -> bool:
         if text.startswith((".", "/", "file:")) or exists(text):

@@ -70,7 +70,7 @@ def replay(
     """
     name = str(ledger.pin(reference).name)
     stated, run = find_run(ledger, reference)
-    statement = ledger.proofs(reference).statement
+    proofs = ledger.proofs(reference)
     places = {str(ledger.pin(given).name): place for given, place in (data or {}).items()}
     with tempfile.TemporaryDirectory(prefix="provenance-replay-") as made:
         # What is compared has paths of its own; the home of the command lies beside it.
@@ -84,8 +84,8 @@ def replay(
         (folder / run.output.removesuffix("/")).parent.mkdir(parents=True, exist_ok=True)
         _execute(run, folder, home, timeout_s)
         place = made_at(folder, run.output.removesuffix("/"))
-        found = find_fingerprint(place, Wanted(reading_of(statement))).fingerprint
-    changes = tuple(diff_files(ledger.proofs(reference).files(), found.files))
+        found = find_fingerprint(place, Wanted(reading_of(proofs.statement))).fingerprint
+    changes = tuple(diff_files(proofs.files(), found.files))
     result = ReplayResult.DIFFERS if changes else ReplayResult.REPRODUCED
     body = Replay(stated, result, found.document.file_root)
     return Replayed(name, run, result, changes, ledger.state(reference, body, key=key, passphrase=passphrase))

@@ -21,7 +21,6 @@ from provenance.errors import MalformedError
 
 EventKind = Literal["run", "job", "dataset"]
 RUN_STATES: Final = ("START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER")
-MAX_DATASETS: Final = 10_000
 MAX_FIELDS: Final = 100_000
 _MAX_NAME_CHARS: Final = 4_096
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

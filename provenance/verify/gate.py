@@ -136,12 +136,11 @@ def _ancestors(policy: Policy, audit: Audit) -> Iterable[Ruling]:
 def _chain(policy: Policy, audit: Audit) -> Iterable[Ruling]:
     if policy.accepted_chains is None:
         return
-    target, clock = audit.report.target, audit.report.not_after
-    if clock is None:
+    target, bound = audit.report.target, audit.report.not_after
+    if bound is None or bound.chain_id is None:
         yield Ruling("chain", target, False, "no final anchor is at hand")
         return
-    chain = clock.clock.partition(",")[0].removeprefix("chain ")
-    is_accepted = chain.isdecimal() and int(chain) in policy.accepted_chains
+    chain, is_accepted = bound.chain_id, bound.chain_id in policy.accepted_chains
     yield Ruling("chain", target, is_accepted, f"anchored on chain {chain}" + ("" if is_accepted else ", not accepted"))
 
 

@@ -44,10 +44,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class TimeBound:
-    """One side of when a statement was made: RFC 3339 time and whose clock that is."""
+    """One side of when a statement was made: RFC 3339 time and whose clock that is; `chain_id` if it is a chain's."""
 
     time: str
     clock: str
+    chain_id: int | None = None
 
     def to_json(self) -> JsonValue:
         """The bound as a JSON value."""

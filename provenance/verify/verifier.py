@@ -364,7 +364,7 @@ def _not_after(target: EntryVerdict) -> TimeBound | None:
         return None
     chain = f"chain {receipt.chain_id}, block {receipt.block_number}"
     clock = f"{chain} (a development chain: its single operator's clock)" if receipt.development else chain
-    return TimeBound(_rfc3339(receipt.block_time_s), clock)
+    return TimeBound(_rfc3339(receipt.block_time_s), clock, receipt.chain_id)
 
 
 def _not_before(
@@ -381,7 +381,7 @@ def _not_before(
         except ProvenanceError:
             continue
         if header.hash == block.hash and header.number == block.number:
-            return TimeBound(_rfc3339(header.time_s), f"chain {block.chain_id}, block {block.number}")
+            return TimeBound(_rfc3339(header.time_s), f"chain {block.chain_id}, block {block.number}", block.chain_id)
     return None
 
 

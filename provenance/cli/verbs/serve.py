@@ -37,7 +37,7 @@ def serve(
 ) -> int:
     """Serve the HTTP API until Ctrl-C. It never holds a source's key.
 
-    With --openlineage, events of Airflow, Spark, dbt and others are logged in batches, signed by --key.
+    With --openlineage, events of Airflow, Spark and other producers are logged in batches, signed by --key.
     """
     if not openlineage and (key is not None or bearer_file is not None):
         raise MalformedError(

@@ -70,7 +70,7 @@ def _audit(ledger: Ledger, body: bytes) -> dict[str, JsonValue]:
     fields = Fields(parse_body(body, what="request", max_bytes=MAX_POLICY_BYTES), "request")
     ref, digest = _input(fields)
     fields.end()
-    found, _ = ledger.audit(ref, read=False, digest=digest)
+    found, _ = ledger.audited(ref, read=False, digest=digest)
     return {**found.to_json(), "aiAct": [line.to_json() for line in evidence_pack(found)]}
 
 

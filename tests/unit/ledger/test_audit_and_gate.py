@@ -135,6 +135,10 @@ def test_a_policy_decides(opened: Ledger) -> None:
         for fields, rule, reason in cases:
             denials = ledger.gate("h/model", _policy(**fields)).denials
             assert [(one.rule, reason in one.reason) for one in denials][:1] == [(rule, True)], fields
+        chain = ledger.contract()
+        assert chain is not None
+        assert ledger.gate("h/model", _policy(acceptedChains=[1, chain.chain_id])).allowed
+        assert not ledger.gate("h/model", _policy(acceptedChains=[chain.chain_id]), ask_chain=False).allowed
         assert not ledger.gate("h/nothing", _policy()).allowed
         ledger.state("h/raw", Revocation(RevocationReason.UNLAWFUL), key="museum")
         assert ledger.gate("h/model", _policy()).denials[0].about == "h/raw@1"
