@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Final
 
 from provenance.fingerprint import Algorithm
-from provenance.sources.local.listing import IDENTITY, times_of
+from provenance.sources.local.listing import IDENTITY, devices_of, times_of
+from provenance.sources.local.settling import keeps_times
 
 RACY_NS: Final = 2_000_000_000
 """File systems keep times to 2 s or better; what was touched later than that before a run is read again in the next."""
@@ -205,8 +206,13 @@ class Memory:
         return any(worth[number] for number in self.unread)
 
     def _is_worth_it(self) -> bytearray:
-        """A 1 for each file that is known and whose times were safely in the past."""
+        """A 1 for each file that is known, whose times were safely in the past and will tell of a change."""
         worth, limit = bytearray(self._known), self._racy_from_ns
+        devices = devices_of(self.identities)
+        if forgetful := {device for device in set(devices) if not keeps_times(device)}:
+            for number, device in enumerate(devices):
+                if device in forgetful:
+                    worth[number] = 0
         modified, altered = times_of(self.identities)
         if worth and max(max(modified), max(altered)) >= limit:
             for number, latest in enumerate(map(max, modified, altered)):

@@ -20,6 +20,7 @@ from provenance.machine.calibration import LANES
 from provenance.merkle.lists import hash_messages
 from provenance.merkle.tier import HashTier
 from provenance.sources.local.listing import CHANGED, SIZE, TICK_NS, Identity, changed, identify, kind_of, unreadable
+from provenance.sources.local.settling import RECENT_NS, settle
 
 SMALL_BYTES: Final = 256 * 1024
 """A file up to this size is read whole, and hashed together with others."""
@@ -41,7 +42,7 @@ Advance = Callable[[int], None]
 
 
 def open_listed(path: str, identity: Identity) -> int:
-    """A descriptor of the file that was listed; `SourceError` if it is another by now."""
+    """A descriptor of the file that was listed at least a tick ago; `SourceError` if it is another by now."""
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
@@ -53,6 +54,8 @@ def open_listed(path: str, identity: Identity) -> int:
         if not stat.S_ISREG(status.st_mode):
             raise SourceError("not a file", got=kind_of(status.st_mode), where=path)
         raise changed(path)
+    if status.st_ctime_ns > time.time_ns() - RECENT_NS:
+        settle(descriptor, identity)
     return descriptor
 
 
@@ -69,7 +72,7 @@ def read_small(
     contents: list[bytes | memoryview] = []
     large: list[int] = []
     held = start = 0
-    settled_ns = time.time_ns() - TICK_NS
+    settled_ns = time.time_ns() - RECENT_NS
     # Bound and written out: a call for each of many small files is a tenth of what reading one takes.
     opened, read, look, close = os.open, os.read, os.fstat, os.close
     flags, tiny_bytes, is_file = _FLAGS, _TINY_BYTES, stat.S_ISREG
@@ -88,6 +91,7 @@ def read_small(
                 raise SourceError("not a file or folder", got=kind_of(status.st_mode), where=root + name)
             if altered > settled_ns:
                 let_clock_tick([identity])
+                settle(descriptor, identity)
                 if identify(look(descriptor)) != identity:
                     raise changed(root + name)
             if size <= tiny_bytes:

@@ -47,6 +47,11 @@ def sizes_of(packed: bytes | bytearray) -> Sequence[int]:
     return _column(packed, SIZE).tolist()
 
 
+def devices_of(packed: bytes | bytearray) -> Sequence[int]:
+    """The devices in packed identities."""
+    return _column(packed, 0)
+
+
 def times_of(packed: bytes | bytearray) -> tuple[Sequence[int], Sequence[int]]:
     """The times of modification, and those of change, in packed identities."""
     return _column(packed, MODIFIED), _column(packed, CHANGED)
