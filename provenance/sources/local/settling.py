@@ -1,9 +1,9 @@
 """Files that somebody may be writing to through a shared memory map.
 
-A store to a page that is dirty already leaves no time on its file. The kernel writes dirty pages back after half a minute
-and then watches each again: the next store leaves a time. So a file that was last changed longer ago (`RECENT_NS`) needs
-nothing, and one that was changed of late needs nothing if nobody has it open for writing, map or not, which a lease
-tells; else its pages are written back here, after it was looked at and before it is read.
+A store to a page that is dirty already leaves no time on its file. The kernel writes dirty pages back after half a
+minute and then watches each again: the next store leaves a time. So a file that was last changed longer ago
+(`RECENT_NS`) needs nothing, and one that was changed of late needs nothing if nobody has it open for writing, map or
+not, which a lease tells; else its pages are written back here, after it was looked at and before it is read.
 
 Invariants: content is never changed; nothing here is an error. Where neither a lease nor a file's own writing back can
 be trusted (overlay, network and anonymous devices), the whole file system is written back once a process.
@@ -84,7 +84,7 @@ def _write_back_all(descriptor: int) -> bool:
     try:
         import ctypes
 
-        return ctypes.CDLL(None).syncfs(descriptor) == 0
+        return bool(ctypes.CDLL(None).syncfs(descriptor) == 0)
     except (ImportError, OSError, AttributeError, TypeError):
         return False
 
