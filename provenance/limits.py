@@ -16,7 +16,7 @@ MAX_SAFE_INTEGER: Final = 2**53 - 1
 MAX_ENTRY_BYTES: Final = 65_535
 """A log entry: its length is a big-endian u16 in an entry bundle (C2SP tlog-tiles)."""
 MAX_JSON_DEPTH: Final = 32
-MAX_BUNDLE_BYTES: Final = 256 * 2**20
+MAX_BUNDLE_BYTES: Final = 512 * 2**20
 MAX_MANIFEST_BYTES: Final = 1 * 2**30
 MAX_OMS_BYTES: Final = 512 * 2**20
 MAX_TRUST_BYTES: Final = 16 * 2**20
@@ -35,7 +35,7 @@ MAX_VERSION_CHARS: Final = 64
 MAX_URI_CHARS: Final = 2_048
 MAX_LICENSE_CHARS: Final = 256
 MAX_TEXT_CHARS: Final = 4_096
-MAX_LINEAGE_NODES: Final = 100_000
+MAX_LINEAGE_NODES: Final = 2**17
 
 MAX_REQUEST_BYTES: Final = 64 * 2**20
 """An HTTP request body, decompressed."""

@@ -2,7 +2,8 @@
 
 Invariants: evidence is only bytes from outside, nothing in it is believed; the bundle is one strict JSON text; every
 entry carries a tlog-proof of its own, so that other people's tools can check each one alone; `parse_bundle` accepts
-exactly the bytes that `encode_bundle` gives, and no entry, key, anchor or header twice.
+exactly the bytes that `encode_bundle` gives, and no entry, key, anchor or header twice; entries are read and written one
+by one, so that memory does not grow to many times the bundle.
 
 Bytes (canonical JSON): `{"anchors":[..],"blobs":{"<sha256>":"<base64>"},"entries":[{"envelope":"<base64>",
 "proof":"c2sp.org/tlog-proof@v1\\n.."}],"headers":["0x.."],"keys":["-----BEGIN PUBLIC KEY-----.."],
@@ -11,8 +12,9 @@ Bytes (canonical JSON): `{"anchors":[..],"blobs":{"<sha256>":"<base64>"},"entrie
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from provenance.anchor import AnchorReceipt, parse_receipt
@@ -33,6 +35,12 @@ from provenance.signature import PublicKey, parse_public_key
 MEDIA_TYPE: Final = "application/vnd.provenance-ledger.bundle.v1+json"
 _MAX_HEADER_BYTES = 64 * 2**10
 _MAX_ANCHORS = 1_000
+_NO_ENTRIES: Final = b',"entries":[]'
+"""In canonical JSON a quotation mark within a text is escaped: this stands where the entries of a bundle do, or a bundle
+with it elsewhere is none."""
+_FIRST_ENTRY: Final = _NO_ENTRIES[:-1] + b'{"envelope":"'
+_ENTRY = re.compile(rb'\{"envelope":"[^"\\]*+","proof":"[^"\\]*+(?:\\.[^"\\]*+)*+"\}')
+_MAX_ENTRY_TEXT: Final = 2 * MAX_ENTRY_BYTES + 6 * MAX_NOTE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +100,33 @@ class BlockFinding:
 
 def encode_bundle(evidence: Evidence) -> bytes:
     """The offline bundle: canonical JSON and a newline. `LimitError` if it could not be read back."""
-    entries: list[JsonValue] = [
-        {"envelope": b64encode(entry.envelope), "proof": entry.proof.decode("utf-8")} for entry in evidence.entries
-    ]
+    rest = _encode_rest(evidence)
+    if not evidence.entries:
+        return rest
+    head, tail = _split(rest, rest.index(_NO_ENTRIES) + len(_NO_ENTRIES) - 1)
+    data = bytearray(head)
+    for entry in evidence.entries:
+        data += _encode_entry(entry)
+        data += b","
+        check_size("bundle", len(data) + len(tail) - 1, MAX_BUNDLE_BYTES)
+    data[-1:] = tail
+    return bytes(data)
+
+
+def _split(data: bytes, place: int) -> tuple[bytes, bytes]:
+    return data[:place], data[place:]
+
+
+def _encode_entry(entry: EvidenceEntry) -> bytes:
+    return canonical_json({"envelope": b64encode(entry.envelope), "proof": entry.proof.decode("utf-8")})
+
+
+def _encode_rest(evidence: Evidence) -> bytes:
+    """The bundle without entries."""
     value: dict[str, JsonValue] = {
         "mediaType": MEDIA_TYPE,
         "target": evidence.target.hex,
-        "entries": entries,
+        "entries": [],
         "keys": [key.pem for key in evidence.keys],
         "anchors": [receipt.to_json() for receipt in evidence.anchors],
         "headers": ["0x" + header.hex() for header in evidence.headers],
@@ -111,24 +139,58 @@ def encode_bundle(evidence: Evidence) -> bytes:
 
 def parse_bundle(data: bytes) -> Evidence:
     """The evidence in a bundle's bytes; `MalformedError` says what is wrong. Nothing is verified."""
+    check_size("bundle", len(data), MAX_BUNDLE_BYTES)
+    start = data.find(_FIRST_ENTRY)
+    if start < 0:
+        entries, rest = (), data
+    else:
+        begin = start + len(_NO_ENTRIES) - 1
+        entries, end = _parse_entries(data, begin)
+        rest = data[:begin] + data[end:]
+    evidence = replace(_parse_rest(rest), entries=entries)
+    _check_once("an entry", [entry.digest for entry in evidence.entries])
+    if evidence.target not in {entry.digest for entry in evidence.entries}:
+        raise MalformedError("bundle does not hold its target", expected=f"an envelope with SHA-256 {evidence.target}")
+    return evidence
+
+
+def _parse_entries(data: bytes, place: int) -> tuple[tuple[EvidenceEntry, ...], int]:
+    """The entries from this place on, and where they end."""
+    entries: list[EvidenceEntry] = []
+    while True:
+        found = _ENTRY.match(data, place, place + _MAX_ENTRY_TEXT)
+        if found is None:
+            raise MalformedError("bundle is not canonical JSON", expected="an entry", where=f"byte {place}")
+        entry = _parse_entry(parse_json(found[0], what="bundle.entries", max_bytes=_MAX_ENTRY_TEXT))
+        if _encode_entry(entry) != found[0]:
+            raise MalformedError("bundle is not canonical JSON", expected="RFC 8785", where=f"byte {place}")
+        entries.append(entry)
+        check_size("bundle", len(entries), MAX_LINEAGE_NODES, "entries")
+        place = found.end()
+        if data[place : place + 1] != b",":
+            return tuple(entries), place
+        place += 1
+
+
+def _parse_rest(data: bytes) -> Evidence:
+    """What a bundle holds beside its entries."""
     fields = Fields(parse_json(data, what="bundle", max_bytes=MAX_BUNDLE_BYTES), "bundle")
     fields.constant("mediaType", MEDIA_TYPE)
+    if fields.array("entries", max_items=MAX_LINEAGE_NODES):
+        raise MalformedError("bundle is not canonical JSON", expected="RFC 8785 and a newline", got="another encoding")
     evidence = Evidence(
         target=fields.digest("target"),
-        entries=tuple(_parse_entry(item) for item in fields.array("entries", max_items=MAX_LINEAGE_NODES)),
+        entries=(),
         keys=tuple(_parse_key(item) for item in fields.array("keys", max_items=MAX_LINEAGE_NODES)),
         anchors=tuple(parse_receipt(item) for item in fields.array("anchors", max_items=_MAX_ANCHORS)),
         headers=tuple(_parse_header(item) for item in fields.array("headers", max_items=MAX_LINEAGE_NODES)),
         blobs=_parse_blobs(fields.value("blobs")),
     )
     fields.end()
-    _check_once("an entry", [entry.digest for entry in evidence.entries])
     _check_once("a key", [key.keyid for key in evidence.keys])
     _check_once("an anchor", evidence.anchors)
     _check_once("a header", evidence.headers)
-    if evidence.target not in {entry.digest for entry in evidence.entries}:
-        raise MalformedError("bundle does not hold its target", expected=f"an envelope with SHA-256 {evidence.target}")
-    if encode_bundle(evidence) != data:
+    if _encode_rest(evidence) != data:
         raise MalformedError("bundle is not canonical JSON", expected="RFC 8785 and a newline", got="another encoding")
     return evidence
 
