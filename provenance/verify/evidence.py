@@ -2,8 +2,8 @@
 
 Invariants: evidence is only bytes from outside, nothing in it is believed; the bundle is one strict JSON text; every
 entry carries a tlog-proof of its own, so that other people's tools can check each one alone; `parse_bundle` accepts
-exactly the bytes that `encode_bundle` gives, and no entry, key, anchor or header twice; entries are read and written one
-by one, so that memory does not grow to many times the bundle.
+exactly the bytes that `encode_bundle` gives, and no entry, key, anchor or header twice; entries are read and written
+one by one, so that memory does not grow to many times the bundle.
 
 Bytes (canonical JSON): `{"anchors":[..],"blobs":{"<sha256>":"<base64>"},"entries":[{"envelope":"<base64>",
 "proof":"c2sp.org/tlog-proof@v1\\n.."}],"headers":["0x.."],"keys":["-----BEGIN PUBLIC KEY-----.."],
@@ -36,8 +36,8 @@ MEDIA_TYPE: Final = "application/vnd.provenance-ledger.bundle.v1+json"
 _MAX_HEADER_BYTES = 64 * 2**10
 _MAX_ANCHORS = 1_000
 _NO_ENTRIES: Final = b',"entries":[]'
-"""In canonical JSON a quotation mark within a text is escaped: this stands where the entries of a bundle do, or a bundle
-with it elsewhere is none."""
+"""In canonical JSON a quotation mark within a text is escaped: this stands where the entries of a bundle do, or a
+bundle with it elsewhere is none."""
 _FIRST_ENTRY: Final = _NO_ENTRIES[:-1] + b'{"envelope":"'
 _ENTRY = re.compile(rb'\{"envelope":"[^"\\]*+","proof":"[^"\\]*+(?:\\.[^"\\]*+)*+"\}')
 _MAX_ENTRY_TEXT: Final = 2 * MAX_ENTRY_BYTES + 6 * MAX_NOTE_BYTES
@@ -142,7 +142,7 @@ def parse_bundle(data: bytes) -> Evidence:
     check_size("bundle", len(data), MAX_BUNDLE_BYTES)
     start = data.find(_FIRST_ENTRY)
     if start < 0:
-        entries, rest = (), data
+        entries, rest = tuple[EvidenceEntry, ...](), data
     else:
         begin = start + len(_NO_ENTRIES) - 1
         entries, end = _parse_entries(data, begin)
