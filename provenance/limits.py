@@ -26,6 +26,8 @@ MAX_NOTE_SIGNATURES: Final = 100
 MAX_PROOF_HASHES: Final = 64
 MAX_INPUTS: Final = 256
 """Parents a statement names itself; more go into a material list."""
+MAX_MATERIALS: Final = 2**17 - 1
+"""Parents in a material list: with the statement itself, a lineage may have as many."""
 
 MAX_PATH_BYTES: Final = 4_096
 MAX_FILES: Final = 10_000_000

@@ -20,7 +20,7 @@ from provenance.ledger.anchoring import transaction_hash
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
 from provenance.ledger.independent import IndependentAudit
-from provenance.ledger.publication import dataset_row, event_row, events_about, received_row
+from provenance.ledger.publication import dataset_row, event_row, events_about, received_row, with_parents
 from provenance.ledger.tree_audit import TreeAudit
 from provenance.limits import MAX_MANIFEST_BYTES, MAX_PAGE_ITEMS
 from provenance.log import NoteVerifier, ReadTile, entry_leaf, integrate, open_checkpoint
@@ -210,6 +210,9 @@ class Auditor:
         where = f"index of entry {row.entry_index}"
         if self._store.dataset_at(row.entry_index) != row:
             self.report.find(f"{where}: the dataset is not what the entry says")
+        statement = with_parents(statement, self._blobs)
+        if not statement.names_parents:
+            self.report.find(f"{where}: the list of its inputs is missing or damaged")
         pins = [(pin.name, pin.digest, pin.envelope) for pin in statement.parents]
         if [self._pinned(parent) for parent in self._store.parents(row.entry_index)] != pins:
             self.report.find(f"{where}: the parents are not what the entry says")

@@ -35,6 +35,7 @@ def gather(
     tiles = tile_reader(store, checkpoint.size)
     entries, keys, manifests = list[EvidenceEntry](), dict[str, PublicKey](), list[Digest]()
     events: list[EvidenceEntry] = []
+    lists: list[Digest] = []
     blocks: dict[bytes, int] = {}
     for index in (target.entry_index, *store.ancestors(target.entry_index)):
         row = store.entry(index)
@@ -50,6 +51,8 @@ def gather(
                 proven = own, tile_reader(store, own.size)
                 anchors = tuple(dict.fromkeys((*anchors, *receipts)))
         entries.append(EvidenceEntry(row.envelope, prove_entry(store, index, *proven)))
+        if statement.materials is not None:
+            lists.append(statement.materials.digest)
         manifests += [statement.manifest, *_small(blobs, statement.parameters.chunks)]
         if statement.not_before is not None:
             blocks[statement.not_before.hash] = max(index, blocks.get(statement.not_before.hash, 0))
@@ -66,7 +69,7 @@ def gather(
         keys=tuple(keys.values()),
         anchors=anchors,
         headers=_headers(store, blocks),
-        blobs=KeptBlobs(blobs, manifests if with_manifests else ()),
+        blobs=KeptBlobs(blobs, [*lists, *(manifests if with_manifests else ())]),
     )
 
 

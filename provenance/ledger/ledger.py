@@ -67,6 +67,7 @@ from provenance.ledger.publication import (
     publish,
     publish_event,
     publish_received,
+    with_parents,
 )
 from provenance.ledger.receipts import AnchorOutcome, Receipt
 from provenance.ledger.reference import pinned_name, resolve
@@ -252,7 +253,7 @@ class Ledger:
         notes = (*found.notes, *notes)
         notes = notes if trusted else (*notes, "this ledger does not trust the key that signed it")
         item = replace(item, location=LocationRow(0, found.location, int(time.time())))
-        receipt = self._receipt(publish(self._store, self.keyring.note_signer(), item), notes)
+        receipt = self._receipt(publish(self._store, self.blobs, self.keyring.note_signer(), item), notes)
         return self._anchored(receipt) if anchor else receipt
 
     def _here(self, wanted: Wanted) -> Wanted:
@@ -274,17 +275,22 @@ class Ledger:
         if open_frame(parsed.payload).predicate_type in EVENT_TYPES:
             event = parse_event(parsed.payload, strict=True)
             verify_envelope(parsed, self._trusted(keyid, event.about.name.dataset.namespace).key)
-            published = publish_event(self._store, self.keyring.note_signer(), envelope)
+            published = publish_event(self._store, self.blobs, self.keyring.note_signer(), envelope)
             return self._event_receipt(event, envelope, published)
-        statement = parse_statement(parsed.payload, strict=True)
+        statement = with_parents(parse_statement(parsed.payload, strict=True), self.blobs)
+        if not statement.names_parents:
+            what = "its list of inputs is not here"
+            raise NotFoundError(what, got=f"{statement.materials}", hint="register it where the list was made")
         source = self._trusted(keyid, statement.name.dataset.namespace)
         verify_envelope(parsed, source.key)
-        registered = publish(self._store, self.keyring.note_signer(), Publication(envelope, statement, keyid))
+        registered = publish(
+            self._store, self.blobs, self.keyring.note_signer(), Publication(envelope, statement, keyid)
+        )
         return self._receipt(registered, ())
 
     def append_received(self, envelope: bytes) -> int:
         """Log what a receiver signed of a batch of lineage events; its entry's index."""
-        return publish_received(self._store, self.keyring.note_signer(), envelope)
+        return publish_received(self._store, self.blobs, self.keyring.note_signer(), envelope)
 
     def _trusted(self, keyid: str, namespace: str) -> TrustedSource:
         source = self._check_signer(keyid, namespace)
@@ -315,7 +321,7 @@ class Ledger:
         self._check_signer(signer.public.keyid, about.name.dataset.namespace)
         event = Event(about, body, _now(), self._newest_block())
         envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer))
-        return publish_event(self._store, self.keyring.note_signer(), envelope).row
+        return publish_event(self._store, self.blobs, self.keyring.note_signer(), envelope).row
 
     @contextmanager
     def run(

@@ -29,6 +29,7 @@ from provenance.signature import parse_envelope
 from provenance.statement import DatasetStatement, Pin, PinnedName, parse_statement
 from provenance.statement.events import EVENT_TYPES, Event, parse_event, read_event
 from provenance.statement.frame import open_frame
+from provenance.statement.materials import MAX_LIST_BYTES
 from provenance.statement.received import RECEIVED_TYPE, Received, read_received
 from provenance.statement.supersession import Supersession
 from provenance.stores import (
@@ -64,10 +65,10 @@ class Published:
     created: bool
 
 
-def publish(store: Store, signer: NoteSigner, item: Publication) -> Published:
+def publish(store: Store, blobs: BlobStore, signer: NoteSigner, item: Publication) -> Published:
     """Append the envelope and return its place. `ConflictError` if its name and version say something else."""
     with store.transaction() as tx:
-        catch_up_index(tx)
+        catch_up_index(tx, blobs)
         existing = find_published(tx, item.statement, item.keyid)
         if existing is not None:
             _remember(tx, item.location, existing.entry_index)
@@ -75,7 +76,7 @@ def publish(store: Store, signer: NoteSigner, item: Publication) -> Published:
         check_parents(tx, item.statement)
         index = tx.size()
         append(tx, signer, [item.envelope])
-        row = index_entry(tx, index, item.envelope, item.files)
+        row = index_entry(tx, blobs, index, item.envelope, item.files)
         if row is None:
             raise StoreError("statement cannot be indexed", where=f"entry {index}")
         tx.set_index_size(index + 1, expected_size=index)
@@ -91,7 +92,7 @@ class PublishedEvent:
     created: bool
 
 
-def publish_event(store: Store, signer: NoteSigner, envelope: bytes) -> PublishedEvent:
+def publish_event(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: bytes) -> PublishedEvent:
     """Append an event's envelope and return its place; the same envelope again is the same entry.
 
     `NotFoundError` or `PolicyError` if what it is about, or what takes its place, is not in the log as it is pinned.
@@ -99,7 +100,7 @@ def publish_event(store: Store, signer: NoteSigner, envelope: bytes) -> Publishe
     parsed = parse_envelope(envelope)
     event = parse_event(parsed.payload, strict=True)
     with store.transaction() as tx:
-        catch_up_index(tx)
+        catch_up_index(tx, blobs)
         for row in events_about(tx, event.about.envelope):
             entry = tx.entry(row.entry_index)
             if entry is not None and entry.envelope == envelope:
@@ -109,18 +110,18 @@ def publish_event(store: Store, signer: NoteSigner, envelope: bytes) -> Publishe
             _check_pin(tx, event.body.by, "successor")
         index = tx.size()
         append(tx, signer, [envelope])
-        index_entry(tx, index, envelope)
+        index_entry(tx, blobs, index, envelope)
         tx.set_index_size(index + 1, expected_size=index)
         return PublishedEvent(event_row(index, event, parsed.signatures[0].keyid), created=True)
 
 
-def publish_received(store: Store, signer: NoteSigner, envelope: bytes) -> int:
+def publish_received(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: bytes) -> int:
     """Append what a receiver signed of a batch of lineage events; its entry's index."""
     with store.transaction() as tx:
-        catch_up_index(tx)
+        catch_up_index(tx, blobs)
         index = tx.size()
         append(tx, signer, [envelope])
-        index_entry(tx, index, envelope)
+        index_entry(tx, blobs, index, envelope)
         tx.set_index_size(index + 1, expected_size=index)
         return index
 
@@ -203,7 +204,13 @@ def _claims(*statements: DatasetStatement) -> Iterable[tuple[str, ...]]:
     yield "license", *(s.license or "" for s in statements)
     yield "origin", *(s.origin or "" for s in statements)
     yield "standards", *(canonical_json(s.standards.to_json()).decode() for s in statements)
-    yield "list of parents", *(", ".join(f"{p.name} {p.envelope}" for p in s.parents) for s in statements)
+    yield "list of parents", *(_parents(s) for s in statements)
+
+
+def _parents(statement: DatasetStatement) -> str:
+    if statement.materials is not None:
+        return f"{statement.materials.count} in list {statement.materials.digest}"
+    return ", ".join(f"{pin.name} {pin.envelope}" for pin in statement.parents)
 
 
 def check_parents(store: StoreReader, statement: DatasetStatement) -> None:
@@ -223,7 +230,9 @@ def _check_pin(store: StoreReader, pin: Pin, what: str) -> None:
         raise PolicyError(f"{what} was registered by another envelope", got=pin.envelope, where=pin.name)
 
 
-def index_entry(tx: StoreTransaction, index: int, envelope: bytes, files: Iterable[FileRow] = ()) -> DatasetRow | None:
+def index_entry(
+    tx: StoreTransaction, blobs: BlobStore, index: int, envelope: bytes, files: Iterable[FileRow] = ()
+) -> DatasetRow | None:
     """Index one log entry and return its dataset's row; None if it is something else."""
     parsed = parse_envelope(envelope)
     frame = open_frame(parsed.payload)
@@ -233,7 +242,7 @@ def index_entry(tx: StoreTransaction, index: int, envelope: bytes, files: Iterab
     if frame.predicate_type == RECEIVED_TYPE:
         tx.add_event(received_row(index, read_received(frame), parsed.signatures[0].keyid))
         return None
-    statement = parse_statement(parsed.payload)
+    statement = with_parents(parse_statement(parsed.payload), blobs)
     row = dataset_row(index, statement, parsed.signatures[0].keyid)
     parents = []
     for position, pin in enumerate(statement.parents):
@@ -254,13 +263,24 @@ def index_entry(tx: StoreTransaction, index: int, envelope: bytes, files: Iterab
     return row
 
 
-def catch_up_index(tx: StoreTransaction, blobs: BlobStore | None = None) -> None:
+def with_parents(statement: DatasetStatement, blobs: BlobStore) -> DatasetStatement:
+    """The statement with the parents of its material list; as it is, if that is not kept here, or damaged: fsck and
+    `verify` say so."""
+    if statement.materials is None or statement.parents:
+        return statement
+    try:
+        return statement.with_materials(blobs.get(statement.materials.digest, max_bytes=MAX_LIST_BYTES))
+    except ProvenanceError:
+        return statement
+
+
+def catch_up_index(tx: StoreTransaction, blobs: BlobStore) -> None:
     """Index the entries that the index lacks (after a rebuild, or of a newer writer), their files out of manifests."""
     start, size = tx.index_size(), tx.size()
     if start >= size:
         return  # an index that is ahead of the log is damage: fsck reports it, and nothing is appended
     for entry in tx.entries(start, size - start):
-        index_entry(tx, entry.index, entry.envelope, _listed_files(blobs, entry.envelope) if blobs is not None else ())
+        index_entry(tx, blobs, entry.index, entry.envelope, _listed_files(blobs, entry.envelope))
     tx.set_index_size(size, expected_size=start)
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from provenance.encoding import Digest
 from provenance.errors import LimitError, SignerError, StoreError
 from provenance.fingerprint import Algorithm, Fingerprint, FingerprintDocument, encode_manifest
 from provenance.ledger.publication import Publication, find_published
 from provenance.ledger.reference import resolve
-from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, check_size
+from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, MAX_MATERIALS, check_size
 from provenance.signature import (
     ECDSA_P256,
     OmsResource,
@@ -37,6 +38,7 @@ from provenance.statement import (
     encode_statement,
     parse_statement,
 )
+from provenance.statement.materials import encode_materials, parse_materials
 from provenance.statement.standards import Standards
 from provenance.stores import BlobStore, FileRow, StoreReader
 
@@ -70,7 +72,7 @@ class Clock:
 
 def pin_parents(store: StoreReader, references: Sequence[str]) -> tuple[Pin, ...]:
     """The pins of these references, in their order, each once. `NotFoundError` if one is not in the log."""
-    check_size("parents", len(references), MAX_INPUTS, "datasets")
+    check_size("parents", len(references), MAX_MATERIALS, "datasets")
     pins: dict[PinnedName, Pin] = {}
     for text in references:
         row = resolve(store, text)
@@ -105,12 +107,15 @@ def sign_dataset(
     `blobs_besides` are what the fingerprint names by digest, besides the manifest: a schema, a chunk map.
     """
     manifest = encode_manifest(fingerprint)
+    materials: bytes | None = None
     oms, oms_bundle, notes = _sign_oms(fingerprint, description.name, signer)
     parents = pin_parents(store, description.parents)
     statement = _statement(fingerprint, Digest.of(manifest), oms, description, parents, clock)
+    if statement.materials is not None:
+        materials, _ = encode_materials(parents)
     envelope = _sign(statement, signer)
     find_published(store, statement, signer.public.keyid)
-    for data in (manifest, oms_bundle, *blobs_besides):
+    for data in (manifest, oms_bundle, materials, *blobs_besides):
         if data is not None:
             blobs.put(data)
     files = tuple(FileRow(entry.digest, entry.path) for entry in fingerprint.files)
@@ -125,7 +130,8 @@ def _statement(
     parents: tuple[Pin, ...],
     clock: Clock,
 ) -> DatasetStatement:
-    return DatasetStatement(
+    statement = partial(
+        DatasetStatement,
         name=description.name,
         fingerprint=fingerprint.document,
         parameters=fingerprint.parameters,
@@ -135,11 +141,21 @@ def _statement(
         sensitivity=description.sensitivity,
         license=description.license,
         origin=description.origin,
-        parents=parents,
         oms=oms,
         not_before=clock.block,
         standards=description.standards,
     )
+    if len(parents) <= MAX_INPUTS:
+        named = statement(parents=parents)
+        if not parents or _fits(encode_statement(named)):
+            return named
+    data, materials = encode_materials(parents)
+    return statement(parents=parse_materials(data, materials), materials=materials)
+
+
+def _fits(payload: bytes) -> bool:
+    """Whether a log entry has room for it in base64, with as much around it as the longest signature needs."""
+    return len(payload) * 4 // 3 + _ENVELOPE_BYTES <= MAX_ENTRY_BYTES
 
 
 def _sign(statement: DatasetStatement, signer: Signer) -> bytes:
@@ -147,24 +163,23 @@ def _sign(statement: DatasetStatement, signer: Signer) -> bytes:
     try:
         return encode_envelope(sign_envelope(payload, PAYLOAD_TYPE, signer))
     except LimitError as error:
-        raise _too_large(payload, statement) from error
+        raise _too_large(payload) from error
 
 
 def _encode(statement: DatasetStatement) -> bytes:
     payload = encode_statement(statement)
-    # In base64, with as much around it as the longest signature needs.
-    if len(payload) * 4 // 3 + _ENVELOPE_BYTES > MAX_ENTRY_BYTES:
-        raise _too_large(payload, statement)
+    if not _fits(payload):
+        raise _too_large(payload)
     parse_statement(payload, strict=True)  # what others could not read back is never signed
     return payload
 
 
-def _too_large(payload: bytes, statement: DatasetStatement) -> LimitError:
+def _too_large(payload: bytes) -> LimitError:
     return LimitError(
         "statement is too large for a log entry",
         expected=f"at most {MAX_ENTRY_BYTES} bytes when signed",
-        got=f"{len(payload)} bytes unsigned, with {len(statement.parents)} parents",
-        hint="name fewer parents: register an intermediate dataset made from some of them",
+        got=f"{len(payload)} bytes unsigned",
+        hint="say less of it: shorter notes in --standards",
     )
 
 

@@ -2,14 +2,15 @@
 
 Invariants: one subject, named `ns/name@version`, whose digest holds `sha256` only and is the SHA-256 of the
 fingerprint document in the predicate; a parent is pinned by name, version, dataset digest and the SHA-256 of the very
-envelope that registered it; no personal data, row content or file listing is in here.
+envelope that registered it; no personal data, row content or file listing is in here; parents that are too many to be
+named here are in a material list (`materials`), which the statement commits to in their place.
 
 Sources: in-toto attestation spec v1 (unknown fields of a predicate are ignored on reading, refused on submission).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -32,6 +33,7 @@ from provenance.statement.frame import (
     parse_pin,
 )
 from provenance.statement.license import check_license
+from provenance.statement.materials import MaterialList, parse_commitment, parse_materials
 from provenance.statement.names import PinnedName
 from provenance.statement.standards import Standards, parse_standards
 
@@ -79,6 +81,8 @@ class DatasetStatement:
     not_before: BlockReference | None = None
     parameters: Parameters = field(default_factory=Parameters)
     standards: Standards = field(default_factory=Standards)
+    materials: MaterialList | None = None
+    """The list that holds the parents; `parents` is empty until `with_materials` has read it."""
 
     def __post_init__(self) -> None:
         check_time(self.created)
@@ -87,7 +91,8 @@ class DatasetStatement:
             check_license(self.license)
         if self.origin is not None:
             check_uri(self.origin, "origin")
-        check_size("parents", len(self.parents), MAX_INPUTS, "datasets")
+        limit = MAX_INPUTS if self.materials is None else self.materials.count
+        check_size("parents", len(self.parents), limit, "datasets")
         names = [parent.name for parent in self.parents]
         if self.name in names:
             raise MalformedError("dataset is its own parent", got=self.name)
@@ -99,6 +104,17 @@ class DatasetStatement:
         """The dataset's digest."""
         return self.fingerprint.digest
 
+    @property
+    def names_parents(self) -> bool:
+        """Whether `parents` are all there are: no list of them is yet to be read."""
+        return self.materials is None or bool(self.parents)
+
+    def with_materials(self, data: bytes) -> DatasetStatement:
+        """The same with the parents that its material list names. `MalformedError` if this is not that list."""
+        if self.materials is None:
+            return self
+        return replace(self, parents=parse_materials(data, self.materials))
+
 
 def encode_statement(statement: DatasetStatement) -> bytes:
     """The in-toto statement as canonical JSON: what is signed."""
@@ -107,7 +123,11 @@ def encode_statement(statement: DatasetStatement) -> bytes:
         "fingerprint": dict(statement.fingerprint.to_json()),
         "kind": str(statement.kind),
         "manifest": {"sha256": statement.manifest.hex},
-        "parents": [parent.to_json() for parent in statement.parents],
+        "parents": (
+            [parent.to_json() for parent in statement.parents]
+            if statement.materials is None
+            else statement.materials.to_json()
+        ),
         "sensitivity": str(statement.sensitivity),
     }
     if statement.license is not None:
@@ -157,6 +177,12 @@ def read_dataset(frame: Frame, *, strict: bool = False) -> DatasetStatement:
 
 
 def _parse_predicate(predicate: Fields, name: PinnedName) -> DatasetStatement:
+    where = "statement.predicate.parents"
+    parents, materials, stated = tuple[Pin, ...](), None, predicate.value("parents")
+    if isinstance(stated, dict):
+        materials = parse_commitment(stated, where)
+    else:
+        parents = tuple(parse_pin(item, where) for item in predicate.array("parents", max_items=MAX_INPUTS))
     return DatasetStatement(
         name=name,
         fingerprint=parse_document(predicate.value("fingerprint"), "statement.predicate.fingerprint"),
@@ -166,9 +192,8 @@ def _parse_predicate(predicate: Fields, name: PinnedName) -> DatasetStatement:
         sensitivity=parse_choice(Sensitivity, predicate.string("sensitivity"), "sensitivity"),
         license=predicate.optional_string("license", max_chars=MAX_LICENSE_CHARS),
         origin=predicate.optional_string("origin", max_chars=MAX_URI_CHARS),
-        parents=tuple(
-            parse_pin(item, "statement.predicate.parents") for item in predicate.array("parents", max_items=MAX_INPUTS)
-        ),
+        parents=parents,
+        materials=materials,
         oms=_parse_oms(predicate),
         not_before=parse_block(predicate),
         parameters=(

@@ -70,7 +70,9 @@ class AuditItem:
         found = []
         if statement.license is None:
             found.append("no licence is declared")
-        if not statement.parents:
+        if not statement.names_parents:
+            found.append("the list of its inputs is not at hand")
+        elif not statement.parents:
             if statement.origin is None:
                 found.append("no origin is declared")
             if standards.personal_data is None:
@@ -129,7 +131,7 @@ class Audit:
     @property
     def origins(self) -> tuple[AuditItem, ...]:
         """The artefacts without inputs."""
-        return tuple(item for item in self.items if not item.statement.parents)
+        return tuple(item for item in self.items if item.statement.names_parents and not item.statement.parents)
 
     @property
     def sensitivity(self) -> Sensitivity:
@@ -234,6 +236,8 @@ def _statements(evidence: Evidence) -> Mapping[str, tuple[Digest, DatasetStateme
     for entry in evidence.entries:
         try:
             statement = parse_statement(parse_envelope(entry.envelope).payload)
+            if statement.materials is not None and statement.materials.digest in evidence.blobs:
+                statement = statement.with_materials(evidence.blobs[statement.materials.digest])
         except ProvenanceError:
             continue
         found.setdefault(str(statement.name), (entry.digest, statement))

@@ -1,9 +1,10 @@
 """Checks of one log entry: statement, signature, trust, log, anchor.
 
-Steps, in order: 1 the envelope and statement are well formed; 2 the signature holds under a key at hand; 3 that key is
-trusted for this namespace, and not revoked, or only later than a final block proves that it had signed; 4 the
-checkpoint of the proof is signed by a trusted log; 5 the proof leads from the entry to its root; 6 the witness
-quorum is met; 7 a receipt proves that a trusted contract holds this very checkpoint; 8 the receipt's block is known.
+Steps, in order: 1 the envelope and statement are well formed, and a list of inputs is the one it names; 2 the signature
+holds under a key at hand; 3 that key is trusted for this namespace, and not revoked, or only later than a final block
+proves that it had signed; 4 the checkpoint of the proof is signed by a trusted log; 5 the proof leads from the entry to
+its root; 6 the witness quorum is met; 7 a receipt proves that a trusted contract holds this very checkpoint; 8 the
+receipt's block is known.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from provenance.merkle import verify_inclusion
 from provenance.policy import Status, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
 from provenance.statement import PAYLOAD_TYPE, DatasetStatement, PinnedName, parse_statement
+from provenance.statement.materials import MaterialList
 from provenance.verify.evidence import BlockFinding, Evidence, EvidenceEntry
 from provenance.verify.report import Check
 
@@ -53,7 +55,7 @@ class EntryVerifier:
 
     def __init__(self, evidence: Evidence, trust: TrustRoots, blocks: Iterable[BlockFinding]) -> None:
         self._trust = trust
-        self._keys = {key.keyid: key for key in evidence.keys}
+        self._keys, self._blobs = {key.keyid: key for key in evidence.keys}, evidence.blobs
         self._blocks = tuple(blocks)
         self._anchors: dict[tuple[str, int, bytes], list[AnchorReceipt]] = {}
         for receipt in evidence.anchors:
@@ -73,6 +75,9 @@ class EntryVerifier:
             return EntryVerdict(label, (_failed("statement", label, error),))
         subject = str(statement.name)
         checks = [Check("statement", subject, Status.PASSED, "well formed")]
+        if statement.materials is not None:
+            statement, check = self._materials(statement, statement.materials)
+            checks.append(check)
         index, checkpoint, log_checks = self._log(entry, subject)
         anchor, anchor_checks = self._anchor(checkpoint, subject)
         signer, signature_checks = self._signature(envelope, statement.name, subject, anchor)
@@ -80,6 +85,19 @@ class EntryVerifier:
         node = Node(entry.digest, index, statement) if index is not None else None
         keyid = envelope.signatures[0].keyid
         return EntryVerdict(subject, tuple(checks), node, signer, keyid, checkpoint, anchor)
+
+    def _materials(self, statement: DatasetStatement, stated: MaterialList) -> tuple[DatasetStatement, Check]:
+        """The statement with the inputs that its list names, if that is at hand."""
+        subject = str(statement.name)
+        data = self._blobs.get(stated.digest)
+        if data is None:
+            note = f"the list of its {stated.count} inputs is not at hand"
+            return statement, Check("materials", subject, Status.NOT_PERFORMED, note)
+        try:
+            whole = statement.with_materials(data)
+        except ProvenanceError as error:
+            return statement, _failed("materials", subject, error)
+        return whole, Check("materials", subject, Status.PASSED, f"list of {stated.count} inputs")
 
     def judge_saying(self, entry: EvidenceEntry, about: PinnedName) -> tuple[str, int, tuple[Check, ...]]:
         """Who signed an entry that is about an artefact, its place in the log, and the checks of signature, trust (for

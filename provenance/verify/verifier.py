@@ -319,12 +319,15 @@ def _lineage(
         if missing:
             note = f"{verdict.subject}: {missing[0]} was not performed"
             return Check("lineage", target.subject, Status.NOT_PERFORMED, note)
+        if not node.statement.names_parents:
+            note = f"{verdict.subject}: the list of its inputs is not at hand"
+            return Check("lineage", target.subject, Status.NOT_PERFORMED, note)
         if not node.statement.parents and node.statement.origin is None:
             note = f"{verdict.subject} has no inputs and declares no origin"
             return Check("lineage", target.subject, Status.NOT_PERFORMED, note)
     if any(check.id == "log.consistency" for check in checks):
         return Check("lineage", target.subject, Status.NOT_PERFORMED, "its proofs lead to several checkpoints")
-    origins = sum(1 for node, _ in ancestry if not node.statement.parents)
+    origins = sum(1 for node, _ in ancestry if not node.statement.parents)  # every list was read, or we are not here
     count = len(ancestry)
     note = (
         f"{count} statement{'s' if count != 1 else ''} back to {origins} declared origin{'s' if origins != 1 else ''}"

@@ -17,7 +17,8 @@ from provenance.cli.passphrase import passphrase_for
 from provenance.cli.progress import Meter
 from provenance.cli.reading import LOCATION_HELP, ChunksOption, HowToRead, wanted_of
 from provenance.cli.receipt_view import show_anchor, show_receipt
-from provenance.errors import ProvenanceError
+from provenance.errors import MalformedError, ProvenanceError
+from provenance.limits import MAX_MATERIALS
 
 if TYPE_CHECKING:
     from provenance.ledger import Ledger, Receipt
@@ -37,6 +38,10 @@ def register(
             help="What it was made from. Repeat for several.",
             autocompletion=complete_reference,
         ),
+    ] = None,
+    parents_from: Annotated[
+        str | None,
+        typer.Option("--parents-from", metavar="FILE", help="The same, one REF a line, any number."),
     ] = None,
     license_name: Annotated[
         str | None, typer.Option("--license", metavar="SPDX", help="Its licence, as CC0-1.0 or Apache-2.0.")
@@ -76,6 +81,7 @@ def register(
     """
     if receipt_file is not None:
         check_output(receipt_file)
+    listed = _read_references(parents_from) if parents_from is not None else []
     with run.ledger() as ledger:
         said = _read_standards(standards) if standards is not None else None
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
@@ -85,7 +91,7 @@ def register(
                 path,
                 name,
                 version,
-                parents=parents or (),
+                parents=[*(parents or ()), *listed],
                 license=license_name,
                 origin=origin,
                 sensitivity=sensitivity,
@@ -106,6 +112,18 @@ def register(
             codes += [code, _keep(run, receipt, receipt_file, again=True)]
     run.document(receipt.to_json())
     return max(codes)
+
+
+def _read_references(path: str) -> list[str]:
+    from provenance.cli.files import read_file
+    from provenance.limits import MAX_URI_CHARS
+
+    data = read_file(path, "list of parents", max_bytes=MAX_MATERIALS * MAX_URI_CHARS)
+    try:
+        lines = [line.strip() for line in data.decode("utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise MalformedError("list of parents is not UTF-8", where=f"byte {error.start} of {path}") from error
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _read_standards(path: str) -> Standards:

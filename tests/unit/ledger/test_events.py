@@ -84,7 +84,7 @@ def test_the_same_envelope_again_is_the_same_entry(opened: Ledger) -> None:
     with opened as ledger:
         envelope = _envelope(ledger, ledger.pin("h/raw"))
         signer = ledger.keyring.note_signer()
-        first, again = (publish_event(ledger._store, signer, envelope) for _ in range(2))
+        first, again = (publish_event(ledger._store, ledger.blobs, signer, envelope) for _ in range(2))
         assert (first.created, again.created) == (True, False)
         assert first.row == again.row
         entry = ledger._store.entry(first.row.entry_index)
@@ -103,11 +103,13 @@ def test_what_is_not_in_the_log_as_it_is_pinned_is_refused(opened: Ledger) -> No
             (Pin(raw.name, raw.digest, clean.envelope), PolicyError),
         ):
             with pytest.raises(error):
-                publish_event(ledger._store, signer, _envelope(ledger, about))
+                publish_event(ledger._store, ledger.blobs, signer, _envelope(ledger, about))
             with pytest.raises(error):
-                publish_event(ledger._store, signer, _envelope(ledger, ledger.pin("h/model"), Supersession(about)))
+                publish_event(
+                    ledger._store, ledger.blobs, signer, _envelope(ledger, ledger.pin("h/model"), Supersession(about))
+                )
         with pytest.raises(MalformedError):
-            publish_event(ledger._store, signer, ledger._store.entry(0).envelope)  # type: ignore[union-attr]
+            publish_event(ledger._store, ledger.blobs, signer, ledger._store.entry(0).envelope)  # type: ignore[union-attr]
         assert ledger.log.size() == size
         with pytest.raises(NotFoundError):
             ledger.state("h/none", Usage("x"), key="lab")

@@ -28,7 +28,7 @@ from provenance.errors import (
     StoreError,
 )
 from provenance.ledger import Ledger, Receipt
-from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS
+from provenance.limits import MAX_ENTRY_BYTES, MAX_MATERIALS
 from provenance.log import entry_leaf, parse_proof, parse_vkey, verify_proof
 from provenance.merkle import root_of, verify_consistency
 from provenance.signature import encode_envelope, parse_envelope, sign_envelope
@@ -130,7 +130,7 @@ REFUSALS: list[tuple[dict[str, Any], type[ProvenanceError]]] = [
     ({"parents": ["t/missing"]}, NotFoundError),
     ({"parents": ["t/a@1@2"]}, MalformedError),
     ({"parents": ["0" * 64]}, NotFoundError),
-    ({"parents": ["x"] * (MAX_INPUTS + 1)}, LimitError),
+    ({"parents": ["x"] * (MAX_MATERIALS + 1)}, LimitError),
     ({"path": "missing"}, SourceError),
     ({"path": "empty"}, SourceError),
     ({"path": "link"}, SourceError),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from provenance.encoding import Digest
 from provenance.fingerprint import FileEntry, encode_manifest, fingerprint_files
+from provenance.limits import MAX_INPUTS
 from provenance.log import (
     Checkpoint,
     NoteSigner,
@@ -34,6 +35,7 @@ from provenance.statement import (
     PinnedName,
     encode_statement,
 )
+from provenance.statement.materials import encode_materials
 from provenance.verify import ContentFinding, Evidence, EvidenceEntry
 
 CREATED = "2026-01-02T03:04:05Z"
@@ -69,13 +71,16 @@ def statement(
 ) -> DatasetStatement:
     """A statement on `forge/<text>@1`, whose one file holds `content` (its name, if that is not given)."""
     fingerprint = fingerprint_files(files(text if content is None else content))
+    pins = tuple(parents)
+    materials = encode_materials(pins)[1] if len(pins) > MAX_INPUTS else None
     return DatasetStatement(
         name=name(text),
         fingerprint=fingerprint.document,
         manifest=Digest.of(encode_manifest(fingerprint)),
         created=CREATED,
         origin=origin,
-        parents=tuple(parents),
+        parents=pins,
+        materials=materials,
         not_before=not_before,
     )
 

@@ -1,0 +1,71 @@
+"""Registering what was made from very many things."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from provenance.errors import ConflictError, NotFoundError
+from provenance.ledger import Ledger
+from provenance.limits import MAX_INPUTS
+from provenance.signature import parse_envelope
+from provenance.statement import parse_statement
+
+COUNT = MAX_INPUTS + 14
+
+
+@pytest.fixture
+def names(ledger: Ledger, tmp_path: Path) -> list[str]:
+    found = []
+    for number in range(COUNT):
+        path = tmp_path / f"in{number}"
+        path.write_text(f"{number}")
+        ledger.register(path, f"wide/in{number}", "1", key="someone", origin="https://h.example/in", anchor=False)
+        found.append(f"wide/in{number}")
+    (tmp_path / "out").write_text("all")
+    return found
+
+
+def test_many_inputs_are_listed_and_verified(ledger: Ledger, tmp_path: Path, names: list[str]) -> None:
+    out = tmp_path / "out"
+    receipt = ledger.register(out, "wide/out", "1", key="someone", parents=names, anchor=False)
+    entry = ledger.log.entries(receipt.index, 1)[0]
+    assert len(entry.envelope) < 4_000
+    stated = parse_statement(parse_envelope(entry.envelope).payload)
+    assert stated.materials is not None
+    assert stated.materials.count == COUNT
+    assert ledger.register(out, "wide/out", "1", key="someone", parents=names, anchor=False).created is False
+    with pytest.raises(ConflictError, match="another list of parents"):
+        ledger.register(out, "wide/out", "1", key="someone", parents=names[1:], anchor=False)
+
+    report = ledger.verify(out)
+    assert report.sound
+    assert len(report.artefacts) == COUNT + 1
+    assert len(ledger.verify_bundle(ledger.bundle("wide/out", with_manifests=False)).artefacts) == COUNT + 1
+    assert ledger.impact(names[3]).ways == ((f"{names[3]}@1", "wide/out@1"),)
+    assert ledger.fsck().clean
+
+    ledger.rebuild_index()
+    assert len(ledger.verify_reference("wide/out").artefacts) == COUNT + 1
+
+    ledger.blobs.remove(stated.materials.digest)
+    assert any("list of its inputs" in problem for problem in ledger.fsck().findings)
+    assert "list of its inputs" in str(ledger.verify_reference("wide/out").to_json())
+
+
+def test_a_few_hundred_inputs_that_do_not_fit_are_listed_too(ledger: Ledger, tmp_path: Path, names: list[str]) -> None:
+    few = names[:MAX_INPUTS]
+    receipt = ledger.register(tmp_path / "out", "wide/few", "1", key="someone", parents=few, anchor=False)
+    stated = parse_statement(parse_envelope(ledger.log.entries(receipt.index, 1)[0].envelope).payload)
+    assert stated.materials is not None
+    assert len(ledger.verify(tmp_path / "out").artefacts) == MAX_INPUTS + 1
+
+
+def test_an_envelope_whose_list_is_elsewhere_is_refused(ledger: Ledger, tmp_path: Path, names: list[str]) -> None:
+    receipt = ledger.register(tmp_path / "out", "wide/out", "1", key="someone", parents=names, anchor=False)
+    envelope = ledger.log.entries(receipt.index, 1)[0].envelope
+    with Ledger.init(tmp_path / "other") as other:
+        other.keyring.trust_key("someone", ledger.keyring.show("someone").public)
+        with pytest.raises(NotFoundError, match="list of inputs is not here"):
+            other.submit(envelope)
