@@ -98,6 +98,7 @@ from provenance.stores import BlobStore, DatasetRow, EventRow, LocationRow, Outb
 from provenance.verify import BlockFinding, ContentFinding, Evidence, Report, encode_bundle, verify_bundle
 from provenance.verify.audit import Audit, audit_evidence
 from provenance.verify.gate import Decision, decide, refused
+from provenance.verify.input_proof import InputProof, prove_input
 
 if TYPE_CHECKING:
     from provenance.ledger.decisions import Decisions
@@ -627,6 +628,17 @@ class Ledger:
         """What makes proofs about a dataset's files and records."""
         statement = self._contents().statement(resolve(self._store, reference))
         return Proofs(statement, self.blobs, self.layout.trees)
+
+    def prove_input(self, reference: str, parent: str) -> InputProof:
+        """The proof that an artefact's statement names `parent` as an input. `NotFoundError` if it does not."""
+        row, wanted = resolve(self._store, reference), self.pin(parent)
+        entry = self._store.entry(row.entry_index)
+        if entry is None:
+            raise NotFoundError("log entry is missing", where=f"entry {row.entry_index}")
+        statement = with_parents(parse_statement(parse_envelope(entry.envelope).payload), self.blobs)
+        if not statement.names_parents:
+            raise NotFoundError("the list of its inputs is not here", got=statement.name, hint="see `log fsck`")
+        return prove_input(entry.envelope, statement, wanted.name)
 
     def table(self, reference: str, place: Location | None = None) -> Table:
         """The rows of a dataset, read at `place` or where it was registered from. `SourceError` if they are not there.

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 def check_proof(run: Invocation, file: str, target: str | None, expected: str | None, digest: str | None) -> int:
     """Check the proof in `file`, and that the file at `target`, if one is named, is the one it is about."""
     from provenance.fingerprint.proof import MAX_PROOF_BYTES, parse_proof_document, verify_proof
+    from provenance.verify.input_proof import is_input_proof
 
-    document = parse_proof_document(read_file(file, "proof", max_bytes=MAX_PROOF_BYTES))
+    data = read_file(file, "proof", max_bytes=MAX_PROOF_BYTES)
+    if is_input_proof(data):
+        return _check_input(run, file, data, target, expected, digest)
+    document = parse_proof_document(data)
     wanted, whose = _expected(run, expected, digest)
     verify_proof(document, wanted)
     if target is not None:
@@ -35,6 +39,51 @@ def check_proof(run: Invocation, file: str, target: str | None, expected: str | 
         run.screen.spans(("VERIFIED", "good"), (f"  against {whose}", None))
     run.document(
         {"verified": wanted is not None, "holds": True, "digest": {"sha256": document.digest.hex}, "file": target}
+    )
+    return DONE
+
+
+def _check_input(
+    run: Invocation, file: str, data: bytes, target: str | None, expected: str | None, digest: str | None
+) -> int:
+    """Check that the statement that is meant, or whichever the proof holds, names the input."""
+    from provenance.encoding import Digest
+    from provenance.signature import parse_envelope
+    from provenance.verify.input_proof import parse_input_proof, verify_input
+
+    if target is not None:
+        raise MalformedError("the proof is about no file that is there", expected="a proof of a file", where=target)
+    proof = parse_input_proof(data)
+    statement = verify_input(proof)
+    envelope = Digest.of(proof.envelope)
+    if expected is None:
+        wanted, whose = _expected(run, None, digest)
+        if wanted is not None and statement.digest != wanted:
+            raise VerificationError("the proof is about another artefact", expected=wanted, got=statement.digest)
+    else:
+        with run.ledger() as ledger:
+            pin = ledger.pin(expected)
+        whose = f"the entry of {pin.name} in this ledger's log"
+        if envelope != pin.envelope:
+            raise VerificationError("the proof is of another log entry", expected=pin.envelope, got=envelope)
+    keyid = parse_envelope(proof.envelope).signatures[0].keyid
+    rows = [("proof", file), ("statement", f"{statement.name}, sha256 {statement.digest.hex}")]
+    rows += [("made from", f"{proof.material.pin.name}, sha256 {proof.material.pin.digest.hex}")]
+    run.screen.pairs([*rows, ("envelope", f"sha256 {envelope.hex}"), ("signed by", f"key {keyid}, as it says")])
+    run.screen.line()
+    if expected is not None:
+        run.screen.spans(("VERIFIED", "good"), (f"  against {whose}", None))
+    else:
+        run.screen.spans(("HOLDS", "warn"), (f"  in this envelope{', of ' + whose if whose else ''}", None))
+        run.screen.prose("note: that it was logged and signed, its ledger tells: --as REF there; or a bundle of it")
+    run.document(
+        {
+            "verified": expected is not None,
+            "holds": True,
+            "digest": {"sha256": statement.digest.hex},
+            "envelope": {"sha256": envelope.hex},
+            "input": proof.material.pin.to_json(),
+        }
     )
     return DONE
 

@@ -46,6 +46,15 @@ def prove(
         str | None,
         typer.Option("--key", metavar="COLUMN=VALUE", help="The one row whose column holds this value (JSON or text)."),
     ] = None,
+    made_from: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="REF",
+            help="That it was made from this, without its other inputs.",
+            autocompletion=complete_reference,
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option("--data", metavar="PATH", help="With --row or --key: where its bytes are, if they moved."),
@@ -54,21 +63,41 @@ def prove(
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write the proof. - is stdout, the default.")
     ] = STDOUT,
 ) -> int:
-    """Prove that a file or record is in a dataset, or that it is not, with a document anyone can check.
+    """Prove that a file or record is in a dataset or not, or what it was made from, with a document anyone can check.
 
     The document holds the record or the file's digest, the dataset's fingerprint and the hashes between them:
     `provenance verify --proof FILE` checks it, with the dataset's digest and nothing else. A record's proof shows it.
     """
-    given = [name for name, value in (("--record", record), ("--row", row), ("--key", key)) if value is not None]
+    options = (("--record", record), ("--row", row), ("--key", key), ("--input", made_from))
+    given = [name for name, value in options if value is not None]
     if len(given) > 1:
-        raise MalformedError("too much to prove", expected="one of --record, --row and --key", got=", ".join(given))
+        expected = "one of --record, --row, --key and --input"
+        raise MalformedError("too much to prove", expected=expected, got=", ".join(given))
     if data is not None and (row is None and key is None):
         raise MalformedError("--data says where rows are", expected="--row or --key with it")
     if output != STDOUT:
         check_output(output, as_json=run.as_json)
+    if made_from is not None:
+        _input(run, target, made_from, output)
+        return DONE
     document, name = _file(run, target) if not given else _records(run, target, record, row, key, data)
     _show(run, document, name, output)
     return DONE
+
+
+def _input(run: Invocation, target: str, made_from: str, output: str) -> None:
+    from provenance.verify.input_proof import encode_input_proof
+
+    with run.ledger() as ledger:
+        proof = ledger.prove_input(target, made_from)
+    data = encode_input_proof(proof)
+    if output == STDOUT:
+        run.stream(data.decode("ascii") + "\n")
+    else:
+        write_file(output, data)
+        check = f"provenance verify --proof {shlex.quote(output)}, anywhere"
+        run.screen.pairs([("statement", str(proof.statement.name)), ("proof", output), ("check it", check)])
+    run.document({"dataset": str(proof.statement.name), "proof": json.loads(data)})
 
 
 def _file(run: Invocation, target: str) -> tuple[ProofDocument, str]:
