@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from provenance.fingerprint import Fingerprint
     from provenance.ledger import AnchorOutcome, FsckReport, Ledger, Lineage, Receipt, fingerprint
+    from provenance.ledger.autolog import Autolog, autolog
     from provenance.ledger.inputs import verify_inputs
     from provenance.ledger.reading import ReadUsage, VerifiedDataset, open_verified
     from provenance.policy import TrustRoots, encode_trust, parse_trust
@@ -51,6 +52,7 @@ _HOMES = {
     ),
     "provenance.fingerprint.document": ("Fingerprint",),
     "provenance.ledger": ("AnchorOutcome", "FsckReport", "Ledger", "Lineage", "Receipt"),
+    "provenance.ledger.autolog": ("Autolog", "autolog"),
     "provenance.ledger.inputs": ("verify_inputs",),
     "provenance.ledger.ledger": ("fingerprint",),
     "provenance.ledger.reading": ("ReadUsage", "VerifiedDataset", "open_verified"),
@@ -62,6 +64,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AnchorOutcome",
+    "Autolog",
     "ChainError",
     "Check",
     "ConflictError",
@@ -85,6 +88,7 @@ __all__ = [
     "TrustRoots",
     "VerificationError",
     "VerifiedDataset",
+    "autolog",
     "encode_trust",
     "fingerprint",
     "open_verified",

@@ -15,13 +15,13 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from provenance.chains import Chain, open_chain
 from provenance.encoding import Digest, JsonValue
@@ -108,6 +108,8 @@ if TYPE_CHECKING:
     from provenance.tables import Table
 
 Location = str | PathLike[str]
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 CHAIN_SILENCE_S: Final = 10.0
 """A verification does not ask a chain again for this long after it failed to answer one."""
 
@@ -350,6 +352,28 @@ class Ledger:
             recorder.input(place, reference)
         yield recorder
         recorder.finish()
+
+    def step(
+        self,
+        name: str | None = None,
+        *,
+        inputs: Sequence[Location | tuple[Location, str]] = (),
+        outputs: Mapping[str, str],
+        folder: Location = ".",
+        code: Sequence[str] | None = None,
+        key: str | None = None,
+        passphrase: bytes | None = None,
+    ) -> Callable[[Callable[_Given, _Result]], Callable[_Given, _Result]]:
+        """A decorator: each call of the function is a run, as by `run`, that makes what `outputs` says of its paths.
+
+        `outputs` are pinned names (`ns/name@version`). The step is called as the function, its arguments that are plain
+        values are recorded as parameters, and its code is its own file, if that lies in `folder`.
+        """
+        from provenance.ledger.running import as_step
+
+        return as_step(
+            self, name, inputs=inputs, outputs=outputs, folder=folder, code=code, key=key, passphrase=passphrase
+        )
 
     def replay(
         self,
@@ -648,6 +672,10 @@ class Ledger:
         proofs = self.proofs(reference)
         path = fspath(place) if place is not None else self.place_of(reference)
         return open_records(Path(path).resolve(), proofs.files(), proofs.schema)
+
+    def was_registered_from(self, place: Location) -> bool:
+        """Whether something was registered from exactly this place on this machine."""
+        return bool(self._store.locations_at(str(Path(place).resolve()), limit=1))
 
     def place_of(self, reference: str) -> str:
         """Where a dataset was registered from and still is something. `SourceError` if there is no such place."""

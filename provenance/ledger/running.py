@@ -12,30 +12,33 @@ environment variable and no output of a program is recorded.
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, wraps
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from provenance.encoding import JsonValue, canonical_json
-from provenance.errors import LimitError, MalformedError, PolicyError, ProvenanceError, SourceError
+from provenance.errors import ConflictError, LimitError, MalformedError, PolicyError, ProvenanceError, SourceError
 from provenance.ledger.receipts import Receipt
 from provenance.limits import MAX_INPUTS, check_size
-from provenance.statement import Pin
+from provenance.statement import Pin, PinnedName
 from provenance.statement.run import CodeFile, Input, Revision, Run, check_parameters, check_words
 from provenance.statement.text import check_word
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger, Location
 
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 MAX_CODE_BYTES: Final = 16 * 2**20
 """One file of a program; data are inputs."""
 _GIT_TIMEOUT_S: Final = 10.0
@@ -107,6 +110,17 @@ class RunRecorder:
     def output(self, place: Location, name: str, version: str, **description: Any) -> None:
         """Say what the run makes, or made, at `place`; `description` is as for `Ledger.register`."""
         self._outputs.append(Output(self._path(place), name, version, description))
+
+    def note(self, name: str, value: JsonValue) -> None:
+        """Record one more parameter. `ConflictError` if it is recorded with another value."""
+        if self._parameters.get(name, value) != value:
+            raise ConflictError("parameter is recorded already", expected=self._parameters[name], got=value, where=name)
+        check_parameters({name: value})
+        self._parameters[name] = value
+
+    def was_registered_from(self, place: Location) -> bool:
+        """Whether something was registered from exactly this place."""
+        return self._ledger.was_registered_from(place)
 
     def expect_nothing(self) -> None:
         """Raise `SourceError` if something is already where an output is to be."""
@@ -209,6 +223,61 @@ class RunRecorder:
             "system": f"{platform.system()} {platform.machine()}",
             "packages": f"sha256:{self._ledger.blobs.put(installed_packages()).hex}",
         }
+
+
+def as_step(
+    ledger: Ledger,
+    name: str | None,
+    *,
+    inputs: Sequence[Location | tuple[Location, str]],
+    outputs: Mapping[str, str],
+    folder: Location,
+    code: Sequence[str] | None,
+    key: str | None,
+    passphrase: bytes | None,
+) -> Callable[[Callable[_Given, _Result]], Callable[_Given, _Result]]:
+    """What `Ledger.step` gives."""
+    made = [(path, PinnedName.parse(text)) for path, text in outputs.items()]
+    if not made:
+        raise MalformedError("the step has no output", expected="one at least")
+
+    def decorate(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+        step = name if name is not None else function.__name__
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def run(*arguments: _Given.args, **named: _Given.kwargs) -> _Result:
+            given = signature.bind(*arguments, **named)
+            given.apply_defaults()
+            # What is no plain value is data, and data are inputs.
+            plain = {at: one for at, one in given.arguments.items() if isinstance(one, str | int | float | None)}
+            files = code if code is not None else _file_of(function, Path(folder).resolve())
+            with ledger.run(
+                step,
+                inputs=inputs,
+                folder=folder,
+                code=files,
+                parameters=plain,
+                key=key,
+                passphrase=passphrase,
+            ) as recorder:
+                for path, pinned in made:
+                    recorder.output(path, f"{pinned.dataset.namespace}/{pinned.dataset.name}", pinned.version)
+                recorder.expect_nothing()
+                return function(*arguments, **named)
+
+        return run
+
+    return decorate
+
+
+def _file_of(function: Callable[..., object], folder: Path) -> list[str]:
+    """The file a function was written in, if that is one of the folder's."""
+    try:
+        path = Path(inspect.getsourcefile(function) or "").resolve()
+    except TypeError:
+        return []
+    return [str(path)] if path.is_file() and folder in path.parents else []
 
 
 def made_at(folder: Path, path: str) -> Path:
