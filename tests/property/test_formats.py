@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import duckdb
 import pandas as pd
 import polars as pl
@@ -260,6 +261,28 @@ def test_every_library_gives_one_root_and_schema() -> None:
             assert _root(what) == expected, f"table {number} by {name}: {drawn.table.schema}"
             held[name] += 1
     assert min(held[name] for name in LIBRARIES) > TABLES // 8, held
+
+
+def test_hugging_face_datasets_give_the_same_root() -> None:
+    """Also where rows are chosen through an index, as after `select` or `shuffle`."""
+    held = 0
+    for number in range(TABLES):
+        rng = random.Random(f"hugging face {number}")
+        drawn = Drawn(rng)
+        try:
+            # Its own types may take another Arrow type for a column: then it is another table.
+            found = datasets.Dataset(datasets.table.InMemoryTable(drawn.table))
+            if not _same(found.data.table.schema, drawn):
+                continue
+        except (*_REFUSED, NotImplementedError, TypeError, ValueError):
+            continue
+        chosen = [rng.randrange(drawn.table.num_rows) for _ in range(drawn.table.num_rows)]
+        assert _root(found) == _root(drawn.table), f"table {number}: {drawn.table.schema}"
+        if chosen:
+            picked = found.select(chosen, keep_in_memory=True)
+            assert _root(picked) == _root(drawn.table.take(chosen)), f"table {number}: {drawn.table.schema}"
+        held += 1
+    assert held > TABLES // 8, held
 
 
 def test_how_a_table_is_held_says_nothing() -> None:
