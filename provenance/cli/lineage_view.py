@@ -26,7 +26,9 @@ def show_lineage(screen: Screen, lineage: Lineage) -> None:
         return
     _show_tree(screen, lineage)
     screen.line()
-    if not lineage.descendants:
+    if lineage.as_of is not None:
+        screen.pairs([("as of", f"{lineage.as_of}: the first {lineage.size} log entries, under the trust of now")])
+    if not lineage.descendants and lineage.direction != "up" and lineage.depth != 0:
         screen.pairs([("made of it", "nothing in this ledger")])
     for number, name in enumerate(lineage.descendants[:_MAX_LINES]):
         screen.pairs([("made of it" if number == 0 else "", name)])
@@ -35,7 +37,7 @@ def show_lineage(screen: Screen, lineage: Lineage) -> None:
 
 
 def _show_tree(screen: Screen, lineage: Lineage) -> None:
-    nodes = {artefact.name: artefact for artefact in lineage.report.artefacts}
+    nodes = {artefact.name: artefact for artefact in lineage.shown}
     fork, last_fork, through, blank = _guides()
     shown: set[str] = set()
     lines = 0
@@ -55,6 +57,9 @@ def _show_tree(screen: Screen, lineage: Lineage) -> None:
         screen.spans((f"{above}{own}", "faint"), (f"{name}{kind}", None), word, (f"  {node.signer}{suffix}", "faint"))
         shown.add(name)
         if repeated or not node.parents:
+            continue
+        if lineage.depth is not None and depth >= lineage.depth and node.parents[0] not in nodes:
+            screen.spans((f"{above}...", "faint"), (f"  made from {count_text(len(node.parents), 'input')}", "faint"))
             continue
         below = above + ("" if depth == 0 else blank if own == last_fork else through)
         if depth >= _MAX_DEPTH:

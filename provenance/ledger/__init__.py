@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from provenance.ledger.anchoring import Deployment
     from provenance.ledger.fsck_report import FsckReport
-    from provenance.ledger.ledger import Ledger, Lineage, fingerprint
+    from provenance.ledger.ledger import Ledger, fingerprint
+    from provenance.ledger.lineage import Lineage
     from provenance.ledger.receipts import AnchorOutcome, Receipt
     from provenance.ledger.reference import pinned_name
 
@@ -20,7 +21,7 @@ _HOME_OF = {
     "Deployment": "anchoring",
     "FsckReport": "fsck_report",
     "Ledger": "ledger",
-    "Lineage": "ledger",
+    "Lineage": "lineage",
     "Receipt": "receipts",
     "fingerprint": "ledger",
     "pinned_name": "reference",

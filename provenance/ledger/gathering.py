@@ -28,10 +28,22 @@ _MAX_CHUNK_MAP_BYTES = 8 * 2**20
 
 
 def gather(
-    store: StoreReader, blobs: BlobStore, target: DatasetRow, trust: TrustRoots, *, with_manifests: bool
+    store: StoreReader,
+    blobs: BlobStore,
+    target: DatasetRow,
+    trust: TrustRoots,
+    *,
+    with_manifests: bool,
+    anchor: OutboxRow | None = None,
 ) -> Evidence:
-    """The evidence for `target` and its ancestors. `StoreError` if the store lacks what the log must have."""
-    checkpoint, anchors = _checkpoint(store, target.entry_index)
+    """The evidence for `target` and its ancestors; with an `anchor`, what it holds and nothing that was logged later.
+
+    `StoreError` if the store lacks what the log must have.
+    """
+    if anchor is None:
+        checkpoint, anchors = _checkpoint(store, target.entry_index)
+    else:
+        checkpoint, anchors = _checkpoint_of(store, anchor)
     tiles = tile_reader(store, checkpoint.size)
     entries, keys, manifests = list[EvidenceEntry](), dict[str, PublicKey](), list[Digest]()
     events: list[EvidenceEntry] = []
@@ -56,7 +68,7 @@ def gather(
         manifests += [statement.manifest, *_small(blobs, statement.parameters.chunks)]
         if statement.not_before is not None:
             blocks[statement.not_before.hash] = max(index, blocks.get(statement.not_before.hash, 0))
-        said = list(_said(store, Digest.of(row.envelope), checkpoint, tiles))
+        said = list(_said(store, Digest.of(row.envelope), checkpoint, tiles, with_later=anchor is None))
         events += said
         for signed in (envelope, *(parse_envelope(event.envelope) for event in said)):
             source = trust.source(signed.signatures[0].keyid)
@@ -73,9 +85,11 @@ def gather(
     )
 
 
-def _said(store: StoreReader, about: Digest, checkpoint: CheckpointRow, tiles: TileReader) -> Iterator[EvidenceEntry]:
+def _said(
+    store: StoreReader, about: Digest, checkpoint: CheckpointRow, tiles: TileReader, *, with_later: bool
+) -> Iterator[EvidenceEntry]:
     """What was said about a statement and bears on its verdict. What was logged after the checkpoint of the gathering
-    is proven in the newest."""
+    is proven in the newest, if it is wanted."""
     newest: tuple[CheckpointRow, TileReader] | None = None
     for event in events_about(store, about):
         row = store.entry(event.entry_index) if event.type != Usage.TYPE else None
@@ -83,6 +97,8 @@ def _said(store: StoreReader, about: Digest, checkpoint: CheckpointRow, tiles: T
             continue
         if row.index < checkpoint.size:
             yield EvidenceEntry(row.envelope, prove_entry(store, row.index, checkpoint, tiles))
+            continue
+        if not with_later:
             continue
         if newest is None:
             latest = store.checkpoint() or checkpoint
@@ -152,6 +168,13 @@ def receipt_of(row: OutboxRow) -> AnchorReceipt | None:
         hint = "run `provenance log fsck`, and restore the ledger from a backup"
         where = f"outbox row {row.id}"
         raise StoreError("anchor receipt is damaged", got=error.what, where=where, hint=hint) from error
+
+
+def _checkpoint_of(store: StoreReader, anchor: OutboxRow) -> tuple[CheckpointRow, tuple[AnchorReceipt, ...]]:
+    kept, receipt = store.checkpoint_at(anchor.size or 0), receipt_of(anchor)
+    if kept is None or receipt is None:
+        raise StoreError("anchored checkpoint is missing", where=f"outbox row {anchor.id}", hint="see `log fsck`")
+    return kept, (receipt,)
 
 
 def _checkpoint(store: StoreReader, index: int) -> tuple[CheckpointRow, tuple[AnchorReceipt, ...]]:

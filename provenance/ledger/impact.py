@@ -26,8 +26,9 @@ class Impact:
         return {"of": self.of, "affected": [{"name": way[-1], "path": list(way)} for way in self.ways]}
 
 
-def find_impact(store: StoreReader, row: DatasetRow) -> Impact:
-    """What was made from the artefact. `LimitError` for more than `MAX_LINEAGE_NODES`."""
+def find_impact(store: StoreReader, row: DatasetRow, *, below: int | None = None) -> Impact:
+    """What was made from the artefact, by what the log holds below entry `below`. `LimitError` for more than
+    `MAX_LINEAGE_NODES`."""
     ways: dict[int, tuple[str, ...]] = {row.entry_index: (pinned_name(row),)}
     level = [row.entry_index]
     while level:
@@ -36,6 +37,8 @@ def find_impact(store: StoreReader, row: DatasetRow) -> Impact:
             after: int | None = None
             while page := store.children(index, after=after):
                 for child in page:
+                    if below is not None and child.entry_index >= below:
+                        continue
                     if child.entry_index not in ways and child.entry_index not in following:
                         following[child.entry_index] = (*ways[index], pinned_name(child))
                 after = page[-1].entry_index

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike, fspath
 from pathlib import Path
@@ -55,6 +55,7 @@ from provenance.ledger.layout import (
     sync_folder,
     write_config,
 )
+from provenance.ledger.lineage import Lineage, find_lineage
 from provenance.ledger.lock import anchoring_lock
 from provenance.ledger.log_view import LogView
 from provenance.ledger.proofs import Proofs
@@ -112,31 +113,6 @@ _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 CHAIN_SILENCE_S: Final = 10.0
 """A verification does not ask a chain again for this long after it failed to answer one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lineage:
-    """A dataset's ancestors, judged, and its descendants with their distance."""
-
-    report: Report
-    descendants: tuple[str, ...]
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """The lineage as a JSON value."""
-        edges: list[JsonValue] = [
-            {"child": artefact.name, "parent": parent}
-            for artefact in self.report.artefacts
-            for parent in artefact.parents
-        ]
-        return {
-            "target": self.report.target,
-            "sound": self.report.sound,
-            "level": self.report.level.name if self.report.level is not None else None,
-            "missing": list(self.report.missing),
-            "nodes": [artefact.to_json() for artefact in self.report.artefacts],
-            "edges": edges,
-            "descendants": list(self.descendants),
-        }
 
 
 class Ledger:
@@ -686,12 +662,29 @@ class Ledger:
         hint = "say where they are: --data PATH"
         raise SourceError("the dataset's bytes are not there", got=", ".join(places) or "no place", hint=hint)
 
-    def lineage(self, reference: str, *, ask_chain: bool = False) -> Lineage:
-        """Ancestors, judged, and descendants."""
-        row = resolve(self._store, reference)
-        report = self._report(row, {}, ask_chain=ask_chain)
-        rows = (self._store.dataset_at(index) for index in sorted(self._store.descendants(row.entry_index)))
-        return Lineage(report, tuple(pinned_name(found) for found in rows if found is not None))
+    def lineage(
+        self,
+        reference: str,
+        *,
+        direction: str = "both",
+        depth: int | None = None,
+        as_of: str | None = None,
+        ask_chain: bool = False,
+    ) -> Lineage:
+        """Ancestors, judged, and descendants: `direction` is up, down or both, `depth` how many steps are shown.
+
+        `as_of` (RFC 3339 in UTC): by what the last anchor with a block of then or before holds; `NotFoundError` if that
+        is nothing, or not this artefact.
+        """
+        return find_lineage(
+            self._store,
+            self._verification(),
+            reference,
+            lambda evidence: self._ask_chain(_blocks_named(evidence)) if ask_chain else [],
+            direction=direction,
+            depth=depth,
+            as_of=as_of,
+        )
 
     def gate(
         self,

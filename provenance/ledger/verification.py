@@ -16,7 +16,7 @@ from provenance.fingerprint import Fingerprint
 from provenance.ledger.gathering import gather
 from provenance.ledger.reference import pinned_name
 from provenance.policy import Status, TrustRoots
-from provenance.stores import BlobStore, DatasetRow, Store
+from provenance.stores import BlobStore, DatasetRow, OutboxRow, Store
 from provenance.verify import BlockFinding, Check, ContentFinding, Evidence, Report, verify_evidence
 
 _MAX_FILES_COMPARED = 1_000
@@ -28,10 +28,10 @@ class Verification:
     def __init__(self, store: Store, blobs: BlobStore, trust: TrustRoots) -> None:
         self._store, self._blobs, self._trust = store, blobs, trust
 
-    def evidence(self, row: DatasetRow, *, with_manifests: bool = True) -> Evidence:
-        """The evidence for a row and its ancestors."""
+    def evidence(self, row: DatasetRow, *, with_manifests: bool = True, anchor: OutboxRow | None = None) -> Evidence:
+        """The evidence for a row and its ancestors: as it is, or by what an `anchor` holds."""
         with self._store.snapshot() as snapshot:
-            return gather(snapshot, self._blobs, row, self._trust, with_manifests=with_manifests)
+            return gather(snapshot, self._blobs, row, self._trust, with_manifests=with_manifests, anchor=anchor)
 
     def report(
         self,

@@ -27,6 +27,17 @@ def lineage(
             autocompletion=complete_form,
         ),
     ] = "text",
+    direction: Annotated[
+        str,
+        typer.Option(
+            "--direction", metavar="WORD", help="up (what it was made from), down (what was made of it) or both."
+        ),
+    ] = "both",
+    depth: Annotated[int | None, typer.Option("--depth", metavar="N", help="Show N steps to either side.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", metavar="TIME", help="As an anchor's block proves that it was known then (RFC 3339)."),
+    ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")] = None,
 ) -> int:
     """Show ancestors, judged by their records, and descendants. No bytes are read: that is `verify --deep`."""
@@ -39,11 +50,14 @@ def lineage(
             raise MalformedError("--output takes a picture", expected="--format dot, mermaid, svg or prov-json")
         check_output(output)
     with run.ledger() as ledger:
-        found = ledger.lineage(reference)
+        found = ledger.lineage(reference, direction=direction, depth=depth, as_of=as_of)
     if form not in ("text", "json"):
+        from dataclasses import replace
+
         from provenance.verify.drawing import draw
 
-        text = draw(found.report, form)
+        # A picture is of what is asked for; what the last ones shown were made from is drawn as not at hand.
+        text = draw(replace(found.report, artefacts=found.shown), form)
         if output is not None:
             write_file(output, text.encode("utf-8"))
         else:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from provenance.limits import MAX_ENTRY_BYTES, MAX_PAGE_ITEMS, MAX_REQUEST_BYTES, MAX_UPLOAD_BYTES
+from provenance.limits import MAX_ENTRY_BYTES, MAX_LINEAGE_NODES, MAX_PAGE_ITEMS, MAX_REQUEST_BYTES, MAX_UPLOAD_BYTES
 from provenance.server.openapi.schemas import SCHEMAS, Schema, ref
 from provenance.server.problems import BUSY, KINDS, MEDIA_TYPE, ProblemKind
 
@@ -203,9 +203,38 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "getLineage": operation(
         "verification",
         "What a dataset was made from, and what was made from it",
-        "Every ancestor, judged; edges; and the names of all descendants.",
+        "Every ancestor, judged; edges; and the names of all descendants. The verdict is on all of it, however much is "
+        "shown; with `asOf`, by what the last anchor of then or before holds (404 if that is nothing).",
         {"200": answer("The lineage.", content(JSON, ref("Lineage"), "lineage")), **problems(400, 404, 413, 414)},
-        parameters=[{**REF, "example": "titanic/cleaned@1"}],
+        parameters=[
+            {**REF, "example": "titanic/cleaned@1"},
+            parameter(
+                "query",
+                "direction",
+                "Show ancestors (up), descendants (down) or both.",
+                "both",
+                type="string",
+                enum=["up", "down", "both"],
+                default="both",
+            ),
+            parameter(
+                "query",
+                "depth",
+                "Show so many steps to either side.",
+                1,
+                type="integer",
+                minimum=0,
+                maximum=MAX_LINEAGE_NODES,
+            ),
+            parameter(
+                "query",
+                "asOf",
+                "RFC 3339 in UTC, to the second.",
+                "2026-01-31T12:00:00Z",
+                type="string",
+                format="date-time",
+            ),
+        ],
     ),
     "listEvents": operation(
         "verification",

@@ -167,7 +167,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         affected=said(listed(TEXT), "what was made from something that failed"),
     ),
     "Lineage": closed(
-        "A dataset's ancestors, judged, and the names of its descendants.",
+        "A dataset's ancestors, judged, and its descendants, nearest first, with how many steps away each is.",
+        optional=("asOf",),
         target=TEXT,
         sound=FLAG,
         level=LEVEL,
@@ -175,6 +176,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         nodes=listed(ref("Artefact")),
         edges=listed(closed("`child` was made from `parent`.", child=TEXT, parent=TEXT)),
         descendants=listed(TEXT),
+        distances=listed(COUNT),
+        asOf=closed("By what it was judged.", time=TEXT, logSize=COUNT),
     ),
     "Event": closed(
         "Something that was said about a dataset: docs/formats/events.md.",

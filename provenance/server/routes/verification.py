@@ -16,6 +16,8 @@ from provenance.encoding import Fields, JsonValue, canonical_json
 from provenance.errors import MalformedError
 from provenance.fingerprint import FileEntry
 from provenance.ledger import Ledger
+from provenance.limits import MAX_LINEAGE_NODES
+from provenance.log.decimal import parse_decimal
 from provenance.server.answers import json_answer
 from provenance.server.bodies import (
     JSON_TYPE,
@@ -57,9 +59,16 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/v1/lineage/{ref:path}", **documented("getLineage"))
     async def lineage(request: Request) -> Response:
-        read_query(request)
+        query = read_query(request, "direction", "depth", "asOf")
         ref = reference(request)
-        return await service.heavy(lambda: json_answer(ledger.lineage(str(ref), ask_chain=True).to_json()))
+        depth = parse_decimal(query["depth"], what="depth", max_value=MAX_LINEAGE_NODES) if "depth" in query else None
+        direction, as_of = query.get("direction", "both"), query.get("asOf")
+
+        def found() -> Response:
+            lineage = ledger.lineage(str(ref), direction=direction, depth=depth, as_of=as_of, ask_chain=True)
+            return json_answer(lineage.to_json())
+
+        return await service.heavy(found)
 
     @router.get("/v1/bundles/{ref:path}", **documented("getBundle"))
     async def bundle(request: Request) -> Response:
