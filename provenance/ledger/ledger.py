@@ -98,7 +98,7 @@ from provenance.statement.usage import Usage
 from provenance.stores import BlobStore, DatasetRow, EventRow, LocationRow, OutboxRow, Store, open_store
 from provenance.verify import BlockFinding, ContentFinding, Evidence, Report, encode_bundle, verify_bundle
 from provenance.verify.audit import Audit, audit_evidence
-from provenance.verify.gate import Decision, decide, refused
+from provenance.verify.gate import Decision, decide, refused, verdict
 from provenance.verify.input_proof import InputProof, prove_input
 
 if TYPE_CHECKING:
@@ -694,17 +694,28 @@ class Ledger:
         read: bool = True,
         digest: Digest | None = None,
         ask_chain: bool = True,
+        log: bool = False,
+        key: str | None = None,
+        passphrase: bytes | None = None,
     ) -> Decision:
         """What a policy decides about a path or reference now. What nothing is known of is denied.
 
         With `read`, a reference's bytes are read where it was registered from; else only its record is looked at, and
-        the `digest` that the caller computed of them.
+        the `digest` that the caller computed of them. With `log`, the decision is signed and logged as a SLSA
+        verification summary, allowed or denied; on what is not registered there is nothing to sign.
         """
+        if log:
+            self.keyring.signer(key, passphrase)  # before the work: it cannot be signed without
         try:
-            audit, _ = self.audited(target, read=read, digest=digest, ask_chain=ask_chain)
+            audit, evidence = self.audited(target, read=read, digest=digest, ask_chain=ask_chain)
         except NotFoundError as error:
             return refused(str(target), policy, error.what)
-        return decide(policy, audit, datetime.now(UTC))
+        now = datetime.now(UTC)
+        decision = decide(policy, audit, now)
+        if not log:
+            return decision
+        row = self.state(audit.report.target, verdict(decision, audit, evidence, now), key=key, passphrase=passphrase)
+        return replace(decision, entry=row.entry_index)
 
     def audit(
         self, target: Location, *, read: bool = True, digest: Digest | None = None, ask_chain: bool = True

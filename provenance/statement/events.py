@@ -1,5 +1,5 @@
 """What is said about an artefact after it was registered: how it was made, test results, its use, a review, a finding,
-a replay, its revocation or successor.
+a replay, the verdict of a policy, its revocation or successor.
 
 Invariants: an event is about one registered statement, its subject, and pins the very envelope, so that it is about
 those bytes and that statement and no other of the name; one signer may say many things, and none of them changes what
@@ -36,8 +36,9 @@ from provenance.statement.revocation import Revocation, read_revocation
 from provenance.statement.run import Run, read_run
 from provenance.statement.supersession import Supersession, read_supersession
 from provenance.statement.usage import Usage, read_usage
+from provenance.statement.verdict import Verdict, read_verdict
 
-Body: TypeAlias = Run | Quality | Usage | Review | Finding | Replay | Revocation | Supersession
+Body: TypeAlias = Run | Quality | Usage | Review | Finding | Replay | Verdict | Revocation | Supersession
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class Event:
         check_time(self.created)
         if isinstance(self.body, Run) and any(one.pin.envelope == self.about.envelope for one in self.body.inputs):
             raise MalformedError("artefact was made from itself", expected="other inputs", got=self.about.name)
+        if isinstance(self.body, Verdict) and self.body.artefact != self.about.digest:
+            what = "verdict is on another artefact"
+            raise MalformedError(what, expected=self.about.digest, got=self.body.artefact)
         if isinstance(self.body, Supersession) and self.body.by.envelope == self.about.envelope:
             raise MalformedError("artefact takes its own place", expected="another one", got=self.about.name)
 
@@ -109,9 +113,10 @@ _BODIES: Final[Mapping[str, Callable[[Fields], Body]]] = {
     Review.TYPE: read_review,
     Finding.TYPE: read_finding,
     Replay.TYPE: read_replay,
+    Verdict.TYPE: read_verdict,
     Revocation.TYPE: read_revocation,
     Supersession.TYPE: read_supersession,
 }
 EVENT_TYPES: Final = tuple(_BODIES)
 """The predicate types of events."""
-_NOUNS: Final[Mapping[str, str]] = {Run.TYPE: "run", Quality.TYPE: "quality"}
+_NOUNS: Final[Mapping[str, str]] = {Run.TYPE: "run", Quality.TYPE: "quality", Verdict.TYPE: "verdict"}

@@ -15,14 +15,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
-from provenance.encoding import JsonValue
+from provenance.encoding import Digest, JsonValue
 from provenance.policy.licences import allows
 from provenance.policy.policy import Policy, Rule
 from provenance.statement import Sensitivity
 from provenance.statement.quality import Quality
 from provenance.statement.review import Review
 from provenance.statement.run import Run
+from provenance.statement.verdict import MAX_ATTESTATIONS, Verdict, VerdictResult
 from provenance.verify.audit import Audit, AuditItem
+from provenance.verify.evidence import Evidence
 from provenance.verify.report import worst
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
@@ -51,6 +53,8 @@ class Decision:
     policy: Policy
     level: str | None
     rulings: tuple[Ruling, ...]
+    entry: int | None = None
+    """The log entry that says so, if there is one."""
 
     @property
     def allowed(self) -> bool:
@@ -71,7 +75,20 @@ class Decision:
             "level": self.level,
             "policy": {"name": self.policy.name, "digest": {"sha256": self.policy.digest.hex}},
             "rulings": [one.to_json() for one in self.rulings],
+            **({"entry": self.entry} if self.entry is not None else {}),
         }
+
+
+def verdict(decision: Decision, audit: Audit, evidence: Evidence, now: datetime) -> Verdict:
+    """What is signed of a decision on this audit, which is of this evidence: at a time in UTC."""
+    return Verdict(
+        result=VerdictResult.PASSED if decision.allowed else VerdictResult.FAILED,
+        policy=decision.policy.digest,
+        artefact=Digest.from_hex(audit.report.digest),
+        verified=now.strftime(_TIME),
+        levels=(f"PROVENANCE_{decision.level}",) if decision.level is not None else (),
+        attestations=tuple(entry.digest for entry in evidence.entries[:MAX_ATTESTATIONS]),
+    )
 
 
 def refused(target: str, policy: Policy, reason: str) -> Decision:

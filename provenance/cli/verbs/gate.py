@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provenance.cli.arguments import KeyOption, PassphraseFileOption
 from provenance.cli.completion import complete_reference
 from provenance.cli.exits import DONE, FAILED
 from provenance.cli.files import check_output, read_file, write_file
 from provenance.cli.invocation import Invocation
+from provenance.cli.passphrase import passphrase_for
 
 if TYPE_CHECKING:
     from provenance.verify.gate import Decision
@@ -32,6 +34,11 @@ def gate(
         bool, typer.Option("--record-only", help="Look at the records alone, and read no bytes of REFs.")
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the chain about blocks.")] = False,
+    log: Annotated[
+        bool, typer.Option("--log", help="Sign each decision and log it, as a SLSA verification summary.")
+    ] = False,
+    key: KeyOption = None,
+    passphrase_file: PassphraseFileOption = None,
 ) -> int:
     """Decide whether datasets or models may be used: each must verify, and everything the policy asks for must hold of
     it and of all that it was made from. Exit code 1 if one of them is denied.
@@ -45,7 +52,11 @@ def gate(
             check_output(output)
     rules = parse_policy(read_file(policy, "policy", max_bytes=MAX_POLICY_BYTES))
     with run.ledger() as ledger:
-        decisions = [ledger.gate(one, rules, read=not record, ask_chain=not offline) for one in inputs]
+        passphrase = passphrase_for(ledger.keyring, key, passphrase_file) if log else None
+        decisions = [
+            ledger.gate(one, rules, read=not record, ask_chain=not offline, log=log, key=key, passphrase=passphrase)
+            for one in inputs
+        ]
     if junit_file is not None:
         write_file(junit_file, junit(decisions).encode("utf-8"))
     if sarif_file is not None:
@@ -64,3 +75,5 @@ def _show(run: Invocation, decision: Decision) -> None:
     for ruling in decision.rulings if not decision.allowed else ():
         if not ruling.allowed:
             run.screen.line(f"  {ruling.rule}: {ruling.about}: {ruling.reason}")
+    if decision.entry is not None:
+        run.screen.line(f"  logged as entry {decision.entry}")

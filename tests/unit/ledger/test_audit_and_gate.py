@@ -17,7 +17,7 @@ from celpy.adapter import json_to_cel
 from celpy.evaluation import CELEvalError
 
 from provenance import verify_inputs
-from provenance.errors import PolicyError
+from provenance.errors import PolicyError, SignerError
 from provenance.ledger import Ledger
 from provenance.policy.policy import FORMAT, Policy, parse_policy
 from provenance.statement.finding import Finding, FindingState, Severity
@@ -25,6 +25,7 @@ from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.standards import Basis, Standards
 from provenance.statement.usage import Usage
+from provenance.statement.verdict import Verdict, VerdictResult
 from provenance.verify import verify_bundle
 from provenance.verify.ai_act import NOTHING, evidence_pack
 from provenance.verify.audit_page import audit_page
@@ -206,3 +207,35 @@ def test_pipelines_can_read_it(opened: Ledger) -> None:
         assert (report["version"], len(report["runs"][0]["results"])) == ("2.1.0", 3)
         named = {rule["id"] for rule in report["runs"][0]["tool"]["driver"]["rules"]}
         assert {result["ruleId"] for result in report["runs"][0]["results"]} <= named
+
+
+def test_a_verdict_can_be_logged_and_says_what_it_is_of(opened: Ledger) -> None:
+    with opened as ledger:
+        policy = _policy(levels={"internal": "D2"})
+        decision = ledger.gate("h/model", policy, log=True, key="lab")
+        assert decision.allowed
+        said = ledger.said_about("h/model")[-1]
+        assert said.index == decision.entry == ledger.log.size() - 1
+        body = said.event.body
+        assert isinstance(body, Verdict)
+        assert (body.result, body.policy, body.artefact) == (
+            VerdictResult.PASSED,
+            policy.digest,
+            said.event.about.digest,
+        )
+        assert body.levels == (f"PROVENANCE_{decision.level}",)
+        assert body.attestations == tuple(ledger.pin(name).envelope for name in ("h/model", "h/clean", "h/raw"))
+
+        denied = ledger.gate("h/model", _policy(levels={"internal": "D4"}), log=True, key="lab")
+        assert not denied.allowed
+        body = ledger.said_about("h/model")[-1].event.body
+        assert isinstance(body, Verdict)
+        assert body.result is VerdictResult.FAILED
+        # What was decided once decides nothing: the same again, and neither more nor less sound for it.
+        assert ledger.verify("h/model").sound
+        assert ledger.fsck().clean
+        size = ledger.log.size()
+        assert not ledger.gate("h/unknown", policy, log=True, key="lab").allowed
+        with pytest.raises(SignerError):
+            ledger.gate("h/model", policy, log=True, key="nobody")
+        assert ledger.log.size() == size

@@ -25,6 +25,7 @@ from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.run import CodeFile, Input, Revision, Run
 from provenance.statement.supersession import Supersession
 from provenance.statement.usage import Usage
+from provenance.statement.verdict import Verdict, VerdictResult
 from tests.paths import PROJECT
 
 ABOUT = Pin(PinnedName.parse("titanic/passengers@1"), Digest.of(b"dataset"), Digest.of(b"envelope"))
@@ -66,12 +67,18 @@ BODIES: list[Body] = [
         {"python": "3.11.2"},
     ),
 ]
+BODIES += [
+    Verdict(VerdictResult.FAILED, Digest.of(b"policy"), ABOUT.digest, CREATED),
+    Verdict(
+        VerdictResult.PASSED, Digest.of(b"policy"), ABOUT.digest, CREATED, ("PROVENANCE_D2",), (Digest.of(b"envelope"),)
+    ),
+]
 EVENTS = [Event(ABOUT, body, CREATED) for body in BODIES]
 EVENTS.append(replace(EVENTS[0], not_before=BlockReference(1, 2, bytes(32))))
 
 
 def _validator(predicate_type: str) -> Any:
-    names = {Quality.TYPE: "test-result-0.1", Run.TYPE: "slsa-provenance-1"}
+    names = {Quality.TYPE: "test-result-0.1", Run.TYPE: "slsa-provenance-1", Verdict.TYPE: "verification-summary-1"}
     kind = names.get(predicate_type) or predicate_type.removeprefix("urn:provenance-ledger:").replace(":", "-")
     schema = json.loads((PROJECT / "docs" / "schemas" / f"{kind}.json").read_bytes())
     jsonschema.Draft202012Validator.check_schema(schema)
