@@ -211,7 +211,7 @@ def test_pipelines_can_read_it(opened: Ledger) -> None:
 
 def test_a_verdict_can_be_logged_and_says_what_it_is_of(opened: Ledger) -> None:
     with opened as ledger:
-        policy = _policy(levels={"internal": "D2"})
+        policy = _policy(minimumLevel="D2")
         decision = ledger.gate("h/model", policy, log=True, key="lab")
         assert decision.allowed
         said = ledger.said_about("h/model")[-1]
@@ -226,7 +226,7 @@ def test_a_verdict_can_be_logged_and_says_what_it_is_of(opened: Ledger) -> None:
         assert body.levels == (f"PROVENANCE_{decision.level}",)
         assert body.attestations == tuple(ledger.pin(name).envelope for name in ("h/model", "h/clean", "h/raw"))
 
-        denied = ledger.gate("h/model", _policy(levels={"internal": "D4"}), log=True, key="lab")
+        denied = ledger.gate("h/model", _policy(minimumLevel="D4"), log=True, key="lab")
         assert not denied.allowed
         body = ledger.said_about("h/model")[-1].event.body
         assert isinstance(body, Verdict)
