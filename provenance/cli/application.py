@@ -17,6 +17,7 @@ from provenance.cli.verbs import (
     demo,
     diff,
     events,
+    export,
     fingerprint,
     gate,
     init,
@@ -103,6 +104,7 @@ add_verb(app, "lineage", lineage.lineage)
 add_verb(app, "impact", events.impact)
 add_verb(app, "audit", audit.audit)
 add_verb(app, "gate", gate.gate)
+add_verb(app, "export", export.export)
 
 add_verb(app, "revoke", events.revoke)
 add_verb(app, "supersede", events.supersede)

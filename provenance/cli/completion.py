@@ -69,6 +69,13 @@ def complete_form(incomplete: str) -> list[str]:
     return [name for name in ("text", "json", *FORMS) if name.startswith(incomplete)]
 
 
+def complete_export(incomplete: str) -> list[str]:
+    """The formats a lineage is exported in."""
+    from provenance.verify.exports import FORMATS
+
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
 def complete_algorithm(incomplete: str) -> list[str]:
     """Kinds of signing keys."""
     from provenance.signature import ALGORITHMS

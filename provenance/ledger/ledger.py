@@ -751,6 +751,13 @@ class Ledger:
         uses = [said.index for said in self.said_about(pinned_name(row)) if isinstance(said.event.body, Usage)]
         return audit_evidence(evidence, report, self.trust_roots(), blocks=blocks, uses=uses), evidence
 
+    def export(self, reference: str, form: str, *, ask_chain: bool = True) -> bytes:
+        """An artefact and its lineage in a format of `provenance.verify.exports.FORMATS`."""
+        from provenance.verify.exports import export
+
+        audit, evidence = self.audited(reference, ask_chain=ask_chain)
+        return export(audit, evidence, form)
+
     def _is_reference(self, text: str) -> bool:
         if text.startswith((".", "/", "file:")) or exists(text):
             return False
