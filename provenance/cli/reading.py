@@ -10,7 +10,7 @@ import typer
 
 from provenance.cli.completion import complete_engine, complete_hash
 from provenance.errors import MalformedError, ProvenanceError
-from provenance.limits import MAX_MANIFEST_BYTES, MAX_SCHEMA_BYTES
+from provenance.limits import MAX_KEY_BYTES, MAX_MANIFEST_BYTES, MAX_OMS_BYTES, MAX_SCHEMA_BYTES
 
 if TYPE_CHECKING:
     from provenance.cli.invocation import Invocation
@@ -51,8 +51,12 @@ SumsOption = Annotated[
     typer.Option(
         "--sums",
         metavar="FILE",
-        help="With --declared-by: take the digests in FILE: sha256sum's, or a Croissant description.",
+        help="With --declared-by: take the digests in FILE: sha256sum's, a Croissant description, or an OMS bundle.",
     ),
+]
+SumsKeyOption = Annotated[
+    str | None,
+    typer.Option("--sums-key", metavar="PEM", help="With --sums of an OMS bundle: whose signature it must bear."),
 ]
 RecordsOption = Annotated[bool, typer.Option("--records", help="Fingerprint the rows of its tables too.")]
 SchemaOption = Annotated[
@@ -86,6 +90,7 @@ class HowToRead:
     no_cache: NoCacheOption = False
     declared_by: DeclaredOption = None
     sums: SumsOption = None
+    sums_key: SumsKeyOption = None
     records: RecordsOption = False
     schema: SchemaOption = None
     sorted_by: SortOption = None
@@ -107,7 +112,7 @@ def wanted_of(run: Invocation, location: str, how: HowToRead, *, chunks: bool = 
         cache=None if how.no_cache else cache_folder(),
         ignore=tuple(how.ignore or ()),
         declared_by=how.declared_by,
-        declared=_read_sums(how.sums) if how.sums is not None else {},
+        declared=_read_sums(how.sums, how.sums_key),
         leave_out=_ledger_within(run, location),
     )
     return Wanted(
@@ -127,11 +132,20 @@ def _read_schema(path: str) -> RecordSchema:
     return parse_schema_document(read_file(path, "schema", max_bytes=MAX_SCHEMA_BYTES))
 
 
-def _read_sums(path: str) -> dict[str, Digest]:
+def _read_sums(path: str | None, key: str | None) -> dict[str, Digest]:
     from provenance.cli.files import read_file
     from provenance.fingerprint.sums import parse_sums
 
+    if path is None:
+        if key is not None:
+            raise MalformedError("--sums-key says who signed a list of digests", expected="--sums with it")
+        return {}
     data = read_file(path, "checksum file", max_bytes=MAX_MANIFEST_BYTES)
+    if key is not None or b'"dsseEnvelope"' in data[:MAX_OMS_BYTES]:
+        from provenance.signature.oms import oms_sums, parse_oms_key
+
+        pem = read_file(key, "public key", max_bytes=MAX_KEY_BYTES) if key is not None else None
+        return oms_sums(data, parse_oms_key(pem.decode("ascii", "replace")) if pem is not None else None)
     if data.lstrip()[:1] == b"{":
         from provenance.fingerprint.croissant import parse_croissant_sums
 

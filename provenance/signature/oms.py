@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from provenance.encoding import Fields, JsonValue, canonical_json, parse_json
+from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse_json
 from provenance.errors import MalformedError, SignerError, VerificationError
 from provenance.limits import MAX_OMS_BYTES, MAX_TEXT_CHARS, check_size
 from provenance.signature.dsse import IN_TOTO_PAYLOAD_TYPE, Envelope, Signature, envelope_json, pae, sign_payload
@@ -46,6 +46,7 @@ __all__ = [
     "OmsStatement",
     "oms_payload",
     "oms_subject_digest",
+    "oms_sums",
     "parse_oms",
     "parse_oms_key",
     "parse_oms_payload",
@@ -149,6 +150,19 @@ def parse_oms(data: bytes) -> OmsBundle:
         _check_shape(material.value("timestampVerificationData"), _TIMESTAMPS, "OMS timestampVerificationData")
     material.end()
     return OmsBundle(method, hint, certificates, envelope, parse_oms_payload(envelope.payload), has_timestamps)
+
+
+def oms_sums(data: bytes, key: OmsKey | None = None) -> dict[str, Digest]:
+    """Path -> SHA-256 of the files that a bundle lists; with `key`, only if its signature is that key's.
+
+    Without, nobody was asked whose list it is: what it says is declared, and no more.
+    """
+    bundle = parse_oms(data)
+    if key is not None:
+        verify_oms(bundle, key)
+    else:
+        verify_oms_statement(bundle.statement)
+    return {one.name: one.digest for one in bundle.statement.files}
 
 
 def verify_oms(bundle: OmsBundle, key: PublicKey | OmsKey | None = None) -> OmsSigner:
