@@ -20,6 +20,7 @@ from provenance.cli.verbs import (
     export,
     fingerprint,
     gate,
+    imports,
     init,
     keys,
     lineage,
@@ -105,6 +106,7 @@ add_verb(app, "impact", events.impact)
 add_verb(app, "audit", audit.audit)
 add_verb(app, "gate", gate.gate)
 add_verb(app, "export", export.export)
+add_verb(app, "import", imports.import_lineage)
 
 add_verb(app, "revoke", events.revoke)
 add_verb(app, "supersede", events.supersede)

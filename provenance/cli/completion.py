@@ -69,6 +69,13 @@ def complete_form(incomplete: str) -> list[str]:
     return [name for name in ("text", "json", *FORMS) if name.startswith(incomplete)]
 
 
+def complete_import(incomplete: str) -> list[str]:
+    """The formats lineage is imported from."""
+    from provenance.lineage.imports import FORMS
+
+    return [name for name in ("auto", *FORMS) if name.startswith(incomplete)]
+
+
 def complete_export(incomplete: str) -> list[str]:
     """The formats a lineage is exported in."""
     from provenance.verify.exports import FORMATS

@@ -44,6 +44,14 @@ class Digest:
         """64 lower-case hex digits."""
         return self.raw.hex()
 
+    @property
+    def uuid(self) -> str:
+        """A UUID of version 8 (RFC 9562) out of its first 16 bytes."""
+        raw = bytearray(self.raw[:16])
+        raw[6], raw[8] = raw[6] & 0x0F | 0x80, raw[8] & 0x3F | 0x80
+        text = raw.hex()
+        return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
     def __str__(self) -> str:
         return self.raw.hex()
 

@@ -820,6 +820,11 @@ class Ledger:
         """Datasets in log order, those above entry `after`."""
         return self._store.datasets_page(after=after, limit=limit, namespace=namespace)
 
+    def registered_as(self, digest: Digest) -> list[DatasetRow]:
+        """The datasets whose digest, file root or record root this is, or one of whose files has it."""
+        rows = self._store.datasets_by_digest(digest) or self._store.datasets_by_root(digest.raw)
+        return rows or [match.dataset for match in self._store.datasets_by_file(digest)]
+
     def versions(self, name: str, *, after: int | None = None, limit: int = 100) -> list[DatasetRow]:
         """All versions of `ns/name`, oldest first."""
         parsed = DatasetName.parse(name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from provenance.encoding import Digest, parse_foreign_json
 from provenance.errors import ProvenanceError, StoreError
 from provenance.lineage.openlineage import LineageEvent, parse_event
-from provenance.signature import encode_envelope, parse_envelope, sign_envelope
+from provenance.signature import Signer, encode_envelope, parse_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.frame import open_frame
 from provenance.statement.received import (
@@ -55,8 +55,9 @@ class Receiver:
     """Receives events into one ledger, under one signing key. Close it."""
 
     def __init__(self, ledger: Ledger, key: str | None = None, passphrase: bytes | None = None) -> None:
-        self._ledger, self._signer = ledger, ledger.keyring.signer(key, passphrase)
+        signer = ledger.keyring.signer(key, passphrase)
         self.index = LineageIndex(ledger.layout.directory / "openlineage.db")
+        self._log_of_events = EventLog(ledger, signer, self.index)
         self._queue: queue.Queue[_Waiting | None] = queue.Queue(MAX_WAITING)
         catch_up(ledger, self.index)
         self._thread = threading.Thread(target=self._work, name="provenance-receiver", daemon=True)
@@ -105,17 +106,46 @@ class Receiver:
                 one.done(failure)
 
     def _log(self, batch: list[_Waiting]) -> None:
-        fresh = {Digest.of(one.raw): one for one in batch}
-        for digest in self.index.known(list(fresh)):
+        self._log_of_events.add([(one.raw, one.event) for one in batch])
+
+
+class EventLog:
+    """Logs lineage events under one key, as many in an entry as fit, and tells the index."""
+
+    def __init__(self, ledger: Ledger, signer: Signer, index: LineageIndex) -> None:
+        self._ledger, self._signer, self._index = ledger, signer, index
+
+    def add(self, events: Sequence[tuple[bytes, LineageEvent]]) -> tuple[int, tuple[int, ...]]:
+        """Log those events that are not here yet: how many, and in which entries. They are durable when it returns."""
+        fresh = {Digest.of(raw): (raw, event) for raw, event in events}
+        for digest in self._index.known(list(fresh)):
             del fresh[digest]
-        if not fresh:
-            return
-        raws = [one.raw for one in fresh.values()]
+        entries = tuple(self._log(batch) for batch in _batches(fresh))
+        return len(fresh), entries
+
+    def _log(self, batch: list[tuple[Digest, bytes, LineageEvent]]) -> int:
+        raws = [raw for _, raw, _ in batch]
         blob = self._ledger.blobs.put(encode_batch(raws))
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         statement = encode_received(Received(blob, len(raws), events_root(raws), now))
         entry = self._ledger.append_received(encode_envelope(sign_envelope(statement, PAYLOAD_TYPE, self._signer)))
-        self.index.add(entry, [(digest, one.event) for digest, one in fresh.items()])
+        self._index.add(entry, [(digest, event) for digest, _, event in batch])
+        return entry
+
+
+def _batches(
+    fresh: Mapping[Digest, tuple[bytes, LineageEvent]],
+) -> Iterator[list[tuple[Digest, bytes, LineageEvent]]]:
+    batch: list[tuple[Digest, bytes, LineageEvent]] = []
+    size = 0
+    for digest, (raw, event) in fresh.items():
+        if batch and (len(batch) >= MAX_EVENTS or size + len(raw) + 4 > MAX_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append((digest, raw, event))
+        size += len(raw) + 4
+    if batch:
+        yield batch
 
 
 def catch_up(ledger: Ledger, index: LineageIndex) -> None:

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS events (
     digest BLOB PRIMARY KEY, entry INTEGER NOT NULL, kind TEXT NOT NULL, time TEXT NOT NULL, run TEXT,
     flags TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS events_run ON events (run);
 CREATE TABLE IF NOT EXISTS nodes (
     id TEXT PRIMARY KEY, type TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
     created TEXT NOT NULL, updated TEXT NOT NULL, version TEXT, fields TEXT NOT NULL
@@ -97,6 +98,12 @@ class LineageIndex:
                 if self._db.execute("SELECT 1 FROM events WHERE digest = ?", (digest.raw,)).fetchone():
                     found.add(digest)
         return found
+
+    def known_runs(self, runs: Sequence[str]) -> set[str]:
+        """Those of these runs that an event here is of."""
+        with self._failing("reading"):
+            query = "SELECT 1 FROM events WHERE run = ?"
+            return {run for run in runs if self._db.execute(query, (run,)).fetchone()}
 
     def add(self, entry: int, events: Iterable[tuple[Digest, LineageEvent]]) -> None:
         """Index the events of one log entry, and say that all up to it are indexed."""

@@ -50,12 +50,9 @@ def _list(value: JsonValue) -> list[JsonValue]:
 
 
 def _uuid(audit: Audit) -> str:
-    """A UUID of version 8 (RFC 9562) out of what is exported."""
+    """A UUID out of what is exported."""
     names = "\n".join(f"{item.name} {item.artefact.index}" for item in audit.items)
-    raw = bytearray(Digest.of(f"cyclonedx\n{created(audit)}\n{names}".encode()).raw[:16])
-    raw[6], raw[8] = raw[6] & 0x0F | 0x80, raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+    return Digest.of(f"cyclonedx\n{created(audit)}\n{names}".encode()).uuid
 
 
 def _reference(item: AuditItem) -> str:

@@ -36,7 +36,7 @@ def test_the_verbs_are_those_of_the_issue() -> None:
     assert {" ".join(path) for path, _ in VERBS} == {
         "init", "fingerprint", "register", "anchor", "verify", "bundle", "lineage", "serve", "demo",
         "diff", "prove", "check", "impact", "revoke", "supersede", "review", "finding", "use", "events",
-        "run", "replay", "quality", "audit", "gate", "export",
+        "run", "replay", "quality", "audit", "gate", "export", "import",
         "keys new", "keys list", "keys show", "keys import", "keys trust", "keys revoke", "keys export",
         "log show", "log checkpoint", "log inclusion", "log consistency", "log fsck", "log reindex",
         "chain status", "chain deploy",

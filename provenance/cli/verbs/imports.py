@@ -1,0 +1,102 @@
+"""`provenance import`: lineage that other tools' documents declare; and what was declared of a dataset or job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provenance.cli.arguments import KeyOption, PassphraseFileOption
+from provenance.cli.completion import complete_import
+from provenance.cli.exits import DONE
+from provenance.cli.invocation import Invocation
+from provenance.cli.passphrase import passphrase_for
+from provenance.cli.screen import count_text
+from provenance.errors import MalformedError, printable
+
+if TYPE_CHECKING:
+    from provenance.encoding import JsonValue
+    from provenance.ledger.importing import DeclaredNode
+
+
+def import_lineage(
+    run: Invocation,
+    documents: Annotated[list[str] | None, typer.Argument(metavar="FILE...", help="What to import.")] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="WORD", help="auto, dvc, in-toto, spdx or cyclonedx.", autocompletion=complete_import
+        ),
+    ] = "auto",
+    declared_by: Annotated[
+        str | None,
+        typer.Option("--declared-by", metavar="NAME", help="Whose word it is; the format's tool if not said."),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", metavar="TEXT", help="What its names are in; the format's name by default."),
+    ] = None,
+    show: Annotated[
+        str | None,
+        typer.Option("--show", metavar="NODE", help="Show what is declared around dataset:NS:NAME or job:NS:NAME."),
+    ] = None,
+    depth: Annotated[int, typer.Option("--depth", metavar="N", help="With --show: how many steps.")] = 20,
+    key: KeyOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> int:
+    """Log what documents of other tools declare of datasets and the steps that made them: DVC files, in-toto and SLSA
+    attestations, SPDX 3 documents, CycloneDX BOMs.
+
+    It is what they declare, never verified: no digest is computed and no signature of theirs is checked. The same
+    document again adds nothing.
+    """
+    from provenance.ledger.importing import declared_graph, import_document
+
+    if (show is None) == (not documents):
+        raise MalformedError("nothing to do, or too much", expected="documents to import, or --show NODE")
+    with run.ledger() as ledger:
+        if show is not None:
+            nodes = declared_graph(ledger, show, depth)
+            _show(run, nodes)
+            run.document({"nodes": [one.to_json() for one in nodes]})
+            return DONE
+        passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
+        found: list[JsonValue] = []
+        for document in documents or ():
+            imported = import_document(
+                ledger,
+                document,
+                form=None if form == "auto" else form,
+                declared_by=declared_by,
+                namespace=namespace,
+                key=key,
+                passphrase=passphrase,
+            )
+            found.append({"file": document, **imported.to_json()})
+            steps = count_text(len(imported.declared.steps), "step")
+            known = "" if imported.new else "; all of it was here"
+            run.screen.pairs(
+                [
+                    (
+                        "imported",
+                        f"{printable(document)} ({imported.declared.form}): {steps}, {imported.new} new{known}",
+                    ),
+                    ("log entry", ", ".join(map(str, imported.entries)) or None),
+                ]
+            )
+    run.screen.prose("note: this is what the documents declare; nothing of it was verified")
+    run.document({"imported": found})
+    return DONE
+
+
+def _show(run: Invocation, nodes: tuple[DeclaredNode, ...]) -> None:
+    for one in nodes:
+        run.screen.spans((printable(one.node.id), "strong"), (f"  {one.node.version or ''}", "faint"))
+        run.screen.pairs(
+            [
+                *(("  from", printable(name)) for name in one.node.before),
+                *(("  to", printable(name)) for name in one.node.after),
+                ("  registered", ", ".join(one.registered) or None),
+            ]
+        )
+    run.screen.prose("note: this is what was declared; nothing of it was verified")

@@ -1,0 +1,151 @@
+"""Importing lineage that other tools' documents declare.
+
+Steps: 1 the document is read whole; 2 its bytes are kept as a blob; 3 what it declares is logged as lineage events, as
+a receiver logs them, under a key of this ledger; 4 the index is told. Invariants: the same document again adds nothing;
+nothing is verified by being imported; what is registered here under a digest that the document has is named beside it,
+and is no more than that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provenance.encoding import Digest, JsonValue
+from provenance.errors import LimitError, MalformedError, NotFoundError, SourceError
+from provenance.ledger.receiving import EventLog, catch_up, read_event
+from provenance.ledger.reference import pinned_name
+from provenance.lineage.imports import MAX_DOCUMENT_BYTES, Declared, Origin, read_document, tell
+from provenance.stores.lineage_index import GraphNode, LineageIndex
+
+if TYPE_CHECKING:
+    from provenance.ledger.ledger import Ledger, Location
+
+_MAX_DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a document: its SHA-256, what it declares, how many of its events are new, in which entries."""
+
+    document: Digest
+    declared: Declared
+    events: int
+    new: int
+    entries: tuple[int, ...]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The import as a JSON value."""
+        return {
+            "document": {"sha256": self.document.hex},
+            "format": self.declared.form,
+            "steps": len(self.declared.steps),
+            "datasets": len(self.declared.datasets),
+            "events": self.events,
+            "new": self.new,
+            "entries": list(self.entries),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredNode:
+    """A job or dataset of the declared graph, and what is registered here under the digest that was declared of it."""
+
+    node: GraphNode
+    registered: tuple[str, ...]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The node as a JSON value."""
+        one = self.node
+        return {
+            "id": one.id,
+            "type": one.type,
+            "version": one.version,
+            "before": list(one.before),
+            "after": list(one.after),
+            "registered": list(self.registered),
+        }
+
+
+def import_document(
+    ledger: Ledger,
+    path: Location,
+    *,
+    form: str | None = None,
+    declared_by: str | None = None,
+    namespace: str | None = None,
+    key: str | None = None,
+    passphrase: bytes | None = None,
+) -> Imported:
+    """Import one document. `namespace` is what its names are in, the format's name by default; `declared_by` who is
+    said to have declared it, by default the format's tool."""
+    place = Path(path)
+    data, changed = _read(place)
+    declared = read_document(data, form, place.name)
+    now = changed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    origin = Origin(Digest.of(data), declared_by or declared.form, namespace or declared.form, now)
+    raws = tell(declared, origin)
+    events = [(raw, read_event(raw)) for raw in raws]  # what the index could not take is never logged
+    signer = ledger.keyring.signer(key, passphrase)
+    ledger.blobs.put(data)
+    index = open_index(ledger)
+    try:
+        known = index.known_runs([event.run for _, event in events if event.run is not None])
+        fresh = [(raw, event) for raw, event in events if event.run not in known]
+        new, entries = EventLog(ledger, signer, index).add(fresh)
+    finally:
+        index.close()
+    return Imported(origin.document, declared, len(events), new, entries)
+
+
+def declared_graph(ledger: Ledger, node: str, depth: int = 20) -> tuple[DeclaredNode, ...]:
+    """The jobs and datasets within so many steps of a node (`dataset:NAMESPACE:NAME`, `job:NAMESPACE:NAME`), by what
+    was received or imported. `NotFoundError` if nothing names it."""
+    if not node.startswith(("dataset:", "job:")):
+        raise MalformedError("not a node", expected="dataset:NAMESPACE:NAME or job:NAMESPACE:NAME", got=node)
+    if not 0 <= depth <= _MAX_DEPTH:
+        raise MalformedError("depth is out of range", expected=f"0 to {_MAX_DEPTH}", got=depth)
+    index = open_index(ledger)
+    try:
+        found = index.graph(node, depth)
+    finally:
+        index.close()
+    if not found:
+        raise NotFoundError("no event names this node", got=node, hint="import a document that does")
+    return tuple(DeclaredNode(one, _registered(ledger, one.version)) for one in found)
+
+
+def open_index(ledger: Ledger) -> LineageIndex:
+    """The index of lineage events, up to date. Close it."""
+    index = LineageIndex(ledger.layout.directory / "openlineage.db")
+    try:
+        catch_up(ledger, index)
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def _registered(ledger: Ledger, version: str | None) -> tuple[str, ...]:
+    algorithm, _, text = (version or "").partition(":")
+    if algorithm != "sha256":
+        return ()
+    try:
+        digest = Digest.from_hex(text.lower())
+    except MalformedError:
+        return ()
+    return tuple(pinned_name(row) for row in ledger.registered_as(digest))
+
+
+def _read(place: Path) -> tuple[bytes, datetime]:
+    try:
+        with place.open("rb") as file:
+            data = file.read(MAX_DOCUMENT_BYTES + 1)
+        changed = datetime.fromtimestamp(place.stat().st_mtime, UTC)
+    except (OSError, ValueError, OverflowError) as error:
+        raise SourceError("cannot read the document", got=getattr(error, "strerror", None), where=place) from error
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise LimitError("document is too large", expected=f"at most {MAX_DOCUMENT_BYTES} bytes", where=place)
+    return data, changed

@@ -1,0 +1,258 @@
+"""Lineage that other tools' documents declare: read, logged once, and never more than declared."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.model import HashAlgorithm, HashType
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provenance.errors import MalformedError, NotFoundError, ProvenanceError, SourceError
+from provenance.ledger import Ledger
+from provenance.ledger.importing import Imported, declared_graph, import_document
+from provenance.lineage.imports import FORMS, DeclaredDataset, DeclaredStep, read_document
+from tests.paths import vectors
+
+DVC = Path(__file__).parents[2] / "compat" / "dvc_3_67"
+SLSA_1 = {
+    "_type": "https://in-toto.io/Statement/v1",
+    "subject": [{"name": "model", "digest": {"sha256": "aa" * 32}}],
+    "predicateType": "https://slsa.dev/provenance/v1",
+    "predicate": {
+        "buildDefinition": {
+            "buildType": "https://builder.example/train",
+            "resolvedDependencies": [
+                {"name": "data", "uri": "s3://bucket/data", "digest": {"sha256": "bb" * 32}},
+                {"uri": "git+https://git.example/code", "digest": {"gitCommit": "cc" * 20}},
+            ],
+        },
+        "runDetails": {
+            "builder": {"id": "https://builder.example"},
+            "metadata": {"startedOn": "2026-01-02T03:04:05Z", "finishedOn": "2026-01-02T04:04:05Z"},
+        },
+    },
+}
+SLSA_0 = {
+    "_type": "https://in-toto.io/Statement/v0.1",
+    "subject": [{"name": "pkg", "digest": {"sha256": "dd" * 32}}],
+    "predicateType": "https://slsa.dev/provenance/v0.2",
+    "predicate": {
+        "builder": {"id": "b"},
+        "buildType": "make",
+        "materials": [{"uri": "model", "digest": {"sha256": "aa" * 32}}],
+        "metadata": {"buildFinishedOn": "2026-01-03T00:00:00Z"},
+    },
+}
+
+
+def _envelope(statement: dict[str, Any]) -> dict[str, Any]:
+    payload = base64.b64encode(json.dumps(statement).encode()).decode()
+    return {"payload": payload, "payloadType": "application/vnd.in-toto+json", "signatures": [{"sig": "AAAA"}]}
+
+
+def _imported(ledger: Ledger, path: Path, **options: Any) -> Imported:
+    return import_document(ledger, path, key="someone", **options)
+
+
+def _edges(ledger: Ledger, node: str) -> dict[str, tuple[list[str], list[str]]]:
+    return {one.node.id: (one.node.before, one.node.after) for one in declared_graph(ledger, node)}
+
+
+def test_dvc_files_become_a_graph(ledger: Ledger) -> None:
+    found = _imported(ledger, DVC / "dvc.lock")
+    assert (found.declared.form, len(found.declared.steps), found.new) == ("dvc", 2, 2)
+    assert _imported(ledger, DVC / "raw.dvc").new == 1
+    graph = _edges(ledger, "dataset:dvc:model.bin")
+    assert graph["job:dvc:train"] == (["dataset:dvc:clean.csv", "dataset:dvc:train.py"], ["dataset:dvc:model.bin"])
+    assert graph["job:dvc:clean"] == (["dataset:dvc:clean.py", "dataset:dvc:raw"], ["dataset:dvc:clean.csv"])
+    raw = next(one for one in declared_graph(ledger, "dataset:dvc:raw", 0))
+    assert raw.node.version == "md5:51632bc2b792dba466b077eb7a807c5b.dir"
+    assert raw.registered == ()
+
+
+def test_the_same_document_adds_nothing(ledger: Ledger, tmp_path: Path) -> None:
+    path = tmp_path / "dvc.lock"
+    path.write_bytes((DVC / "dvc.lock").read_bytes())
+    first = _imported(ledger, path)
+    size = ledger.log.size()
+    os.utime(path, (1, 1))
+    again = _imported(ledger, path)
+    assert (first.new, again.new, again.entries) == (2, 0, ())
+    assert ledger.log.size() == size
+    # Of another repository the same file is another matter.
+    assert _imported(ledger, path, namespace="other").new == 2
+    assert ledger.fsck().clean
+    # The index is made again from the log.
+    (ledger.layout.directory / "openlineage.db").unlink()
+    assert _edges(ledger, "job:other:train")
+    assert _imported(ledger, path).new == 0
+    # The document is kept as it was, and the event says which and whose word it is.
+    assert ledger.blobs.has(first.document)
+
+
+@pytest.mark.parametrize("shape", ["bare", "envelope", "bundle", "lines"])
+def test_attestations_in_every_wrapping(ledger: Ledger, tmp_path: Path, shape: str) -> None:
+    path = tmp_path / "a.jsonl"
+    values: list[Any] = {
+        "bare": [SLSA_1],
+        "envelope": [_envelope(SLSA_1)],
+        "bundle": [{"mediaType": "x", "dsseEnvelope": _envelope(SLSA_1), "verificationMaterial": {}}],
+        "lines": [_envelope(SLSA_1), SLSA_0],
+    }[shape]
+    path.write_text("\n".join(json.dumps(value) for value in values) + "\n")
+    found = _imported(ledger, path)
+    step = found.declared.steps[0]
+    assert (step.name, step.started, step.finished) == (
+        "https://builder.example/train", "2026-01-02T03:04:05Z", "2026-01-02T04:04:05Z",
+    )  # fmt: skip
+    assert [one.name for one in step.inputs] == ["data", "git+https://git.example/code"]
+    assert step.facts["signature"] == "not checked"
+    if shape == "lines":
+        graph = _edges(ledger, "dataset:in-toto:data")
+        assert "dataset:in-toto:pkg" in graph  # through the model, which both name
+
+
+def test_our_own_statements_come_back(ledger: Ledger, copy: Path, tmp_path: Path) -> None:
+    with Ledger.open(copy) as other:
+        lines = other.export("h/model", "in-toto")
+        spdx, cyclonedx = other.export("h/model", "spdx"), other.export("h/model", "cyclonedx")
+        digest = other.dataset("h/raw").digest.hex
+    (tmp_path / "x.jsonl").write_bytes(lines)
+    assert _imported(ledger, tmp_path / "x.jsonl").new == 3
+    for name, data in (("s.json", spdx), ("c.json", cyclonedx)):
+        (tmp_path / name).write_bytes(data)
+        found = _imported(ledger, tmp_path / name).declared
+        made = {step.outputs[0].name: [one.name for one in step.inputs] for step in found.steps}
+        assert made == {"h/model@1": ["h/clean@1", "h/raw@1"], "h/clean@1": ["h/raw@1"]}
+        raw = next(one for step in found.steps for one in step.inputs if one.name == "h/raw@1")
+        assert raw.digests["sha256"] == digest
+
+
+def test_what_is_registered_under_a_declared_digest_is_named(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"data")
+    ledger.register(tmp_path / "data", "t/data", "1", key="someone", anchor=False)
+    statement = json.loads(json.dumps(SLSA_1))
+    statement["predicate"]["buildDefinition"]["resolvedDependencies"][0]["digest"] = {
+        "sha256": sha256(b"data").hexdigest()
+    }
+    (tmp_path / "a.json").write_text(json.dumps(statement))
+    _imported(ledger, tmp_path / "a.json")
+    nodes = {one.node.name: one.registered for one in declared_graph(ledger, "dataset:in-toto:model")}
+    assert nodes["data"] == ("t/data@1",)
+    assert nodes["model"] == ()
+
+
+def test_a_bom_of_another_library(ledger: Ledger, tmp_path: Path) -> None:
+    data = Component(
+        name="rows", group="acme", version="3", type=ComponentType.DATA, bom_ref="d",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content="ab" * 32)],
+    )  # fmt: skip
+    library = Component(name="numpy", type=ComponentType.LIBRARY, bom_ref="l")
+    model = Component(name="net", type=ComponentType.MACHINE_LEARNING_MODEL, bom_ref="m")
+    bom = Bom(components=[data, library])
+    bom.metadata.component = model
+    bom.register_dependency(model, [data, library])
+    (tmp_path / "bom.json").write_text(JsonV1Dot6(bom).output_as_string())
+    found = _imported(ledger, tmp_path / "bom.json").declared
+    rows = DeclaredDataset("acme/rows@3", {"sha256": "ab" * 32})
+    assert found.steps == (DeclaredStep("made net", (rows,), (DeclaredDataset("net"),)),)
+
+
+def test_sigstore_bundles_of_other_people_are_read() -> None:
+    for path in sorted((vectors("oms") / "test-vectors" / "v1.0" / "valid").iterdir()):
+        found = read_document(path.read_bytes(), None, path.name)
+        assert found.form == "in-toto"
+        assert found.steps[0].facts["predicateType"] == "https://model_signing/signature/v1.0"
+
+
+def test_a_command_that_holds_a_secret_is_withheld() -> None:
+    text = "schema: '2.0'\nstages:\n  a:\n    cmd: get --token=hunter2 x\n    outs:\n    - path: x\n      md5: aa\n"
+    (step,) = read_document(text.encode(), "dvc").steps
+    assert "hunter2" not in str(step)
+    imported = (
+        "deps:\n- path: d\n  repo:\n    url: https://git.example/r\n    rev_lock: abc\nouts:\n- path: d\n  md5: bb\n"
+    )
+    (step,) = read_document(imported.encode(), "dvc").steps
+    assert step.inputs == (DeclaredDataset("https://git.example/r#d", {"gitcommit": "abc"}),)
+
+
+BAD: list[tuple[str, bytes]] = [
+    ("dvc", b""),
+    ("dvc", b"- a\n"),
+    ("dvc", b"outs: 3\n"),
+    ("dvc", b"outs:\n- 3\n"),
+    ("dvc", b"outs:\n- md5: aa\n"),
+    ("dvc", b"stages:\n  a: 3\n"),
+    ("dvc", b"stages: [1]\n"),
+    ("dvc", b"a: &x [1]\nouts: [*x, *x]\n"),
+    ("dvc", b"\xff\xfe"),
+    ("dvc", b"a: [" * 5_000),
+    ("in-toto", b"{}"),
+    ("in-toto", b"[]"),
+    ("in-toto", b'{"payload":"%%%"}'),
+    ("in-toto", b'{"payload":"AAAA"}'),
+    ("in-toto", json.dumps({**SLSA_1, "subject": []}).encode()),
+    ("in-toto", json.dumps({**SLSA_1, "subject": [{}]}).encode()),
+    ("in-toto", json.dumps({**SLSA_1, "subject": [{"name": "x" * 5_000}]}).encode()),
+    ("in-toto", json.dumps(SLSA_1).encode() + b"\n{"),
+    ("in-toto", b"[" * 100_000),
+    ("spdx", b'{"@graph":3}'),
+    ("spdx", b'{"@graph":[3]}'),
+    ("spdx", b'{"@graph":[]}'),
+    ("spdx", b'{"@graph":[{"type":"ai_AIPackage","spdxId":"x","verifiedUsing":3}]}'),
+    ("cyclonedx", b'{"components":{}}'),
+    ("cyclonedx", b"3"),
+    ("cyclonedx", b'{"components":[{"type":"library","name":"x"}]}'),
+    ("prov", b"{}"),
+]
+
+
+@pytest.mark.parametrize(("form", "data"), BAD)
+def test_what_is_no_such_document_is_refused_and_logs_nothing(
+    ledger: Ledger, tmp_path: Path, form: str, data: bytes
+) -> None:
+    path = tmp_path / "document"
+    path.write_bytes(data)
+    size = ledger.log.size()
+    with pytest.raises(ProvenanceError):
+        _imported(ledger, path, form=form)
+    assert ledger.log.size() == size
+
+
+def test_words_for_what_cannot_be(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("hello")
+    with pytest.raises(MalformedError, match="cannot tell what format"):
+        _imported(ledger, tmp_path / "x")
+    with pytest.raises(SourceError):
+        _imported(ledger, tmp_path / "none")
+    with pytest.raises(NotFoundError):
+        declared_graph(ledger, "dataset:a:b")
+    for node in ("a", "field:a:b"):
+        with pytest.raises(MalformedError):
+            declared_graph(ledger, node)
+
+
+@given(st.sampled_from(FORMS), st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from([
+            "stages", "outs", "deps", "path", "md5", "cmd", "repo", "url", "_type", "subject", "name", "digest",
+            "sha256", "predicate", "predicateType", "@graph", "type", "spdxId", "from", "to", "relationshipType", "components",
+            "metadata", "component", "dependencies", "ref", "dependsOn", "hashes", "modelCard",
+        ]), inner, max_size=4),
+    max_leaves=12,
+))  # fmt: skip
+def test_no_value_in_any_place_is_a_surprise(form: str, value: Any) -> None:
+    with contextlib.suppress(ProvenanceError):
+        read_document(json.dumps(value).encode(), form)
