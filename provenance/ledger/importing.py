@@ -23,7 +23,7 @@ from provenance.stores.lineage_index import GraphNode, LineageIndex
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger, Location
 
-_MAX_DEPTH = 100
+MAX_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ def declared_graph(ledger: Ledger, node: str, depth: int = 20) -> tuple[Declared
     was received or imported. `NotFoundError` if nothing names it."""
     if not node.startswith(("dataset:", "job:")):
         raise MalformedError("not a node", expected="dataset:NAMESPACE:NAME or job:NAMESPACE:NAME", got=node)
-    if not 0 <= depth <= _MAX_DEPTH:
-        raise MalformedError("depth is out of range", expected=f"0 to {_MAX_DEPTH}", got=depth)
+    if not 0 <= depth <= MAX_DEPTH:
+        raise MalformedError("depth is out of range", expected=f"0 to {MAX_DEPTH}", got=depth)
     index = open_index(ledger)
     try:
         found = index.graph(node, depth)

@@ -40,7 +40,7 @@ def import_lineage(
         str | None,
         typer.Option("--show", metavar="NODE", help="Show what is declared around dataset:NS:NAME or job:NS:NAME."),
     ] = None,
-    depth: Annotated[int, typer.Option("--depth", metavar="N", help="With --show: how many steps.")] = 20,
+    depth: Annotated[str, typer.Option("--depth", metavar="N", help="With --show: how many steps.")] = "20",
     key: KeyOption = None,
     passphrase_file: PassphraseFileOption = None,
 ) -> int:
@@ -50,13 +50,14 @@ def import_lineage(
     It is what they declare, never verified: no digest is computed and no signature of theirs is checked. The same
     document again adds nothing.
     """
-    from provenance.ledger.importing import declared_graph, import_document
+    from provenance.ledger.importing import MAX_DEPTH, declared_graph, import_document
+    from provenance.log.decimal import parse_decimal
 
     if (show is None) == (not documents):
         raise MalformedError("nothing to do, or too much", expected="documents to import, or --show NODE")
     with run.ledger() as ledger:
         if show is not None:
-            nodes = declared_graph(ledger, show, depth)
+            nodes = declared_graph(ledger, show, parse_decimal(depth, what="--depth", max_value=MAX_DEPTH))
             _show(run, nodes)
             run.document({"nodes": [one.to_json() for one in nodes]})
             return DONE

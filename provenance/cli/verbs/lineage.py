@@ -13,6 +13,7 @@ from provenance.cli.files import check_output, write_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.lineage_view import show_lineage
 from provenance.errors import MalformedError
+from provenance.limits import MAX_LINEAGE_NODES
 
 
 def lineage(
@@ -33,7 +34,7 @@ def lineage(
             "--direction", metavar="WORD", help="up (what it was made from), down (what was made of it) or both."
         ),
     ] = "both",
-    depth: Annotated[int | None, typer.Option("--depth", metavar="N", help="Show N steps to either side.")] = None,
+    depth: Annotated[str | None, typer.Option("--depth", metavar="N", help="Show N steps to either side.")] = None,
     as_of: Annotated[
         str | None,
         typer.Option("--as-of", metavar="TIME", help="As an anchor's block proves that it was known then (RFC 3339)."),
@@ -42,15 +43,17 @@ def lineage(
 ) -> int:
     """Show ancestors, judged by their records, and descendants. No bytes are read: that is `verify --deep`."""
     from provenance.cli.report_view import show_failures
+    from provenance.log.decimal import parse_decimal
 
     if form == "json":
         run.use_json()
+    steps = parse_decimal(depth, what="--depth", max_value=MAX_LINEAGE_NODES) if depth is not None else None
     if output is not None:
         if form in ("text", "json"):
             raise MalformedError("--output takes a picture", expected="--format dot, mermaid, svg or prov-json")
         check_output(output)
     with run.ledger() as ledger:
-        found = ledger.lineage(reference, direction=direction, depth=depth, as_of=as_of)
+        found = ledger.lineage(reference, direction=direction, depth=steps, as_of=as_of)
     if form not in ("text", "json"):
         from dataclasses import replace
 

@@ -248,7 +248,8 @@ def test_words_for_what_cannot_be(ledger: Ledger, tmp_path: Path) -> None:
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
         st.sampled_from([
             "stages", "outs", "deps", "path", "md5", "cmd", "repo", "url", "_type", "subject", "name", "digest",
-            "sha256", "predicate", "predicateType", "@graph", "type", "spdxId", "from", "to", "relationshipType", "components",
+            "sha256", "predicate", "predicateType", "@graph", "type", "spdxId", "from", "to", "relationshipType",
+            "components",
             "metadata", "component", "dependencies", "ref", "dependsOn", "hashes", "modelCard",
         ]), inner, max_size=4),
     max_leaves=12,
