@@ -12,14 +12,15 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from provenance.encoding import Digest, parse_foreign_json
-from provenance.errors import ProvenanceError, StoreError
+from provenance.errors import PolicyError, ProvenanceError, StoreError
 from provenance.lineage.openlineage import LineageEvent, parse_event
-from provenance.signature import Signer, encode_envelope, parse_envelope, sign_envelope
+from provenance.lineage.signed_event import is_signed, open_signed
+from provenance.signature import Signer, encode_envelope, parse_envelope, sign_envelope, verify_envelope
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.frame import open_frame
 from provenance.statement.received import (
@@ -55,7 +56,7 @@ class Receiver:
     """Receives events into one ledger, under one signing key. Close it."""
 
     def __init__(self, ledger: Ledger, key: str | None = None, passphrase: bytes | None = None) -> None:
-        signer = ledger.keyring.signer(key, passphrase)
+        self._ledger, signer = ledger, ledger.keyring.signer(key, passphrase)
         self.index = LineageIndex(ledger.layout.directory / "openlineage.db")
         self._log_of_events = EventLog(ledger, signer, self.index)
         self._queue: queue.Queue[_Waiting | None] = queue.Queue(MAX_WAITING)
@@ -71,6 +72,22 @@ class Receiver:
         except queue.Full:
             return False
         return True
+
+    def read(self, raw: bytes) -> LineageEvent:
+        """The event in bytes as they came; of a signed one, by a key that is trusted here.
+
+        `PolicyError` if the key is not, `VerificationError` if the signature is not its own.
+        """
+        if is_signed(raw):
+            envelope = open_signed(raw)
+            keyid = envelope.signatures[0].keyid
+            source = self._ledger.keyring.trust().source(keyid)
+            if source is None or source.revoked:
+                what = "event is signed by a key that is revoked here" if source else "event is signed and not trusted"
+                hint = "its owner's public key goes in with `provenance keys trust NAME FILE`"
+                raise PolicyError(what, expected="a trusted key", got=keyid, hint=hint)
+            verify_envelope(envelope, source.key)
+        return read_event(raw)
 
     def close(self) -> None:
         """Finish what waits, and stop."""
@@ -164,5 +181,9 @@ def catch_up(ledger: Ledger, index: LineageIndex) -> None:
 
 
 def read_event(raw: bytes) -> LineageEvent:
-    """The event in bytes as they came; `MalformedError` says what is wrong."""
-    return parse_event(parse_foreign_json(raw, what="event", max_bytes=MAX_EVENT_BYTES))
+    """The event in bytes as they came, signed or not; `MalformedError` says what is wrong. No signature is verified."""
+    if not is_signed(raw):
+        return parse_event(parse_foreign_json(raw, what="event", max_bytes=MAX_EVENT_BYTES))
+    envelope = open_signed(raw)
+    event = parse_event(parse_foreign_json(envelope.payload, what="event", max_bytes=MAX_EVENT_BYTES))
+    return replace(event, flags=(*event.flags, f"signed by {envelope.signatures[0].keyid}"))

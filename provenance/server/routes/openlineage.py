@@ -22,8 +22,9 @@ from starlette.responses import Response
 
 from provenance.encoding import JsonValue, parse_foreign_json
 from provenance.errors import LimitError, MalformedError, NotFoundError, ProvenanceError
-from provenance.ledger.receiving import Receiver, read_event
+from provenance.ledger.receiving import Receiver
 from provenance.lineage.openlineage import LineageEvent
+from provenance.lineage.signed_event import is_signed
 from provenance.log.decimal import parse_decimal
 from provenance.server.answers import json_answer
 from provenance.server.bodies import body_pieces
@@ -46,7 +47,7 @@ def routes(service: Service, receiver: Receiver, keys: Sequence[str] = ()) -> AP
     async def receive(request: Request) -> Response:
         _check_key(request, digests)
         raw = await _body(request, service)
-        event = await _parsed(raw)
+        event = await _parsed(receiver, raw)
         await _durable(service, receiver, [(raw, event)])
         return Response(status_code=201)
 
@@ -59,7 +60,7 @@ def routes(service: Service, receiver: Receiver, keys: Sequence[str] = ()) -> AP
         failed: list[JsonValue] = []
         for number, item in enumerate(items):
             try:
-                good.append((item, await _parsed(item)))
+                good.append((item, await _parsed(receiver, item)))
             except ProvenanceError as error:
                 failed.append({"index": number, "reason": error.message, "retriable": False})
         if good:
@@ -146,8 +147,10 @@ def _inflated(data: bytes) -> bytes:
     return text
 
 
-async def _parsed(raw: bytes) -> LineageEvent:
-    return read_event(raw) if len(raw) <= _INLINE_BYTES else await asyncio.to_thread(read_event, raw)
+async def _parsed(receiver: Receiver, raw: bytes) -> LineageEvent:
+    if is_signed(raw) or len(raw) > _INLINE_BYTES:
+        return await asyncio.to_thread(receiver.read, raw)
+    return receiver.read(raw)
 
 
 def _split(raw: bytes) -> list[bytes]:
