@@ -311,17 +311,19 @@ class Ledger:
         folder: Location = ".",
         code: Sequence[str] = (),
         parameters: Mapping[str, JsonValue] | None = None,
+        purpose: str | None = None,
         key: str | None = None,
         passphrase: bytes | None = None,
     ) -> Iterator[RunRecorder]:
         """Record a run: inputs are verified first; what `output` names is registered at the end, with how it was made.
 
         An input is a place in `folder`, or a place and what should be there. If the block raises, nothing is recorded.
+        With `purpose`, what each input was used for is logged too.
         """
         from provenance.ledger.running import RunRecorder
 
         recorder = RunRecorder(
-            self, step, folder=folder, code=code, parameters=parameters, key=key, passphrase=passphrase
+            self, step, folder=folder, code=code, parameters=parameters, purpose=purpose, key=key, passphrase=passphrase
         )
         for one in inputs:
             place, reference = one if isinstance(one, tuple) else (one, None)

@@ -22,6 +22,7 @@ from provenance.log import (
 from provenance.merkle import prove_consistency
 from provenance.signature import parse_envelope
 from provenance.statement import DatasetStatement, parse_statement
+from provenance.statement.access import ACCESS_TYPE, read_access
 from provenance.statement.events import EVENT_TYPES, read_event
 from provenance.statement.frame import open_frame
 from provenance.statement.received import RECEIVED_TYPE, read_received
@@ -132,6 +133,9 @@ def _listed(row: EntryRow) -> Listed:
         if frame.predicate_type == RECEIVED_TYPE:
             received = read_received(frame)
             return Listed(row.index, frame.predicate_type, subject.name, subject.digest, keyid, received.created)
+        if frame.predicate_type == ACCESS_TYPE:
+            access = read_access(frame)
+            return Listed(row.index, frame.predicate_type, subject.name, subject.digest, keyid, access.created)
         statement = parse_statement(envelope.payload)
     except ProvenanceError as error:
         return Listed(row.index, problem=error.what)

@@ -27,6 +27,7 @@ from provenance.log import (
 from provenance.merkle import EMPTY_ROOT, prove_inclusion
 from provenance.signature import parse_envelope
 from provenance.statement import DatasetStatement, Pin, PinnedName, parse_statement
+from provenance.statement.access import ACCESS_TYPE, AccessBatch, read_access
 from provenance.statement.events import EVENT_TYPES, Event, parse_event, read_event
 from provenance.statement.frame import open_frame
 from provenance.statement.materials import MAX_LIST_BYTES
@@ -242,6 +243,9 @@ def index_entry(
     if frame.predicate_type == RECEIVED_TYPE:
         tx.add_event(received_row(index, read_received(frame), parsed.signatures[0].keyid))
         return None
+    if frame.predicate_type == ACCESS_TYPE:
+        tx.add_event(access_row(index, read_access(frame), parsed.signatures[0].keyid))
+        return None
     statement = with_parents(parse_statement(parsed.payload), blobs)
     row = dataset_row(index, statement, parsed.signatures[0].keyid)
     parents = []
@@ -302,6 +306,11 @@ def event_row(index: int, event: Event, keyid: str) -> EventRow:
 def received_row(index: int, received: Received, keyid: str) -> EventRow:
     """What the index says of a batch of lineage events: it is about the batch's bytes."""
     return EventRow(index, received.batch, RECEIVED_TYPE, keyid, received.created)
+
+
+def access_row(index: int, batch: AccessBatch, keyid: str) -> EventRow:
+    """What the index says of a batch of access records: it is about the batch's bytes."""
+    return EventRow(index, batch.batch, ACCESS_TYPE, keyid, batch.created)
 
 
 def dataset_row(index: int, statement: DatasetStatement, keyid: str) -> DatasetRow:

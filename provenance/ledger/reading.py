@@ -45,6 +45,9 @@ def open_verified(
     root: str | os.PathLike[str] | None = None,
     ledger: Ledger | None = None,
     max_memory_bytes: int = DEFAULT_MEMORY_BYTES,
+    purpose: str | None = None,
+    key: str | None = None,
+    passphrase: bytes | None = None,
 ) -> BinaryIO:
     """A file of a dataset, opened for reading: seekable, and nothing in it but bytes that verified.
 
@@ -52,12 +55,46 @@ def open_verified(
     lies, a path or URI; where it was registered from, if that is left out. `NotFoundError` if the dataset has no such
     file, `SourceError` if it cannot be read, `VerificationError` if it is not what was registered: here, or, of a file
     that is given out chunk by chunk, when the chunk is read that is not.
+
+    With `purpose`, that the file was opened and what for is signed by `key` and logged before it is given out.
     """
+    if purpose is not None:
+        return _open_logged(reference, path, root, ledger, max_memory_bytes, purpose, key, passphrase)
     known = _resolve(reference, root, ledger)
     entry = _find(known.files, path)
     if known.chunks is not None and entry.size > max_memory_bytes:
         return _open_chunked(entry, known.place, known.chunks)
     return _open(entry, known.place, max_memory_bytes)
+
+
+def _open_logged(
+    reference: Reference,
+    path: str,
+    root: str | os.PathLike[str] | None,
+    ledger: Ledger | None,
+    max_memory_bytes: int,
+    purpose: str,
+    key: str | None,
+    passphrase: bytes | None,
+) -> BinaryIO:
+    from provenance.statement.usage import Usage
+
+    if isinstance(reference, Fingerprint):
+        raise MalformedError("a fingerprint names no registered dataset: there is no use to log", expected="a REF")
+    with ExitStack() as stack:
+        if ledger is None:
+            from provenance.ledger.ledger import Ledger as OpenedLedger
+
+            ledger = stack.enter_context(OpenedLedger.open())
+        file = open_verified(reference, path, root=root, ledger=ledger, max_memory_bytes=max_memory_bytes)
+        try:
+            usage = ReadUsage()
+            usage.add(_find(ledger.proofs(reference).files(), path))
+            ledger.state(reference, Usage(purpose, files=1, root=usage.digest), key=key, passphrase=passphrase)
+        except BaseException:
+            file.close()
+            raise
+        return file
 
 
 @dataclass(slots=True)

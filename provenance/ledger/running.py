@@ -26,13 +26,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-from provenance.encoding import JsonValue, canonical_json
+from provenance.encoding import Digest, JsonValue, canonical_json
 from provenance.errors import ConflictError, LimitError, MalformedError, PolicyError, ProvenanceError, SourceError
 from provenance.ledger.receipts import Receipt
 from provenance.limits import MAX_INPUTS, check_size
 from provenance.statement import Pin, PinnedName
 from provenance.statement.run import CodeFile, Input, Revision, Run, check_parameters, check_words
 from provenance.statement.text import check_word
+from provenance.statement.usage import Usage
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger, Location
@@ -77,10 +78,12 @@ class RunRecorder:
         folder: Location = ".",
         code: Sequence[str] = (),
         parameters: Mapping[str, JsonValue] | None = None,
+        purpose: str | None = None,
         key: str | None = None,
         passphrase: bytes | None = None,
     ) -> None:
         check_word(step, "step")
+        self._purpose = Usage(purpose).purpose if purpose is not None else None
         check_parameters(parameters or {})
         self._ledger, self._step, self._key, self._passphrase = ledger, step, key, passphrase
         self.folder = Path(folder).resolve()
@@ -177,6 +180,11 @@ class RunRecorder:
             )
             row = self._ledger.state(receipt.name, run, key=self._key, passphrase=self._passphrase)
             made.append(Made(receipt, row.entry_index))
+        if self._purpose is not None:
+            run_entry = Digest.of(self._ledger.log.entries(made[0].index, 1)[0].envelope)
+            for one in self._inputs:
+                usage = Usage(self._purpose, run=run_entry)
+                self._ledger.state(str(one.pin.name), usage, key=self._key, passphrase=self._passphrase)
         return tuple(made)
 
     def _verified(self, path: str, reference: str | None) -> Pin:

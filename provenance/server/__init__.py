@@ -2,6 +2,6 @@
 
 from provenance.server.app import create_app
 from provenance.server.bounds import DEFAULT_LIMITS, ServerLimits
-from provenance.server.serving import Receiving, serve
+from provenance.server.serving import Noting, Receiving, serve
 
-__all__ = ["DEFAULT_LIMITS", "Receiving", "ServerLimits", "create_app", "serve"]
+__all__ = ["DEFAULT_LIMITS", "Noting", "Receiving", "ServerLimits", "create_app", "serve"]

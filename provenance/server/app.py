@@ -12,7 +12,9 @@ from starlette.exceptions import HTTPException
 
 from provenance import __version__
 from provenance.ledger import Ledger
+from provenance.ledger.access import AccessLog
 from provenance.ledger.receiving import Receiver
+from provenance.server.access import AccessNotes
 from provenance.server.bounds import DEFAULT_LIMITS, ServerLimits
 from provenance.server.gate import Gate
 from provenance.server.openapi import COMPONENTS, DESCRIPTION, TAGS
@@ -29,10 +31,12 @@ def create_app(
     limits: ServerLimits = DEFAULT_LIMITS,
     receiver: Receiver | None = None,
     bearer_keys: Sequence[str] = (),
+    access: AccessLog | None = None,
 ) -> FastAPI:
     """The API over `ledger`, which stays the caller's to close, as `receiver` does. For one event loop.
 
-    With `receiver`, lineage events are taken, from whoever has one of `bearer_keys` (from anybody if there is none).
+    With `receiver`, lineage events are taken, from whoever has one of `bearer_keys` (from anybody if there is none);
+    with `access`, each request is noted there.
     """
     app = FastAPI(
         title=TITLE,
@@ -48,7 +52,9 @@ def create_app(
         app.include_router(routes(service))
     if receiver is not None:
         app.include_router(openlineage.routes(service, receiver, bearer_keys))
-    app.add_middleware(Gate, limits=limits)
+    if access is not None:
+        app.add_middleware(AccessNotes, log=access)
+    app.add_middleware(Gate, limits=limits)  # added last, it is the first to see a request
     document = describe(app)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ import uvicorn
 
 from provenance.errors import MalformedError, StoreError
 from provenance.ledger import Ledger
+from provenance.ledger.access import AccessLog
 from provenance.ledger.receiving import Receiver
 from provenance.server.app import create_app
 from provenance.server.bounds import DEFAULT_LIMITS, ServerLimits
@@ -53,6 +54,14 @@ class Receiving:
     bearer_keys: tuple[str, ...] = field(default=(), repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Noting:
+    """Under which signing key the access log is kept."""
+
+    key: str | None = None
+    passphrase: bytes | None = field(default=None, repr=False)
+
+
 def serve(
     ledger_dir: Path,
     host: str,
@@ -60,21 +69,26 @@ def serve(
     *,
     limits: ServerLimits = DEFAULT_LIMITS,
     receiving: Receiving | None = None,
+    noting: Noting | None = None,
     listening: Callable[[str], None] | None = None,
 ) -> None:
     """Serve the ledger in `ledger_dir` until SIGTERM or SIGINT.
 
-    With `receiving`, lineage events are taken too.
+    With `receiving`, lineage events are taken too; with `noting`, who asked for what is logged.
 
     Port 0 is a free one. `listening` is told the URL once connections are taken. `NotFoundError`, `SignerError` or
     `StoreError` if the ledger cannot be used; `StoreError` if the address cannot.
     """
     with Ledger.open(ledger_dir) as ledger:
         ledger.keyring.note_signer()
-        with _receiver(ledger, receiving) as receiver, _listen(host, port) as address:
+        with (
+            _receiver(ledger, receiving) as receiver,
+            _access(ledger, noting) as access,
+            _listen(host, port) as address,
+        ):
             keys = receiving.bearer_keys if receiving is not None else ()
             config = uvicorn.Config(
-                create_app(ledger, limits=limits, receiver=receiver, bearer_keys=keys),
+                create_app(ledger, limits=limits, receiver=receiver, bearer_keys=keys, access=access),
                 http=bounded_protocol(limits),
                 ws="none",
                 lifespan="off",
@@ -104,6 +118,15 @@ def _receiver(ledger: Ledger, receiving: Receiving | None) -> Iterator[Receiver 
         yield receiver
     finally:
         receiver.close()
+
+
+@contextmanager
+def _access(ledger: Ledger, noting: Noting | None) -> Iterator[AccessLog | None]:
+    if noting is None:
+        yield None
+        return
+    with closing(AccessLog(ledger, noting.key, noting.passphrase)) as access:
+        yield access
 
 
 @contextmanager

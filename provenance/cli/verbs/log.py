@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from provenance.ledger.log_view import Listed
 
 _MAX_NOTES_SHOWN = 20
+_MAX_SHOWN = 1_000
 
 
 def show(
@@ -90,6 +92,45 @@ def checkpoint(run: Invocation) -> int:
     note = row.note.decode("utf-8")
     run.stream(note)
     run.document({"size": row.size, "root": row.root.hex(), "logKey": vkey, "checkpoint": note})
+    return DONE
+
+
+def access(
+    run: Invocation,
+    about: Annotated[
+        str | None,
+        typer.Option("--about", metavar="REF", help="Only what asked for this reference, as it was asked for."),
+    ] = None,
+    actor: Annotated[str | None, typer.Option("--actor", metavar="HEX", help="Only this actor.")] = None,
+) -> int:
+    """Show who asked a server for what: the records that `serve --access-log` signed and logged.
+
+    Actors are pseudonyms: whoever has the ledger's folder, and its access.salt, can say whose they are.
+    """
+    from provenance.ledger.access import read_access_log
+    from provenance.statement.access import encode_record
+
+    rows: list[tuple[str, ...]] = []
+    found: list[JsonValue] = []
+    dropped = missing = 0
+    with run.ledger() as ledger:
+        for index, batch, records in read_access_log(ledger):
+            dropped += batch.dropped
+            missing += batch.records - len(records)
+            for one in records:
+                if (about is not None and one.about != about) or (actor is not None and one.actor != actor):
+                    continue
+                if len(rows) < _MAX_SHOWN:
+                    rows.append(
+                        (str(index), one.at[:16], one.actor[:8], str(one.status), one.operation, one.about or "")
+                    )
+                found.append({"entry": index, **json.loads(encode_record(one))})
+    run.screen.table(("entry", "when", "actor", "got", "operation", "about"), rows)
+    if len(found) > len(rows):
+        run.screen.line(f"and {len(found) - len(rows)} more (all of them with --json)")
+    if dropped or missing:
+        run.screen.prose(f"note: {dropped} records were dropped by the server, {missing} are not kept here")
+    run.document({"records": found, "dropped": dropped, "missing": missing})
     return DONE
 
 

@@ -26,6 +26,9 @@ def serve(
     openlineage: Annotated[
         bool, typer.Option("--openlineage", help="Take OpenLineage events at /api/v1/lineage, and sign that they came.")
     ] = False,
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="Log who asked for what, by pseudonyms, in batches signed by --key.")
+    ] = False,
     key: KeyOption = None,
     passphrase_file: PassphraseFileOption = None,
     bearer_file: Annotated[
@@ -37,31 +40,37 @@ def serve(
 ) -> int:
     """Serve the HTTP API until Ctrl-C. It never holds a source's key.
 
-    With --openlineage, events of Airflow, Spark and other producers are logged in batches, signed by --key.
+    With --openlineage, events of Airflow, Spark and other producers are logged in batches, signed by --key. With
+    --access-log, so are the requests themselves, every minute: `provenance log access` shows them.
     """
-    if not openlineage and (key is not None or bearer_file is not None):
-        raise MalformedError(
-            "--key and --bearer-file say how lineage events are taken", expected="--openlineage with it"
-        )
+    if not openlineage and bearer_file is not None:
+        raise MalformedError("--bearer-file says how lineage events are taken", expected="--openlineage with it")
+    if not (openlineage or access_log) and key is not None:
+        raise MalformedError("--key signs what a server logs", expected="--openlineage or --access-log with it")
     bearer_keys = _bearer_keys(bearer_file)
     number = parse_number(port, "--port", maximum=65_535)
     with run.ledger() as ledger:  # a folder that holds no ledger is refused before anything listens
         folder = ledger.layout.directory
-        passphrase = passphrase_for(ledger.keyring, key, passphrase_file) if openlineage else None
+        signs = openlineage or access_log
+        passphrase = passphrase_for(ledger.keyring, key, passphrase_file) if signs else None
     from provenance.server import serve as serve_ledger
 
-    receiving = None
+    receiving, noting = None, None
     if openlineage:
         from provenance.server import Receiving
 
         receiving = Receiving(key, passphrase, bearer_keys)
+    if access_log:
+        from provenance.server import Noting
+
+        noting = Noting(key, passphrase)
 
     def listening(url: str) -> None:
         run.screen.pairs([("ledger", str(folder)), ("serving", url), ("described", f"{url}/openapi.json")])
         run.document({"ledger": str(folder), "url": url})
         run.flush()
 
-    serve_ledger(folder, host, number, receiving=receiving, listening=listening)
+    serve_ledger(folder, host, number, receiving=receiving, noting=noting, listening=listening)
     return DONE
 
 

@@ -38,7 +38,7 @@ def test_the_verbs_are_those_of_the_issue() -> None:
         "diff", "prove", "check", "impact", "revoke", "supersede", "review", "finding", "use", "events",
         "run", "replay", "quality", "audit", "gate", "export", "import",
         "keys new", "keys list", "keys show", "keys import", "keys trust", "keys revoke", "keys export",
-        "log show", "log checkpoint", "log inclusion", "log consistency", "log fsck", "log reindex",
+        "log show", "log access", "log checkpoint", "log inclusion", "log consistency", "log fsck", "log reindex",
         "chain status", "chain deploy",
     }  # fmt: skip
 

@@ -586,8 +586,11 @@ class TestServe:
     def served(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str, int]]:
         calls: list[tuple[Path, str, int]] = []
 
-        def serve(folder: Path, host: str, port: int, *, receiving: object, listening: Callable[[str], None]) -> None:
+        def serve(
+            folder: Path, host: str, port: int, *, receiving: object, noting: object, listening: Callable[[str], None]
+        ) -> None:
             assert receiving is None
+            assert noting is None
             calls.append((folder, host, port))
             if port == 7:
                 raise StoreError("cannot listen at this address")

@@ -10,8 +10,16 @@ from pathlib import Path
 import pytest
 
 from provenance.encoding import Digest
-from provenance.errors import ConflictError, MalformedError, NotFoundError, PolicyError, SourceError
-from provenance.ledger import Ledger
+from provenance.errors import (
+    ConflictError,
+    MalformedError,
+    NotFoundError,
+    PolicyError,
+    SourceError,
+    VerificationError,
+)
+from provenance.ledger import Ledger, fingerprint
+from provenance.ledger.reading import open_verified
 from provenance.ledger.running import RunRecorder, find_revision
 from provenance.policy import Level, Status
 from provenance.statement.quality import Quality, QualityResult
@@ -19,6 +27,7 @@ from provenance.statement.replay import ReplayResult
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.run import Run
+from provenance.statement.usage import Usage
 
 DOUBLE = "import pathlib\nout = pathlib.Path('out')\nout.mkdir()\ntext = pathlib.Path('raw/a').read_text()\n"
 DOUBLE += "(out / 'b').write_text(text * 2)\n"
@@ -283,3 +292,26 @@ def test_an_output_through_a_link_is_refused(ledger: Ledger, folder: Path) -> No
     with pytest.raises(SourceError, match="output is a symbolic link"):
         recorder.execute(["python", "bad.py"])
         recorder.finish()
+
+
+def test_a_run_can_say_what_its_inputs_were_used_for(ledger: Ledger, folder: Path) -> None:
+    with ledger.run("copy", inputs=["raw"], folder=folder, key="someone", purpose="training") as run:
+        (folder / "copied").write_text("x")
+        run.output("copied", "h/copied", "1")
+    (used,) = [said.event.body for said in ledger.said_about("h/raw") if isinstance(said.event.body, Usage)]
+    (made,) = [said for said in ledger.said_about("h/copied") if isinstance(said.event.body, Run)]
+    assert used == Usage("training", run=Digest.of(ledger.log.entries(made.index, 1)[0].envelope))
+
+
+def test_opening_a_file_can_be_logged(ledger: Ledger, folder: Path) -> None:
+    with open_verified("h/raw", "a", ledger=ledger, purpose="training", key="someone") as file:
+        assert file.read() == b"one"
+    (used,) = [said.event.body for said in ledger.said_about("h/raw") if isinstance(said.event.body, Usage)]
+    assert (used.purpose, used.files) == ("training", 1)
+    (folder / "raw" / "a").write_text("two")
+    size = ledger.log.size()
+    with pytest.raises(VerificationError):
+        open_verified("h/raw", "a", ledger=ledger, purpose="training", key="someone")
+    with pytest.raises(MalformedError, match="no use to log"):
+        open_verified(fingerprint(folder / "raw"), "a", root=folder / "raw", purpose="training")
+    assert ledger.log.size() == size
