@@ -186,6 +186,17 @@ class Keyring:
             self.write_trust(trust.with_source(revoked))
         return revoked
 
+    def listed(self, name: str) -> TrustedSource:
+        """The listing of one key, in force or revoked, by what `revoke` takes. `NotFoundError`, or `MalformedError` if
+        several have this name."""
+        named = self._trusted_as(self.trust(), name)
+        if not named:
+            raise NotFoundError("no such trusted key", got=name, hint="`provenance keys list` shows them")
+        if len({source.key.keyid for source in named}) > 1:
+            got = ", ".join(source.key.keyid for source in named)
+            raise MalformedError("several keys have this name", expected="a key id", got=got)
+        return named[0]
+
     def _trusted_as(self, trust: TrustRoots, name: str) -> tuple[TrustedSource, ...]:
         keyids = {s.key.keyid for s in trust.sources if s.name == name} or set(
             matching_keyids(name, (s.key.keyid for s in trust.sources))

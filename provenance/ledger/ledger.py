@@ -42,7 +42,7 @@ from provenance.ledger.contents import Contents
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint, open_records
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
-from provenance.ledger.impact import Impact, find_impact
+from provenance.ledger.impact import Impact, find_impact, find_impact_of_key
 from provenance.ledger.keyring import Keyring
 from provenance.ledger.layout import (
     FOLDER,
@@ -404,6 +404,13 @@ class Ledger:
         """What was made from an artefact, nearest first, each with a way that leads there."""
         with self._store.snapshot() as snapshot:
             return find_impact(snapshot, resolve(snapshot, reference))
+
+    def impact_of_key(self, name: str) -> Impact:
+        """What a key signed, by the name it is trusted as or its key id (8 digits or more of it), and what was made
+        from that. `NotFoundError` if no such key is listed."""
+        keyid = self.keyring.listed(name).key.keyid
+        with self._store.snapshot() as snapshot:
+            return find_impact_of_key(snapshot, keyid, name)
 
     def said_about(self, reference: str, *, after: int | None = None, limit: int | None = None) -> list[Said]:
         """What was said about an artefact, in log order, above entry `after`. What it is worth, `verify` says."""

@@ -14,6 +14,7 @@ from provenance.cli.exits import DONE
 from provenance.cli.invocation import Invocation
 from provenance.cli.passphrase import passphrase_for
 from provenance.cli.screen import count_text
+from provenance.errors import MalformedError
 
 if TYPE_CHECKING:
     from provenance.statement.events import Body
@@ -160,13 +161,30 @@ def events(run: Invocation, reference: _Ref) -> int:
     return DONE
 
 
-def impact(run: Invocation, reference: _Ref) -> int:
-    """Everything that was made from a dataset or model, nearest first, each with the shortest way that leads there."""
+def impact(
+    run: Invocation,
+    reference: Annotated[
+        str | None, typer.Argument(metavar="REF", help="What is concerned.", autocompletion=complete_reference)
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="NAME", help="Instead: everything that this key signed.")
+    ] = None,
+) -> int:
+    """Everything that was made from a dataset or model, nearest first, each with the shortest way that leads there.
+
+    With --key, everything that a key signed, by its name or key id, and what was made from that.
+    """
     with run.ledger() as ledger:
-        found = ledger.impact(reference)
+        if reference is not None and key is None:
+            found, begin = ledger.impact(reference), 1
+        elif key is not None and reference is None:
+            found, begin = ledger.impact_of_key(key), 0
+        else:
+            raise MalformedError("nothing is concerned, or too much", expected="a REF, or --key NAME")
     for way in found.ways:
-        run.screen.line(" -> ".join(way[1:]))
-    count = count_text(len(found.ways), "dataset") if found.ways else f"nothing was made from {found.of}"
+        run.screen.line(" -> ".join(way[begin:]))
+    nothing = f"nothing was made from {found.of}" if begin else f"key {found.of} signed nothing"
+    count = count_text(len(found.ways), "dataset") if found.ways else nothing
     run.screen.pairs([("concerned", count)])
     run.document(found.to_json())
     return DONE

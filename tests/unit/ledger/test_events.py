@@ -198,3 +198,16 @@ def test_what_a_trusted_source_signed_elsewhere_is_taken(opened: Ledger) -> None
         with pytest.raises(NotFoundError):
             ledger.submit(encode_envelope(sign_envelope(encode_event(other), PAYLOAD_TYPE, reviewer)))
         assert ledger.log.size() == size + 1
+
+
+def test_a_key_concerns_what_it_signed_and_what_was_made_from_that(opened: Ledger) -> None:
+    with opened as ledger:
+        museum = ledger.impact_of_key("museum")
+        assert museum.ways[0] == ("h/raw@1",)
+        assert {way[-1] for way in museum.ways} == {"h/raw@1", "h/clean@1", "h/model@1"}
+        keyid = ledger.keyring.trust().sources[0].key.keyid
+        ledger.keyring.revoke("museum")
+        assert ledger.impact_of_key("museum").ways == museum.ways
+        assert ledger.impact_of_key(keyid[:12]).ways
+        with pytest.raises(NotFoundError):
+            ledger.impact_of_key("nobody")
