@@ -40,6 +40,7 @@ _NO_ENTRIES: Final = b',"entries":[]'
 bundle with it elsewhere is none."""
 _FIRST_ENTRY: Final = _NO_ENTRIES[:-1] + b'{"envelope":"'
 _ENTRY = re.compile(rb'\{"envelope":"[^"\\]*+","proof":"[^"\\]*+(?:\\.[^"\\]*+)*+"\}')
+_MAX_EXPLAINED_BYTES: Final = 32 * 2**20
 _MAX_ENTRY_TEXT: Final = 2 * MAX_ENTRY_BYTES + 6 * MAX_NOTE_BYTES
 
 
@@ -160,6 +161,8 @@ def _parse_entries(data: bytes, place: int) -> tuple[tuple[EvidenceEntry, ...], 
     while True:
         found = _ENTRY.match(data, place, place + _MAX_ENTRY_TEXT)
         if found is None:
+            if len(data) <= _MAX_EXPLAINED_BYTES:  # whether it is JSON at all, and where not
+                parse_json(data, what="bundle", max_bytes=_MAX_EXPLAINED_BYTES)
             raise MalformedError("bundle is not canonical JSON", expected="an entry", where=f"byte {place}")
         entry = _parse_entry(parse_json(found[0], what="bundle.entries", max_bytes=_MAX_ENTRY_TEXT))
         if _encode_entry(entry) != found[0]:

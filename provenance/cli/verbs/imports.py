@@ -78,10 +78,8 @@ def import_lineage(
             known = "" if imported.new else "; all of it was here"
             run.screen.pairs(
                 [
-                    (
-                        "imported",
-                        f"{printable(document)} ({imported.declared.form}): {steps}, {imported.new} new{known}",
-                    ),
+                    ("imported", f"{printable(document)} ({imported.declared.form})"),
+                    ("declares", f"{steps}, {imported.new} new{known}"),
                     ("log entry", ", ".join(map(str, imported.entries)) or None),
                 ]
             )

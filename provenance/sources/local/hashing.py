@@ -72,7 +72,7 @@ def read_small(
     contents: list[bytes | memoryview] = []
     large: list[int] = []
     held = start = 0
-    settled_ns = time.time_ns() - RECENT_NS
+    recent_ns = time.time_ns() - RECENT_NS
     # Bound and written out: a call for each of many small files is a tenth of what reading one takes.
     opened, read, look, close = os.open, os.read, os.fstat, os.close
     flags, tiny_bytes, is_file = _FLAGS, _TINY_BYTES, stat.S_ISREG
@@ -89,11 +89,12 @@ def read_small(
             )  # fmt: skip
             if not is_file(status.st_mode):
                 raise SourceError("not a file or folder", got=kind_of(status.st_mode), where=root + name)
-            if altered > settled_ns:
-                let_clock_tick([identity])
+            if altered > recent_ns:
+                if altered > recent_ns + RECENT_NS - TICK_NS:
+                    let_clock_tick([identity])
+                    if identify(look(descriptor)) != identity:
+                        raise changed(root + name)
                 settle(descriptor, identity)
-                if identify(look(descriptor)) != identity:
-                    raise changed(root + name)
             if size <= tiny_bytes:
                 # One byte more than there should be, so that the end is seen in one read.
                 data = read(descriptor, size + 1)

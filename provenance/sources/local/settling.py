@@ -19,7 +19,7 @@ import time
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from provenance.sources.local.listing import CHANGED, TICK_NS, Identity
 
@@ -31,8 +31,21 @@ _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "hugetlbfs", "devtmpfs"})
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _MAX_MOUNTS_BYTES: Final = 4 * 2**20
 
+_fcntl: Any = None
+if sys.platform == "linux":
+    import fcntl as _fcntl
+_signals = True
+"""Whether a lease that is broken would tell of it by a signal that ends a process."""
 _written_back: dict[int, int] = {}
 """When the file system of a device was written back by this process, in nanoseconds."""
+
+
+def let_leases_be_broken_silently() -> None:
+    """In a process of our own, so that a lease need not be told by which signal: a system call less a file."""
+    global _signals
+    if _fcntl is not None:
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        _signals = False
 
 
 def settle(descriptor: int, identity: Identity) -> None:
@@ -60,15 +73,15 @@ def keeps_times(device: int) -> bool:
 
 def _is_held(descriptor: int) -> bool:
     """Whether somebody may have the file open for writing, or mapped so. No lease is kept: taken, it is given back."""
-    if sys.platform != "linux":
+    if _fcntl is None:
         return True
-    import fcntl
-
+    call = _fcntl.fcntl
     try:
         # Whoever opens the file for writing in between waits for microseconds and has us told: by nothing that ends us.
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        if _signals:
+            call(descriptor, _fcntl.F_SETSIG, signal.SIGURG)
+        call(descriptor, _fcntl.F_SETLEASE, _fcntl.F_RDLCK)
+        call(descriptor, _fcntl.F_SETLEASE, _fcntl.F_UNLCK)
     except OSError:  # held; or another user's, of which nobody tells us
         return True
     return False

@@ -22,6 +22,7 @@ from provenance.merkle.tier import HashTier
 from provenance.sources.local.frames import read_frame, write_frame
 from provenance.sources.local.hashing import BUFFER_BYTES, hash_contents, hash_large, let_clock_tick, read_small
 from provenance.sources.local.listing import SIZE, Identity, changed, identities, unreadable
+from provenance.sources.local.settling import let_leases_be_broken_silently
 
 BATCH: Final = 256
 _TELL_FILES: Final = 2_048
@@ -67,6 +68,7 @@ class Work:
     def run(self, reads: int, writes: int) -> None:
         """Work until the caller closes its end."""
         self._out = writes
+        let_leases_be_broken_silently()
         self._view = memoryview(bytearray(BUFFER_BYTES))
         try:
             try:
