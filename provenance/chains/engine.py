@@ -25,6 +25,7 @@ from eth.estimators.gas import binary_gas_search_1000_tolerance
 from eth.exceptions import PyEVMError, Revert, VMError
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.prague import PragueVM
+from eth.vm.interrupt import EVMMissingData
 from eth.vm.spoof import SpoofTransaction
 from eth_keys.exceptions import BadSignature
 from eth_typing import Address
@@ -230,6 +231,7 @@ class Engine:
         try:
             filled_header, receipts, computations = vm.apply_all_transactions([transaction], header)
         except (ValidationError, VMError) as error:
+            _check_whole(error)
             raise RejectedError("the embedded chain refuses the transaction", got=error) from error
         filled = vm.set_block_transactions_and_withdrawals(vm.get_block(), filled_header, [transaction], receipts)
         return vm.mine_block(filled).block, receipts[0], computations[0]
@@ -266,6 +268,15 @@ def _base_fee(header: BlockHeaderAPI) -> int:
 
 def _block_row(header: BlockHeaderAPI) -> BlockRow:
     return BlockRow(header.block_number, bytes(header.hash), pyrlp.encode(header))
+
+
+def _check_whole(error: BaseException) -> None:
+    """Raise what is missing of the chain's state, if that lies behind an error: while it is handled, others follow."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, EVMMissingData | MissingTrieNode | MissingTraversalNode):
+            raise behind
+        behind = behind.__cause__ or behind.__context__
 
 
 @contextmanager

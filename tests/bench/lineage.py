@@ -20,17 +20,23 @@ from tests.unit.verify.forge import Lineage, key
 
 REPEATS = 5
 _JUDGE = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from provenance.policy import parse_trust
 from provenance.verify import parse_bundle, verify_evidence
+
+def peak_mb():
+    # Of this program alone: getrusage also counts what its parent had when it was forked.
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
 bundle, trust = Path(sys.argv[1]).read_bytes(), parse_trust(Path(sys.argv[2]).read_bytes())
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_mb()
 started = time.perf_counter()
 report = verify_evidence(parse_bundle(bundle), trust)
 passed = time.perf_counter() - started
 assert report.sound and len(report.artefacts) == int(sys.argv[3]) + 1
-print(passed, before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(passed, before, peak_mb())
 """
 
 
