@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[_CACHE] = folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     # Files of a memory file system are never remembered, and tests of the cache are about those that are.
-    if config.option.basetemp is None and not keeps_times(Path(tempfile.gettempdir()).stat().st_dev):
+    if config.option.basetemp is None and not keeps_times(tempfile.gettempdir()):
         place = tempfile.mkdtemp(prefix="provenance-tests-", dir="/var/tmp")
         config.option.basetemp = f"{place}/tests"
         config.add_cleanup(lambda: shutil.rmtree(place, ignore_errors=True))

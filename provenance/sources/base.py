@@ -2,8 +2,9 @@
 
 Guarantees of every implementation: the fingerprint is of one unchanging state of the dataset, or there is a
 `SourceError` that names the file; nothing is written; memory does not grow with the size of a file. A change is what
-leaves another time, size or identity: stores through a shared memory map on a memory file system do not, nor do two
-writes within one tick of a file system whose times are coarser than `TICK_NS` of the local source.
+leaves another time, size or identity, in the end or when it begins: docs/sources.md names what does not, on memory
+file systems above all. Nor do two writes within one tick of a file system whose times are coarser than `TICK_NS` of the
+local source.
 """
 
 from __future__ import annotations

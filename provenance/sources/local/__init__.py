@@ -160,7 +160,8 @@ class LocalSource:
         numbers: Sequence[int] = sorted([*run.memory.unread, *run.declared])
         is_still = hold_still(self._folders, self._listed_ns)
         # What a renamed folder brings in keeps its times: those of the files in it say nothing.
-        if len(numbers) < len(names) and (not is_still or self._was_written_to(run.memory.identities)):
+        may_mix = run.was_held or not is_still or self._was_written_to(run.memory.identities)
+        if len(numbers) < len(names) and may_mix:
             numbers = range(len(names))
         by_crew = crew if 4 * len(numbers) >= len(names) else None
         if by_crew is not None:

@@ -24,7 +24,7 @@ import os
 import stat
 import struct
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -32,13 +32,13 @@ from typing import Final
 
 from provenance.fingerprint import Algorithm
 from provenance.sources.local.listing import IDENTITY, devices_of, times_of
-from provenance.sources.local.settling import keeps_times
 
 RACY_NS: Final = 2_000_000_000
 """File systems keep times to 2 s or better; what was touched later than that before a run is read again in the next."""
 _MAGIC: Final = b"PLCACHE\x01"
 _HEAD: Final = struct.Struct("<8sQQ32s")
 _HASH: Final = 32
+_ROW: Final = IDENTITY.size + 2 * _HASH
 _MAX_BYTES: Final = 4 * 2**30
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -80,12 +80,21 @@ class Cache:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
                     return NOTHING
+                if not self._could_be(os.pread(descriptor, _HEAD.size, 0), status.st_size):
+                    return NOTHING
                 with os.fdopen(descriptor, "rb", closefd=False) as file:
                     return self._parse(file.read())
             finally:
                 os.close(descriptor)
-        except (OSError, ValueError):  # a folder, names that are not UTF-8
+        except (OSError, ValueError, MemoryError):  # a folder, names that are not UTF-8, more than there is room for
             return NOTHING
+
+    def _could_be(self, head: bytes, size: int) -> bool:
+        """Whether a file that begins so can be of this place: nothing else is read whole."""
+        if len(head) < _HEAD.size:
+            return False
+        magic, count, names_bytes, key = _HEAD.unpack(head)
+        return bool((magic, key, size) == (_MAGIC, self._key, _HEAD.size + names_bytes + _ROW * count + _HASH))
 
     def _parse(self, data: bytes) -> Remembered:
         if len(data) < _HEAD.size + _HASH or sha256(memoryview(data)[:-_HASH]).digest() != data[-_HASH:]:
@@ -125,7 +134,8 @@ class Memory:
 
     def __init__(self, names: Sequence[str], identities: bytes, remembered: Remembered, started_ns: int) -> None:
         self.names, self.identities = names, bytearray(identities)
-        self._racy_from_ns = started_ns - RACY_NS
+        self._started_ns, self._racy_from_ns = started_ns, started_ns - RACY_NS
+        self._distrusted: Set[int] = frozenset()
         count = len(names)
         self._same_names = remembered.names == names
         if not remembered.names:
@@ -196,6 +206,11 @@ class Memory:
         names = [name for start, stop in runs for name in self.names[start:stop]]
         return Remembered(names, of(self.identities, IDENTITY.size), of(self.digests, _HASH), of(self.leaves, _HASH))
 
+    def distrust(self, devices: Set[int], margin_ns: int) -> None:
+        """Keep nothing that lies on these devices, nor what was changed within so much of the start."""
+        self._distrusted = devices
+        self._racy_from_ns = min(self._racy_from_ns, self._started_ns - margin_ns)
+
     @property
     def has_news(self) -> bool:
         """Whether there is anything to keep that the cache does not hold, or it holds names that are gone: if not, it
@@ -208,10 +223,9 @@ class Memory:
     def _is_worth_it(self) -> bytearray:
         """A 1 for each file that is known, whose times were safely in the past and will tell of a change."""
         worth, limit = bytearray(self._known), self._racy_from_ns
-        devices = devices_of(self.identities)
-        if forgetful := {device for device in set(devices) if not keeps_times(device)}:
-            for number, device in enumerate(devices):
-                if device in forgetful:
+        if self._distrusted:
+            for number, device in enumerate(devices_of(self.identities)):
+                if device in self._distrusted:
                     worth[number] = 0
         modified, altered = times_of(self.identities)
         if worth and max(max(modified), max(altered)) >= limit:

@@ -10,10 +10,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Any, Final
 
 from provenance.encoding import Digest
@@ -34,7 +35,17 @@ from provenance.sources.base import Progress, ProgressCallback, Reading, Workers
 from provenance.sources.local.cache import NOTHING, Cache, Memory
 from provenance.sources.local.crew import Crew
 from provenance.sources.local.hashing import hash_file, let_clock_tick
-from provenance.sources.local.listing import IDENTITY, SIZE, Identity, changed, identify, sizes_of, unreadable
+from provenance.sources.local.listing import (
+    IDENTITY,
+    SIZE,
+    Identity,
+    changed,
+    devices_of,
+    identify,
+    sizes_of,
+    unreadable,
+)
+from provenance.sources.local.settling import RECENT_NS, begin, held_so_far, keeps_times
 from provenance.sources.local.work import BATCH, Tiers
 
 MANY_BYTES: Final = 64 * 2**20
@@ -68,6 +79,9 @@ class Run:
         self._saved = time.monotonic()
         self._cache = Cache(reading.cache, str(root), reading.algorithm) if reading.cache is not None else None
         self._done_bytes = self._done_files = self._total_bytes = 0
+        self.was_held = False
+        """Whether somebody may have been writing to a file that was read."""
+        begin()
         self._remembered = NOTHING
         self.memory = Memory([], b"", NOTHING, 0)
 
@@ -136,6 +150,8 @@ class Run:
     def _take(self, frame: tuple[Any, ...]) -> None:
         if frame[0] == "advanced":
             self._tell(frame[1], 0)
+        elif frame[0] == "held":
+            self.was_held = True
         else:
             self._keep(*frame[1:])
 
@@ -144,15 +160,26 @@ class Run:
         unread = self.memory.unread
         if not unread:
             return
+        held = held_so_far()
         found = [self._identity(number) for number in unread]
         let_clock_tick(found)
-        threads = os.cpu_count() or 1
         alone = len(unread) == 1
+        threads = (os.cpu_count() or 1) if alone else _threads_to_be_had(os.cpu_count() or 1)
         work = partial(self._hash_one, threads=threads if alone else 1)
         if alone or threads == 1:
             for number, identity in zip(unread, found, strict=True):
                 self._keep([number], *work(number, identity))
-            return
+        else:
+            self._hash_by_threads(threads, work, unread, found)
+        self.was_held = self.was_held or held_so_far() > held
+
+    def _hash_by_threads(
+        self,
+        threads: int,
+        work: Callable[[int, Identity], tuple[bytes, bytes]],
+        unread: Sequence[int],
+        found: Sequence[Identity],
+    ) -> None:
         with ThreadPoolExecutor(threads) as pool:
             try:
                 for number, hashed in zip(unread, _windowed(pool, work, unread, found, 8 * threads), strict=True):
@@ -164,6 +191,7 @@ class Run:
     def hash_elsewhere(self, workers: Workers) -> None:
         """Have other machines read, a batch at a time."""
         unread = self.memory.unread
+        self.was_held = bool(unread)  # whether it was, nobody tells from there
         let_clock_tick([self._identity(number) for number in unread])
         batches = (
             [unread[start : start + BATCH] for start in range(0, len(unread), BATCH)]
@@ -180,11 +208,21 @@ class Run:
     def finish(self, parameters: Parameters) -> Fingerprint:
         """The fingerprint, and the cache for the next time."""
         memory = self.memory
-        if self._cache is not None and memory.has_news:
-            self._cache.save(memory.worth_keeping())
+        if self._cache is not None:
+            self._distrust()
+            if memory.has_news:
+                self._cache.save(memory.worth_keeping())
         files = FileList(self._names, self._sizes, bytes(memory.digests), self._algorithm)
         reread = tuple(self._names[number] for number in memory.unread) if self._cache is not None else None
         return fingerprint_list(files, root_of_hashes(bytes(memory.leaves), tier=self.tiers.leaves), parameters, reread)
+
+    def _distrust(self) -> None:
+        """Keep nothing of which times may not tell: of file systems that have none that do, and, where somebody may
+        have been writing, of the last minute."""
+        devices = devices_of(self.memory.identities)
+        samples = {device: self._base + self._names[devices.index(device)] for device in set(devices)}
+        distrusted = {device for device, path in samples.items() if not keeps_times(path)}
+        self.memory.distrust(distrusted, RECENT_NS if self.was_held else 0)
 
     def _identity(self, number: int) -> Identity:
         found: Identity = IDENTITY.unpack_from(self.memory.identities, IDENTITY.size * number)
@@ -199,6 +237,7 @@ class Run:
         self.memory.put(numbers, digests, leaves)
         self._tell(count_bytes, len(numbers))
         if self._cache is not None and time.monotonic() - self._saved > _SAVE_S:
+            self._distrust()
             self._cache.save(self.memory.worth_keeping())
             self._saved = time.monotonic()
 
@@ -250,6 +289,20 @@ def _hash_file(
 
 def _leaf(name: str, size: int, digest: bytes, algorithm: Algorithm) -> bytes:
     return hash_messages([b"\0" + leaf_text(name, size, digest.hex(), algorithm).encode()], tier=HashTier.HASHLIB)
+
+
+def _threads_to_be_had(count: int) -> int:
+    """How many of so many the system gives at a time; 1 if none: then this one works."""
+    enough, started = Event(), list[Thread]()
+    with suppress(RuntimeError):
+        for _ in range(count):
+            thread = Thread(target=enough.wait)
+            thread.start()
+            started.append(thread)
+    enough.set()
+    for thread in started:
+        thread.join()
+    return max(len(started), 1)
 
 
 def _windowed(

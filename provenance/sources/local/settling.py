@@ -1,13 +1,15 @@
-"""Files that somebody may be writing to through a shared memory map.
+"""Files that somebody may be writing to, though their times do not tell.
 
-A store to a page that is dirty already leaves no time on its file. The kernel writes dirty pages back after half a
-minute and then watches each again: the next store leaves a time. So a file that was last changed longer ago
-(`RECENT_NS`) needs nothing, and one that was changed of late needs nothing if nobody has it open for writing, map or
-not, which a lease tells; else its pages are written back here, after it was looked at and before it is read.
+A store through a shared memory map to a page that is dirty already leaves no time on its file; the kernel writes dirty
+pages back after half a minute and then watches each again, so that the next store leaves one. A write call leaves its
+time when it begins, and its data until it ends. So of a file that was last changed longer ago (`RECENT_NS`) nothing is
+asked, nor of one that nobody has open for writing, map or not, which a lease tells. Of any other, after it was looked
+at and before it is read: a write call under way is waited for, and pages are written back. What is written after that
+leaves a time that is later.
 
-Invariants: content is never changed; nothing here is an error. Where neither a lease nor a file's own writing back can
-be trusted (overlay, network and anonymous devices), the whole file system is written back once a process.
-Memory file systems write nothing back (`keeps_times`): there such stores are never told of, so nothing is remembered.
+Invariants: content is never changed; nothing here is an error. Where a lease does not tell (overlay, network), the
+whole file system is written back once a process. Where nothing is ever written back (`keeps_times`), as on memory file
+systems, stores are never told of, and nothing may be remembered.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
-from functools import lru_cache
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,16 +30,37 @@ RECENT_NS: Final = 60_000_000_000
 _LEASING: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "f2fs"})
 """File systems whose leases know of every writer. Under an overlay a map belongs to the file below."""
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "hugetlbfs", "devtmpfs"})
-_MOUNTS: Final = Path("/proc/self/mountinfo")
+_PROCESS: Final = Path("/proc/self")
 _MAX_MOUNTS_BYTES: Final = 4 * 2**20
+_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 _fcntl: Any = None
 if sys.platform == "linux":
     import fcntl as _fcntl
+
+
+class _State:
+    """What this process knows: forgotten when it begins to read another dataset, as mounts come and go."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[int, str] = {}
+        self.written_back: dict[int, int] = {}
+        self.held = 0
+
+
+_state = _State()
 _signals = True
 """Whether a lease that is broken would tell of it by a signal that ends a process."""
-_written_back: dict[int, int] = {}
-"""When the file system of a device was written back by this process, in nanoseconds."""
+
+
+def begin() -> None:
+    """Forget what was known of file systems: a dataset is about to be read."""
+    _state.kinds, _state.written_back = {}, {}
+
+
+def held_so_far() -> int:
+    """How many files somebody may have been writing to when this process settled them."""
+    return _state.held
 
 
 def let_leases_be_broken_silently() -> None:
@@ -49,26 +72,58 @@ def let_leases_be_broken_silently() -> None:
 
 
 def settle(descriptor: int, identity: Identity) -> None:
-    """See to it that a store to this file from now on leaves a time later than those of `identity`, which was taken at
-    least a tick ago."""
+    """See to it that what is written to this file from now on leaves a time later than those of `identity`, which was
+    taken at least a tick ago."""
     device, altered = identity[0], identity[CHANGED]
-    if altered < _written_back.get(device, 0) - TICK_NS:
+    kind = _state.kinds.get(device)
+    if kind is None:
+        kind = _state.kinds[device] = _kind_of(descriptor)[0]
+    if kind in _LEASING and not _is_held(descriptor):
         return
-    if _kind(device) in _LEASING:
-        if _is_held(descriptor):
-            _write_back(descriptor)
-        return
-    now_ns = time.time_ns()
-    if _write_back_all(descriptor):
-        _written_back[device] = now_ns
-        if altered < now_ns - TICK_NS:
+    _state.held += 1
+    # A call that writes holds the file's lock to its end, and so does this one wait for it.
+    with suppress(OSError, AttributeError):
+        os.lseek(descriptor, 0, os.SEEK_HOLE)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    if kind not in _LEASING:
+        now_ns = time.time_ns()
+        if altered < _state.written_back.get(device, 0) - TICK_NS:
             return
+        if _write_back_all(descriptor):
+            _state.written_back[device] = now_ns
+            if altered < now_ns - TICK_NS:
+                return
     _write_back(descriptor)
 
 
-def keeps_times(device: int) -> bool:
-    """Whether times tell of all changes of files on this device, sooner or later."""
-    return _kind(device) not in _IN_MEMORY
+def keeps_times(path: str | os.PathLike[str]) -> bool:
+    """Whether times tell of all changes of what is on this file's or folder's file system, sooner or later."""
+    with _opened(path) as descriptor:
+        kind, options = _kind_of(descriptor) if descriptor >= 0 else ("", "")
+    if kind in _IN_MEMORY:
+        return False
+    if kind != "overlay":
+        return True
+    settings = dict(one.partition("=")[::2] for one in options.split(","))
+    upper = settings.get("upperdir")
+    if "volatile" in settings or settings.get("fsync") == "volatile":
+        return False
+    # In a container the folder above is not to be seen: then it is taken for one on a disk.
+    return upper is None or not Path(upper).is_dir() or keeps_times(upper)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[int]:
+    """A descriptor of something, or -1."""
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError:
+        yield -1
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _is_held(descriptor: int) -> bool:
@@ -102,18 +157,18 @@ def _write_back_all(descriptor: int) -> bool:
         return False
 
 
-@lru_cache(maxsize=256)
-def _kind(device: int) -> str:
-    """The kind of file system that has this device number; empty where nothing tells."""
-    wanted = f"{os.major(device)}:{os.minor(device)}".encode()
+def _kind_of(descriptor: int) -> tuple[str, str]:
+    """The kind of file system that an open file is on, and its options; empty where nothing tells."""
     try:
-        with _MOUNTS.open("rb") as file:
+        told = (_PROCESS / "fdinfo" / str(descriptor)).read_bytes().split()
+        mount = told[told.index(b"mnt_id:") + 1]
+        with (_PROCESS / "mountinfo").open("rb") as file:
             lines = file.read(_MAX_MOUNTS_BYTES).splitlines()
-    except OSError:
-        return ""
+    except (OSError, ValueError, IndexError):
+        return "", ""
     for line in lines:
         fields = line.split(b" ")
-        if len(fields) > 2 and fields[2] == wanted and b"-" in fields:
-            place = fields.index(b"-", 3) + 1
-            return fields[place].decode("ascii", "replace") if place < len(fields) else ""
-    return ""
+        if fields[0] == mount and b"-" in fields:
+            kind, _, *options = fields[fields.index(b"-") + 1 :]
+            return kind.decode("ascii", "replace"), b" ".join(options).decode("utf-8", "surrogateescape")
+    return "", ""

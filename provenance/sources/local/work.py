@@ -22,7 +22,7 @@ from provenance.merkle.tier import HashTier
 from provenance.sources.local.frames import read_frame, write_frame
 from provenance.sources.local.hashing import BUFFER_BYTES, hash_contents, hash_large, let_clock_tick, read_small
 from provenance.sources.local.listing import SIZE, Identity, changed, identities, unreadable
-from provenance.sources.local.settling import let_leases_be_broken_silently
+from provenance.sources.local.settling import held_so_far, let_leases_be_broken_silently
 
 BATCH: Final = 256
 _TELL_FILES: Final = 2_048
@@ -97,7 +97,7 @@ class Work:
     def _read(self) -> None:
         """Look at every file when it is opened, and hash it at once if it is not large."""
         start, stop = self._share.start, self._share.stop
-        told = _Told(start)
+        told, held = _Told(start), held_so_far()
         while start < stop:
             found, contents, large = self._read_batch(range(start, min(start + BATCH, stop)))
             self._identities += found
@@ -109,6 +109,12 @@ class Work:
             if told.is_enough or start == stop:
                 write_frame(self._out, told.frame())
                 told = _Told(start)
+        self._finish(held)
+
+    def _finish(self, held: int) -> None:
+        """Say whether somebody may have been writing to a file, and that all is done."""
+        if held_so_far() > held:
+            write_frame(self._out, ("held",))
         write_frame(self._out, ("finished",))
 
     def _read_batch(self, batch: Sequence[int]) -> tuple[list[Identity], list[bytes | memoryview], list[int]]:
@@ -118,6 +124,7 @@ class Work:
         return read_small(self._root, [names[number] for number in batch], self._view)
 
     def _hash(self, small: list[int], large: list[tuple[int, Identity]]) -> None:
+        held = held_so_far()
         let_clock_tick([identity for _, identity in large])
         while small:
             found, contents, others = self._read_batch(small[:BATCH])
@@ -129,7 +136,7 @@ class Work:
                 raise changed(self._root + self._names[batch[others[0]]])
             self._hash_small(batch, contents)
         self._hash_large(large)
-        write_frame(self._out, ("finished",))
+        self._finish(held)
 
     def _hash_small(self, numbers: list[int], contents: list[bytes | memoryview]) -> None:
         digests, leaves = self._hash_contents(numbers, contents)

@@ -441,3 +441,26 @@ def test_runs_at_the_same_time_do_not_disturb_each_other(folder: Path, tmp_path:
         assert set(pool.map(lambda n: take(n).digest, range(40))) == {expected.digest}
     assert _take(folder, tmp_path).reread == ()
     assert len(list((tmp_path / "cache" / "files").iterdir())) == 1
+
+
+def test_a_huge_file_in_its_place_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a").write_bytes(b"a")
+    monkeypatch.setattr(caches, "RACY_NS", -(10**12))
+    reading = Reading(cache=tmp_path / "cache")
+    open_source(tmp_path / "set", reading).fingerprint()
+    (path,) = (tmp_path / "cache").rglob("*.cache")
+    good = path.read_bytes()
+    read: list[int] = []
+    genuine = caches.Cache._parse
+
+    def parse(self: caches.Cache, data: bytes) -> caches.Remembered:
+        read.append(len(data))
+        return genuine(self, data)
+
+    monkeypatch.setattr(caches.Cache, "_parse", parse)
+    for head in (b"", good[:56], good[:8] + b"\0" * 48):
+        path.write_bytes(head)
+        os.truncate(path, 4 * 2**30 - 4_096)
+        assert open_source(tmp_path / "set", reading).fingerprint().reread == ("a",)
+    assert max(read, default=0) < 2**20

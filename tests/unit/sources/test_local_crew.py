@@ -366,3 +366,28 @@ def test_descriptors_of_any_number_are_listened_to(folder: Path) -> None:
         for descriptor in held:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_where_the_system_gives_few_threads_and_no_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: int
+) -> None:
+    for number in range(1_100):
+        (tmp_path / f"{number:04}").write_bytes(b"%d" % number)
+    expected = open_source(tmp_path).fingerprint().digest
+    alive = list[threading.Thread]()
+    genuine = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        alive[:] = [one for one in alive if one.is_alive()]
+        if len(alive) >= given:
+            raise RuntimeError("can't start new thread")
+        genuine(thread)
+        alive.append(thread)
+
+    def fork() -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(os, "fork", fork)
+    assert open_source(tmp_path).fingerprint().digest == expected

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -16,7 +21,7 @@ import pytest
 from provenance.errors import SourceError
 from provenance.fingerprint import Algorithm
 from provenance.sources import Reading, open_source
-from provenance.sources.local import cache, settling
+from provenance.sources.local import cache, run, settling
 from provenance.sources.local.hashing import hash_file
 from provenance.sources.local.listing import Identity, identify
 
@@ -62,9 +67,8 @@ def _state(path: Path) -> Identity:
 @pytest.fixture(params=["lease", "whole", "file"])
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each way to have pages written back; a tmpfs has none of them."""
-    monkeypatch.setattr(settling, "_written_back", {})
     if request.param != "lease":
-        monkeypatch.setattr(settling, "_kind", lambda _device: "overlay")
+        monkeypatch.setattr(settling, "_kind_of", lambda _descriptor: ("overlay", ""))
     if request.param == "file":
         monkeypatch.setattr(settling, "_write_back_all", lambda _descriptor: False)
 
@@ -141,7 +145,7 @@ def test_memory_file_systems_are_never_remembered(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(cache, "RACY_NS", -(10**12))
     reading = Reading(cache=tmp_path / "cache")
     for kind, reread in (("tmpfs", ("a",)), ("ext4", ())):
-        monkeypatch.setattr(settling, "_kind", lambda _device, kind=kind: kind)
+        monkeypatch.setattr(settling, "_kind_of", lambda _descriptor, kind=kind: (kind, ""))
         open_source(tmp_path / "set", reading).fingerprint()
         assert open_source(tmp_path / "set", reading).fingerprint().reread == reread
 
@@ -150,7 +154,9 @@ def test_a_memory_file_system_is_known() -> None:
     folder = Path("/dev/shm")
     if not folder.is_dir():
         pytest.skip("no memory file system at /dev/shm")
-    assert not settling.keeps_times(folder.stat().st_dev)
+    assert not settling.keeps_times(folder)
+    assert settling.keeps_times(Path(__file__))
+    assert settling.keeps_times("/no/such/path")
 
 
 def test_no_lease_is_left_and_no_signal_comes(tmp_path: Path) -> None:
@@ -181,3 +187,114 @@ def test_an_old_file_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("provenance.sources.local.hashing.settle", refuse)
     monkeypatch.setattr("provenance.sources.local.hashing.RECENT_NS", -(10**12))
     assert hash_file(str(path), _state(path), Algorithm.SHA256, lambda _count: None) == sha256(b"a").digest()
+
+
+# A write call whose source is cold: its time is set when it begins, its data come in over seconds.
+_SLOW_WRITER = """
+import mmap, os, sys
+source = os.open(sys.argv[1], os.O_RDONLY)
+os.posix_fadvise(source, 0, 0, os.POSIX_FADV_DONTNEED)
+data = mmap.mmap(source, 0, prot=mmap.PROT_READ)
+data.madvise(mmap.MADV_RANDOM)
+target = os.open(sys.argv[2], os.O_WRONLY)
+print("begins", flush=True)
+os.write(target, data)
+print("ends", flush=True)
+"""
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_write_call_that_takes_long_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    monkeypatch.setattr(cache, "RACY_NS", 0)
+    source, target, size = tmp_path / "source", tmp_path / "set" / "a", 96 * 2**20
+    target.parent.mkdir()
+    for path, value in ((source, b"\2"), (target, b"\1")):
+        with path.open("wb") as file:
+            file.write(value * size)
+            file.flush()
+            os.fsync(file.fileno())
+    old, new = sha256(b"\1" * size).digest(), sha256(b"\2" * size).digest()
+    reading = Reading(cache=tmp_path / "cache") if cached else Reading()
+    words = [sys.executable, "-c", _SLOW_WRITER, str(source), str(target)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "begins\n"
+        time.sleep(0.1)
+        with contextlib.suppress(SourceError):
+            assert open_source(tmp_path / "set", reading).fingerprint().files[0].digest.raw in (old, new)
+        writer.wait(60)
+    assert open_source(tmp_path / "set", reading).fingerprint().files[0].digest.raw == new
+
+
+def test_remembered_files_are_looked_at_again_if_another_was_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A is remembered, B mapped and dirty: stores to A, then to B, after the look. {A old, B new} never was."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    one, other = Map(folder / "a", 1), Map(folder / "b", 1)
+    try:
+        os.sync()
+        monkeypatch.setattr(cache, "RACY_NS", 0)
+        monkeypatch.setattr(run, "RECENT_NS", 0)
+        reading = Reading(cache=tmp_path / "cache")
+        time.sleep(0.05)
+        open_source(folder, reading).fingerprint()
+        assert open_source(folder, reading).fingerprint().reread == ()
+        other.store(0, 7)
+        time.sleep(0.1)
+        stored: list[int] = []
+
+        def progress(_done: object) -> None:
+            if not stored:
+                stored.append(1)
+                one.store(0, 2)
+                other.store(0, 2)
+
+        with pytest.raises(SourceError, match="changed while it was read"):
+            open_source(folder, reading).fingerprint(progress)
+        assert stored
+    finally:
+        one.close()
+        other.close()
+
+
+def test_what_was_held_is_not_remembered_for_a_minute(
+    tmp_path: Path, mapped: Map, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "RACY_NS", 0)
+    reading = Reading(cache=tmp_path / "cache")
+    time.sleep(0.05)
+    open_source(tmp_path / "set", reading).fingerprint()
+    assert open_source(tmp_path / "set", reading).fingerprint().reread == ("a",)
+    mapped.close()
+    time.sleep(0.05)
+    open_source(tmp_path / "set", reading).fingerprint()
+    assert open_source(tmp_path / "set", reading).fingerprint().reread == ()
+
+
+_OVERLAYS = {"on a disk": True, "volatile": False, "in memory": False}
+
+
+@pytest.mark.parametrize("where", _OVERLAYS)
+def test_overlays_that_are_never_written_back_are_not_remembered(tmp_path: Path, where: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount an overlay")
+    above = Path(tempfile.mkdtemp(dir="/dev/shm")) if where == "in memory" else tmp_path / "above"
+    lower, upper, work, merged = tmp_path / "lower", above / "upper", above / "work", tmp_path / "merged"
+    for folder in (lower, upper, work, merged):
+        folder.mkdir(parents=True)
+    more = ",volatile" if where == "volatile" else ""
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}{more}"
+    done = subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(merged)], capture_output=True)
+    try:
+        if done.returncode:
+            pytest.skip("this kernel mounts no overlay here")
+        (merged / "a").write_bytes(b"a")
+        assert settling.keeps_times(merged / "a") is _OVERLAYS[where]
+    finally:
+        subprocess.run(["umount", str(merged)], capture_output=True, check=False)
+        if where == "in memory":
+            shutil.rmtree(above, ignore_errors=True)
