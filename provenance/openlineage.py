@@ -41,7 +41,7 @@ class _Place:
     host: str
     port: int | None
     path: str
-    is_secure: bool
+    context: ssl.SSLContext | None
 
 
 class SignedConfig(Config):
@@ -158,15 +158,15 @@ def _place(url: str) -> _Place:
         port = parts.port
     except ValueError:
         raise MalformedError("not the address of a server", expected="a port below 65536") from None
-    return _Place(parts.hostname, port, f"{parts.path.rstrip('/')}/api/v1/lineage", parts.scheme == "https")
+    context = ssl.create_default_context() if parts.scheme == "https" else None  # once: it reads many certificates
+    return _Place(parts.hostname, port, f"{parts.path.rstrip('/')}/api/v1/lineage", context)
 
 
 def _post(place: _Place, body: bytes, headers: dict[str, str], timeout_s: float) -> tuple[int, str, float | None]:
     """Status, what a refusal says, and how long to wait."""
     connection: http.client.HTTPConnection
-    if place.is_secure:
-        context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(place.host, place.port, timeout=timeout_s, context=context)
+    if place.context is not None:
+        connection = http.client.HTTPSConnection(place.host, place.port, timeout=timeout_s, context=place.context)
     else:
         connection = http.client.HTTPConnection(place.host, place.port, timeout=timeout_s)
     try:

@@ -10,7 +10,7 @@ import typer
 
 from provenance.cli.completion import complete_engine, complete_hash
 from provenance.errors import MalformedError, ProvenanceError
-from provenance.limits import MAX_KEY_BYTES, MAX_MANIFEST_BYTES, MAX_OMS_BYTES, MAX_SCHEMA_BYTES
+from provenance.limits import MAX_KEY_BYTES, MAX_MANIFEST_BYTES, MAX_SCHEMA_BYTES
 
 if TYPE_CHECKING:
     from provenance.cli.invocation import Invocation
@@ -141,12 +141,13 @@ def _read_sums(path: str | None, key: str | None) -> dict[str, Digest]:
             raise MalformedError("--sums-key says who signed a list of digests", expected="--sums with it")
         return {}
     data = read_file(path, "checksum file", max_bytes=MAX_MANIFEST_BYTES)
-    if key is not None or b'"dsseEnvelope"' in data[:MAX_OMS_BYTES]:
+    is_json = data.lstrip()[:1] == b"{"
+    if key is not None or (is_json and b'"dsseEnvelope"' in data):
         from provenance.signature.oms import oms_sums, parse_oms_key
 
         pem = read_file(key, "public key", max_bytes=MAX_KEY_BYTES) if key is not None else None
         return oms_sums(data, parse_oms_key(pem.decode("ascii", "replace")) if pem is not None else None)
-    if data.lstrip()[:1] == b"{":
+    if is_json:
         from provenance.fingerprint.croissant import parse_croissant_sums
 
         return parse_croissant_sums(data)

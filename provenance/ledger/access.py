@@ -12,15 +12,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provenance.errors import ProvenanceError, StoreError
+from provenance.ledger.layout import Layout, exists, read_bounded, write_private
+from provenance.ledger.lock import editing_lock
 from provenance.signature import encode_envelope, parse_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.access import (
@@ -51,11 +51,10 @@ class AccessLog:
         self, ledger: Ledger, key: str | None = None, passphrase: bytes | None = None, *, batch_seconds: float = 60.0
     ) -> None:
         self._ledger, self._signer = ledger, ledger.keyring.signer(key, passphrase)
-        self._salt, self._seconds = _salt(ledger.layout.directory / "access.salt"), batch_seconds
+        self._salt, self._seconds = _salt(ledger.layout), batch_seconds
         self._guard = threading.Lock()
         self._waiting: list[bytes] = []
         self._dropped = 0
-        self._problem: ProvenanceError | None = None
         self._wake = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._work, name="provenance-access", daemon=True)
@@ -89,7 +88,7 @@ class AccessLog:
                 return
             blob = self._ledger.blobs.put(encode_batch(batch))
             statement = encode_access(AccessBatch(blob, len(batch), dropped, events_root(batch), _now()))
-            self._ledger.append_received(encode_envelope(sign_envelope(statement, PAYLOAD_TYPE, self._signer)))
+            self._ledger.append_batch(encode_envelope(sign_envelope(statement, PAYLOAD_TYPE, self._signer)))
             with self._guard:
                 del self._waiting[: len(batch)]
                 self._dropped -= dropped
@@ -129,21 +128,14 @@ def _records(ledger: Ledger, batch: AccessBatch) -> tuple[AccessRecord, ...]:
     return tuple(parse_record(raw) for raw in raws)
 
 
-def _salt(path: Path) -> bytes:
+def _salt(layout: Layout) -> bytes:
     """The salt of actors: made once, 0600."""
+    path = layout.directory / "access.salt"
+    with editing_lock(layout.directory / "access.lock"):
+        if not exists(path):
+            write_private(path, secrets.token_bytes(_SALT_BYTES))
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise StoreError("cannot keep the salt of the access log", got=error.strerror, where=path) from error
-    else:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(_SALT_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    try:
-        salt = path.read_bytes()
+        salt = read_bounded(path, "salt of the access log", max_bytes=_SALT_BYTES)
     except OSError as error:
         raise StoreError("cannot read the salt of the access log", got=error.strerror, where=path) from error
     if len(salt) != _SALT_BYTES:

@@ -21,11 +21,10 @@ from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
 from provenance.ledger.independent import IndependentAudit
 from provenance.ledger.publication import (
-    access_row,
+    batch_row,
     dataset_row,
     event_row,
     events_about,
-    received_row,
     with_parents,
 )
 from provenance.ledger.tree_audit import TreeAudit
@@ -35,15 +34,13 @@ from provenance.merkle import EMPTY_ROOT, CompactRange
 from provenance.policy import TrustRoots
 from provenance.signature import parse_envelope, verify_envelope
 from provenance.statement import DatasetName, DatasetStatement, PinnedName, parse_statement
-from provenance.statement.access import ACCESS_TYPE, read_access
+from provenance.statement.batches import BATCH_TYPES, Batch, read_batch
 from provenance.statement.events import EVENT_TYPES, read_event
 from provenance.statement.frame import open_frame
 from provenance.statement.received import (
     MAX_BATCH_BYTES,
-    RECEIVED_TYPE,
     events_root,
     parse_batch,
-    read_received,
 )
 from provenance.stores import (
     BlobStore,
@@ -173,15 +170,8 @@ class Auditor:
             if frame.predicate_type in EVENT_TYPES:
                 self._event(event_row(row.index, read_event(frame), keyid))
                 return leaf
-            if frame.predicate_type == RECEIVED_TYPE:
-                received = read_received(frame)
-                self._event(received_row(row.index, received, keyid))
-                self._batch(row.index, received.batch, received.events, received.root)
-                return leaf
-            if frame.predicate_type == ACCESS_TYPE:
-                access = read_access(frame)
-                self._event(access_row(row.index, access, keyid))
-                self._batch(row.index, access.batch, access.records, access.root)
+            if frame.predicate_type in BATCH_TYPES:
+                self._batch(row.index, read_batch(frame), keyid)
                 return leaf
             statement = parse_statement(envelope.payload)
             files = self._manifest(row.index, statement)
@@ -197,12 +187,13 @@ class Auditor:
         if row.entry_index < self._indexed and row not in events_about(self._store, row.about):
             self.report.find(f"index of entry {row.entry_index}: the event is not what the entry says")
 
-    def _batch(self, index: int, batch: Digest, count: int, root: Digest) -> None:
-        if not self._blobs.has(batch):
+    def _batch(self, index: int, batch: Batch, keyid: str) -> None:
+        self._event(batch_row(index, batch, keyid))
+        if not self._blobs.has(batch.digest):
             self.report.note(f"entry {index}: its lineage events or access records are not kept here")
             return
-        events = parse_batch(self._blobs.get(batch, max_bytes=MAX_BATCH_BYTES))
-        if (len(events), events_root(events)) != (count, root):
+        events = parse_batch(self._blobs.get(batch.digest, max_bytes=MAX_BATCH_BYTES))
+        if (len(events), events_root(events)) != (batch.count, batch.root):
             self.report.find(f"entry {index}: its batch holds {len(events)} events of another root")
 
     def _manifest(self, index: int, statement: DatasetStatement) -> Sequence[FileEntry]:

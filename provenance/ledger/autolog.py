@@ -39,7 +39,16 @@ _active = threading.Lock()
 
 
 class Autolog:
-    """Watches until it is left or `remove` is called. One at a time in a process."""
+    """Watches pandas, polars, pyarrow, duckdb and datasets (those that are imported, or these `libraries`) until it is
+    left or `remove` is called. One at a time in a process.
+
+    Outputs are called `namespace`/(their file's name up to its first dot) of this version, or what `names` says of
+    their path. With `unknown="count"`, a read of something unregistered, of a URL or of an open file is let pass and
+    counted in the signed statement; else it is a `PolicyError` before anything is read.
+
+    Calls that were imported by name before (`from pandas import read_csv`) are not seen, nor is what a library reads in
+    other ways than docs/autolog.md lists.
+    """
 
     def __init__(
         self,
@@ -208,22 +217,5 @@ class Autolog:
                     yield self._absolute(place)
 
 
-def autolog(
-    run: RunRecorder,
-    *,
-    namespace: str,
-    version: str,
-    names: Mapping[str, str] | None = None,
-    libraries: Sequence[str] | None = None,
-    unknown: Unknown = "refuse",
-) -> Autolog:
-    """Watch pandas, polars, pyarrow, duckdb and datasets: those that are imported, or these `libraries`.
-
-    Outputs are called `namespace`/(their file's name up to its first dot) of this version, or what `names` says of
-    their path. With `unknown="count"`, a read of something unregistered, of a URL or of an open file is let pass and
-    counted in the signed statement; else it is a `PolicyError` before anything is read.
-
-    Calls that were imported by name before (`from pandas import read_csv`) are not seen, nor is what a library reads in
-    other ways than docs/autolog.md lists.
-    """
-    return Autolog(run, namespace=namespace, version=version, names=names, libraries=libraries, unknown=unknown)
+autolog: Final = Autolog
+"""As it is called where it is used."""

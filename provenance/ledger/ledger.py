@@ -66,8 +66,8 @@ from provenance.ledger.publication import (
     catch_up_index,
     prove_entry,
     publish,
+    publish_batch,
     publish_event,
-    publish_received,
     with_parents,
 )
 from provenance.ledger.receipts import AnchorOutcome, Receipt
@@ -267,9 +267,9 @@ class Ledger:
         )
         return self._receipt(registered, ())
 
-    def append_received(self, envelope: bytes) -> int:
-        """Log what a receiver signed of a batch of lineage events; its entry's index."""
-        return publish_received(self._store, self.blobs, self.keyring.note_signer(), envelope)
+    def append_batch(self, envelope: bytes) -> int:
+        """Log what was signed of a batch of lineage events or access records; its entry's index."""
+        return publish_batch(self._store, self.blobs, self.keyring.note_signer(), envelope)
 
     def _trusted(self, keyid: str, namespace: str) -> TrustedSource:
         source = self._check_signer(keyid, namespace)

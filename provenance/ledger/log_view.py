@@ -22,10 +22,9 @@ from provenance.log import (
 from provenance.merkle import prove_consistency
 from provenance.signature import parse_envelope
 from provenance.statement import DatasetStatement, parse_statement
-from provenance.statement.access import ACCESS_TYPE, read_access
+from provenance.statement.batches import BATCH_TYPES, read_batch
 from provenance.statement.events import EVENT_TYPES, read_event
 from provenance.statement.frame import open_frame
-from provenance.statement.received import RECEIVED_TYPE, read_received
 from provenance.stores import CheckpointRow, EntryRow, Store, StoreReader
 
 _HASH_BYTES = 32
@@ -130,12 +129,9 @@ def _listed(row: EntryRow) -> Listed:
         if frame.predicate_type in EVENT_TYPES:
             event = read_event(frame)
             return Listed(row.index, frame.predicate_type, subject.name, subject.digest, keyid, event.created)
-        if frame.predicate_type == RECEIVED_TYPE:
-            received = read_received(frame)
-            return Listed(row.index, frame.predicate_type, subject.name, subject.digest, keyid, received.created)
-        if frame.predicate_type == ACCESS_TYPE:
-            access = read_access(frame)
-            return Listed(row.index, frame.predicate_type, subject.name, subject.digest, keyid, access.created)
+        if frame.predicate_type in BATCH_TYPES:
+            created = read_batch(frame).created
+            return Listed(row.index, frame.predicate_type, subject.name, subject.digest, keyid, created)
         statement = parse_statement(envelope.payload)
     except ProvenanceError as error:
         return Listed(row.index, problem=error.what)

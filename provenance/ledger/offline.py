@@ -55,11 +55,12 @@ def audit_offline(
     trust: TrustRoots,
     places: Mapping[str, str | PathLike[str]],
     progress: ProgressCallback | None = None,
-) -> Audit:
-    """The audit of a bundle's own dataset, with the bytes at `places` (reference -> path) compared; errors as above."""
+) -> tuple[Audit, Evidence]:
+    """The audit of a bundle's own dataset, with the bytes at `places` (reference -> path) compared, and what it is of;
+    errors as above."""
     evidence = parse_bundle(data)
     report = verify_evidence(evidence, trust, contents=_contents(evidence, places, progress))
-    return audit_evidence(evidence, report, trust)
+    return audit_evidence(evidence, report, trust), evidence
 
 
 def _contents(

@@ -27,11 +27,10 @@ from provenance.log import (
 from provenance.merkle import EMPTY_ROOT, prove_inclusion
 from provenance.signature import parse_envelope
 from provenance.statement import DatasetStatement, Pin, PinnedName, parse_statement
-from provenance.statement.access import ACCESS_TYPE, AccessBatch, read_access
+from provenance.statement.batches import BATCH_TYPES, Batch, read_batch
 from provenance.statement.events import EVENT_TYPES, Event, parse_event, read_event
 from provenance.statement.frame import open_frame
 from provenance.statement.materials import MAX_LIST_BYTES
-from provenance.statement.received import RECEIVED_TYPE, Received, read_received
 from provenance.statement.supersession import Supersession
 from provenance.stores import (
     BlobStore,
@@ -116,8 +115,8 @@ def publish_event(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: 
         return PublishedEvent(event_row(index, event, parsed.signatures[0].keyid), created=True)
 
 
-def publish_received(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: bytes) -> int:
-    """Append what a receiver signed of a batch of lineage events; its entry's index."""
+def publish_batch(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: bytes) -> int:
+    """Append what was signed of a batch of small things; its entry's index."""
     with store.transaction() as tx:
         catch_up_index(tx, blobs)
         index = tx.size()
@@ -240,11 +239,8 @@ def index_entry(
     if frame.predicate_type in EVENT_TYPES:
         tx.add_event(event_row(index, read_event(frame), parsed.signatures[0].keyid))
         return None
-    if frame.predicate_type == RECEIVED_TYPE:
-        tx.add_event(received_row(index, read_received(frame), parsed.signatures[0].keyid))
-        return None
-    if frame.predicate_type == ACCESS_TYPE:
-        tx.add_event(access_row(index, read_access(frame), parsed.signatures[0].keyid))
+    if frame.predicate_type in BATCH_TYPES:
+        tx.add_event(batch_row(index, read_batch(frame), parsed.signatures[0].keyid))
         return None
     statement = with_parents(parse_statement(parsed.payload), blobs)
     row = dataset_row(index, statement, parsed.signatures[0].keyid)
@@ -303,14 +299,9 @@ def event_row(index: int, event: Event, keyid: str) -> EventRow:
     return EventRow(index, event.about.envelope, event.type, keyid, event.created)
 
 
-def received_row(index: int, received: Received, keyid: str) -> EventRow:
-    """What the index says of a batch of lineage events: it is about the batch's bytes."""
-    return EventRow(index, received.batch, RECEIVED_TYPE, keyid, received.created)
-
-
-def access_row(index: int, batch: AccessBatch, keyid: str) -> EventRow:
-    """What the index says of a batch of access records: it is about the batch's bytes."""
-    return EventRow(index, batch.batch, ACCESS_TYPE, keyid, batch.created)
+def batch_row(index: int, batch: Batch, keyid: str) -> EventRow:
+    """What the index says of a batch: it is about the batch's bytes."""
+    return EventRow(index, batch.digest, batch.type, keyid, batch.created)
 
 
 def dataset_row(index: int, statement: DatasetStatement, keyid: str) -> DatasetRow:

@@ -30,6 +30,7 @@ from provenance.sources import open_source
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger
+    from provenance.statement.usage import Usage
     from provenance.stores import EventRow
 
 DEFAULT_MEMORY_BYTES: Final = 64 * 2**20
@@ -58,43 +59,33 @@ def open_verified(
 
     With `purpose`, that the file was opened and what for is signed by `key` and logged before it is given out.
     """
-    if purpose is not None:
-        return _open_logged(reference, path, root, ledger, max_memory_bytes, purpose, key, passphrase)
-    known = _resolve(reference, root, ledger)
-    entry = _find(known.files, path)
-    if known.chunks is not None and entry.size > max_memory_bytes:
-        return _open_chunked(entry, known.place, known.chunks)
-    return _open(entry, known.place, max_memory_bytes)
-
-
-def _open_logged(
-    reference: Reference,
-    path: str,
-    root: str | os.PathLike[str] | None,
-    ledger: Ledger | None,
-    max_memory_bytes: int,
-    purpose: str,
-    key: str | None,
-    passphrase: bytes | None,
-) -> BinaryIO:
-    from provenance.statement.usage import Usage
-
-    if isinstance(reference, Fingerprint):
+    if purpose is not None and isinstance(reference, Fingerprint):
         raise MalformedError("a fingerprint names no registered dataset: there is no use to log", expected="a REF")
     with ExitStack() as stack:
-        if ledger is None:
-            from provenance.ledger.ledger import Ledger as OpenedLedger
-
-            ledger = stack.enter_context(OpenedLedger.open())
-        file = open_verified(reference, path, root=root, ledger=ledger, max_memory_bytes=max_memory_bytes)
+        if ledger is None and not isinstance(reference, Fingerprint):
+            ledger = stack.enter_context(_nearest_ledger())
+        known = _resolve(reference, root, ledger)
+        entry = _find(known.files, path)
+        if known.chunks is not None and entry.size > max_memory_bytes:
+            file = _open_chunked(entry, known.place, known.chunks)
+        else:
+            file = _open(entry, known.place, max_memory_bytes)
+        if purpose is None or ledger is None or isinstance(reference, Fingerprint):
+            return file
         try:
             usage = ReadUsage()
-            usage.add(_find(ledger.proofs(reference).files(), path))
-            ledger.state(reference, Usage(purpose, files=1, root=usage.digest), key=key, passphrase=passphrase)
+            usage.add(entry)
+            ledger.state(reference, usage.body(purpose), key=key, passphrase=passphrase)
         except BaseException:
             file.close()
             raise
         return file
+
+
+def _nearest_ledger() -> Ledger:
+    from provenance.ledger.ledger import Ledger as OpenedLedger
+
+    return OpenedLedger.open()
 
 
 @dataclass(slots=True)
@@ -115,6 +106,12 @@ class ReadUsage:
     def digest(self) -> Digest:
         """The RFC 9162 root over the leaf hashes in ascending order: whoever read the files, and in what order."""
         return Digest(root_of(sorted(self.leaves)))
+
+    def body(self, purpose: str) -> Usage:
+        """What is signed of it."""
+        from provenance.statement.usage import Usage
+
+        return Usage(purpose, files=len(self.leaves), root=self.digest)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Count and digest; no names."""
@@ -161,10 +158,7 @@ class VerifiedDataset:
         if self._reference is None or not self.usage.leaves:
             what = "nothing was read" if self._reference is not None else "a fingerprint names no registered dataset"
             raise MalformedError(f"{what}: there is no use to log", expected="a REF, and files that were read")
-        from provenance.statement.usage import Usage
-
-        body = Usage(purpose, files=len(self.usage.leaves), root=self.usage.digest)
-        return ledger.state(self._reference, body, key=key, passphrase=passphrase)
+        return ledger.state(self._reference, self.usage.body(purpose), key=key, passphrase=passphrase)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         index, count = _worker()
@@ -194,9 +188,7 @@ def _resolve(reference: Reference, root: str | os.PathLike[str] | None, ledger: 
         return _Known(reference.files, os.fspath(root))
     with ExitStack() as stack:
         if ledger is None:
-            from provenance.ledger.ledger import Ledger as OpenedLedger
-
-            ledger = stack.enter_context(OpenedLedger.open())
+            ledger = stack.enter_context(_nearest_ledger())
         proofs = ledger.proofs(reference)
         place = os.fspath(root) if root is not None else ledger.place_of(reference)
         return _Known(proofs.files(), place, kept_chunk_map(proofs.statement, ledger.blobs))

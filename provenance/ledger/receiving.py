@@ -20,7 +20,7 @@ from provenance.encoding import Digest, parse_foreign_json
 from provenance.errors import PolicyError, ProvenanceError, StoreError
 from provenance.lineage.openlineage import LineageEvent, parse_event
 from provenance.lineage.signed_event import is_signed, open_signed
-from provenance.signature import Signer, encode_envelope, parse_envelope, sign_envelope, verify_envelope
+from provenance.signature import Envelope, Signer, encode_envelope, parse_envelope, sign_envelope, verify_envelope
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.frame import open_frame
 from provenance.statement.received import (
@@ -78,8 +78,8 @@ class Receiver:
 
         `PolicyError` if the key is not, `VerificationError` if the signature is not its own.
         """
-        if is_signed(raw):
-            envelope = open_signed(raw)
+        envelope, event = _opened(raw)
+        if envelope is not None:
             keyid = envelope.signatures[0].keyid
             source = self._ledger.keyring.trust().source(keyid)
             if source is None or source.revoked:
@@ -87,7 +87,7 @@ class Receiver:
                 hint = "its owner's public key goes in with `provenance keys trust NAME FILE`"
                 raise PolicyError(what, expected="a trusted key", got=keyid, hint=hint)
             verify_envelope(envelope, source.key)
-        return read_event(raw)
+        return event
 
     def close(self) -> None:
         """Finish what waits, and stop."""
@@ -145,7 +145,7 @@ class EventLog:
         blob = self._ledger.blobs.put(encode_batch(raws))
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         statement = encode_received(Received(blob, len(raws), events_root(raws), now))
-        entry = self._ledger.append_received(encode_envelope(sign_envelope(statement, PAYLOAD_TYPE, self._signer)))
+        entry = self._ledger.append_batch(encode_envelope(sign_envelope(statement, PAYLOAD_TYPE, self._signer)))
         self._index.add(entry, [(digest, event) for digest, _, event in batch])
         return entry
 
@@ -182,8 +182,14 @@ def catch_up(ledger: Ledger, index: LineageIndex) -> None:
 
 def read_event(raw: bytes) -> LineageEvent:
     """The event in bytes as they came, signed or not; `MalformedError` says what is wrong. No signature is verified."""
-    if not is_signed(raw):
-        return parse_event(parse_foreign_json(raw, what="event", max_bytes=MAX_EVENT_BYTES))
-    envelope = open_signed(raw)
-    event = parse_event(parse_foreign_json(envelope.payload, what="event", max_bytes=MAX_EVENT_BYTES))
-    return replace(event, flags=(*event.flags, f"signed by {envelope.signatures[0].keyid}"))
+    return _opened(raw)[1]
+
+
+def _opened(raw: bytes) -> tuple[Envelope | None, LineageEvent]:
+    """The event, and the envelope that it came in, if it did."""
+    envelope = open_signed(raw) if is_signed(raw) else None
+    told = raw if envelope is None else envelope.payload
+    event = parse_event(parse_foreign_json(told, what="event", max_bytes=MAX_EVENT_BYTES))
+    if envelope is None:
+        return None, event
+    return envelope, replace(event, flags=(*event.flags, f"signed by {envelope.signatures[0].keyid}"))

@@ -38,7 +38,7 @@ from provenance.statement import (
     encode_statement,
     parse_statement,
 )
-from provenance.statement.materials import encode_materials, parse_materials
+from provenance.statement.materials import encode_materials, sorted_materials
 from provenance.statement.standards import Standards
 from provenance.stores import BlobStore, FileRow, StoreReader
 
@@ -89,7 +89,7 @@ def check_description(store: StoreReader, description: Description, now: str) ->
     anything = Digest.of(b"")
     fingerprint = Fingerprint(FingerprintDocument(1, anything, 0), ())
     parents = pin_parents(store, description.parents)
-    _encode(_statement(fingerprint, anything, None, description, parents, Clock(now)))
+    _encode(_statement(fingerprint, anything, None, description, parents, Clock(now))[0])
 
 
 def sign_dataset(
@@ -107,12 +107,9 @@ def sign_dataset(
     `blobs_besides` are what the fingerprint names by digest, besides the manifest: a schema, a chunk map.
     """
     manifest = encode_manifest(fingerprint)
-    materials: bytes | None = None
     oms, oms_bundle, notes = _sign_oms(fingerprint, description.name, signer)
     parents = pin_parents(store, description.parents)
-    statement = _statement(fingerprint, Digest.of(manifest), oms, description, parents, clock)
-    if statement.materials is not None:
-        materials, _ = encode_materials(parents)
+    statement, materials = _statement(fingerprint, Digest.of(manifest), oms, description, parents, clock)
     envelope = _sign(statement, signer)
     find_published(store, statement, signer.public.keyid)
     for data in (manifest, oms_bundle, materials, *blobs_besides):
@@ -129,7 +126,8 @@ def _statement(
     description: Description,
     parents: tuple[Pin, ...],
     clock: Clock,
-) -> DatasetStatement:
+) -> tuple[DatasetStatement, bytes | None]:
+    """The statement, and the list of its parents if they do not fit into it."""
     statement = partial(
         DatasetStatement,
         name=description.name,
@@ -148,9 +146,10 @@ def _statement(
     if len(parents) <= MAX_INPUTS:
         named = statement(parents=parents)
         if not parents or _fits(encode_statement(named)):
-            return named
-    data, materials = encode_materials(parents)
-    return statement(parents=parse_materials(data, materials), materials=materials)
+            return named, None
+    listed = sorted_materials(parents)
+    data, materials = encode_materials(listed)
+    return statement(parents=listed, materials=materials), data
 
 
 def _fits(payload: bytes) -> bool:

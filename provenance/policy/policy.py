@@ -26,8 +26,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from provenance.encoding import Digest, Fields, JsonValue
+from provenance.encoding.yaml import parse_yaml
 from provenance.errors import LimitError, MalformedError
-from provenance.limits import MAX_JSON_DEPTH, MAX_TEXT_CHARS, check_size
+from provenance.limits import MAX_JSON_DEPTH, MAX_TEXT_CHARS
 from provenance.policy.levels import REQUIRED_LEVEL, Level, parse_level
 from provenance.statement import Sensitivity, parse_sensitivity
 from provenance.statement.text import MAX_TITLE_CHARS, MAX_WORD_CHARS, check_word
@@ -75,8 +76,7 @@ class Policy:
 
 def parse_policy(data: bytes) -> Policy:
     """The policy in a file's bytes; `MalformedError` says what is wrong."""
-    check_size("policy", len(data), MAX_POLICY_BYTES)
-    fields = Fields(_load(data), "policy")
+    fields = Fields(_plain(parse_yaml(data, what="policy", max_bytes=MAX_POLICY_BYTES), 0), "policy")
     fields.constant("format", FORMAT)
     minimum = fields.optional_string("minimumLevel", max_chars=2)
     policy = Policy(
@@ -95,29 +95,6 @@ def parse_policy(data: bytes) -> Policy:
         if not _PATTERN.fullmatch(pattern):
             raise MalformedError("not an ancestor", expected="ns/name, ns/name@version or ns/*", got=pattern)
     return policy
-
-
-def _load(data: bytes) -> JsonValue:
-    import yaml
-
-    try:
-        text = data.decode("utf-8")
-        loader = yaml.SafeLoader(text)
-        try:
-            # An alias can stand for a text of any size.
-            if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-                raise MalformedError("policy has an alias", expected="YAML without & and *, or JSON")
-            value: Any = loader.get_single_data()
-        finally:
-            loader.dispose()
-    except UnicodeDecodeError as error:
-        raise MalformedError("policy is not UTF-8", expected="YAML or JSON") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}" if mark is not None else None
-        what = getattr(error, "problem", None) or "it cannot be read"
-        raise MalformedError(f"policy is not YAML: {what}", expected="YAML or JSON", where=where) from error
-    return _plain(value, 0)
 
 
 def _plain(value: Any, depth: int) -> JsonValue:

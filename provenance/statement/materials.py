@@ -54,9 +54,14 @@ class MaterialProof:
     hashes: tuple[bytes, ...]
 
 
+def sorted_materials(pins: Iterable[Pin]) -> tuple[Pin, ...]:
+    """The inputs as a list has them."""
+    return tuple(sorted(pins, key=_order))
+
+
 def encode_materials(pins: Iterable[Pin]) -> tuple[bytes, MaterialList]:
     """The list's bytes, and what a statement says of it."""
-    lines = [_line(pin) for pin in sorted(pins, key=_order)]
+    lines = [_line(pin) for pin in sorted_materials(pins)]
     data = b"".join(line + b"\n" for line in lines)
     return data, MaterialList(len(lines), Digest.of(data), Digest(root_of(map(leaf_hash, lines))))
 

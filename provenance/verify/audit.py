@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from provenance.encoding import Digest, JsonValue
@@ -236,9 +237,10 @@ def _statements(evidence: Evidence) -> Mapping[str, tuple[Digest, DatasetStateme
     for entry in evidence.entries:
         try:
             statement = parse_statement(parse_envelope(entry.envelope).payload)
-            if statement.materials is not None and statement.materials.digest in evidence.blobs:
-                statement = statement.with_materials(evidence.blobs[statement.materials.digest])
         except ProvenanceError:
             continue
+        if statement.materials is not None and (data := evidence.blobs.get(statement.materials.digest)) is not None:
+            with suppress(ProvenanceError):  # the report says so; it is audited all the same
+                statement = statement.with_materials(data)
         found.setdefault(str(statement.name), (entry.digest, statement))
     return found

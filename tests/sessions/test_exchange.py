@@ -61,7 +61,7 @@ def test_exports(session: Session) -> None:
     offline = json.loads(session.run("export", "--bundle", "d.bundle.json", "--format", "cyclonedx", code=0).out)
     assert offline["components"] == document["components"]
     assert "unknown format" in session.run("export", "x/d", "--format", "prov", code=2).err
-    assert "nothing to export" in session.run("export", code=2).err
+    assert "nothing is named" in session.run("export", code=2).err
     (session.folder / "d").write_text("other")
     assert session.run("export", "x/d", "--format", "spdx", code=1).out
     (session.folder / "d").write_text("d")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.cli.arguments import parse_places
+from provenance.cli.auditing import HowToAudit, audited
 from provenance.cli.completion import complete_reference
 from provenance.cli.exits import DONE, FAILED
-from provenance.cli.files import check_output, read_file, write_file
+from provenance.cli.files import check_output, write_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.screen import STATUS_STYLES, Screen
-from provenance.cli.verbs.verify import trust_of
-from provenance.errors import MalformedError
-from provenance.limits import MAX_BUNDLE_BYTES
 
 if TYPE_CHECKING:
     from provenance.verify.audit import Audit
@@ -28,16 +24,6 @@ def audit(
     reference: Annotated[
         str | None, typer.Argument(metavar="REF", help="What to audit.", autocompletion=complete_reference)
     ] = None,
-    bundle_file: Annotated[
-        str | None, typer.Option("--bundle", metavar="FILE", help="Audit what this bundle is of; needs no ledger.")
-    ] = None,
-    trust: Annotated[
-        str | None, typer.Option("--trust", metavar="FILE", help="With --bundle: whose keys, which log and chain.")
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option("--data", metavar="REF=PATH", help="With --bundle: where a dataset's bytes are. Repeatable."),
-    ] = None,
     page: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write a page that needs nothing else and prints well.")
     ] = None,
@@ -45,7 +31,7 @@ def audit(
         str | None,
         typer.Option("--evidence", metavar="FILE", help="Write the bundle that all of it can be checked by."),
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the chain about blocks.")] = False,
+    how: HowToAudit = HowToAudit(),  # noqa: B008 - frozen
 ) -> int:
     """Show everything that went into a model or dataset: origins, how each was made, licences and what they ask for,
     personal data, tests, reviews, findings, gaps, and the same arranged by articles of the EU AI Act.
@@ -53,23 +39,20 @@ def audit(
     With --bundle it needs no ledger and asks nobody. Exit code 1 unless it is verified at the level its sensitivity
     asks for.
     """
+    from provenance.verify import encode_bundle
     from provenance.verify.ai_act import evidence_pack
     from provenance.verify.audit_page import audit_page
 
     for output in (page, evidence):
         if output is not None:
             check_output(output)
-    if bundle_file is not None:
-        found, bundle = _of_bundle(run, bundle_file, trust, parse_places(data or ()), reference)
-    elif reference is None or trust is not None or data:
-        raise MalformedError("nothing to audit", expected="a REF, or --bundle FILE with --trust and --data")
-    else:
-        with run.ledger() as ledger:
-            found, bundle = ledger.audit(reference, ask_chain=not offline)
-    if page is not None:
-        write_file(page, audit_page(found, bundle))
-    if evidence is not None:
-        write_file(evidence, bundle)
+    found, of = audited(run, reference, how)
+    if page is not None or evidence is not None:
+        bundle = encode_bundle(of)
+        if page is not None:
+            write_file(page, audit_page(found, bundle))
+        if evidence is not None:
+            write_file(evidence, bundle)
     _show(run.screen, found)
     pack = evidence_pack(found)
     run.screen.line()
@@ -78,20 +61,6 @@ def audit(
     run.screen.pairs([("page", page), ("evidence", evidence)])
     run.document({**found.to_json(), "aiAct": [line.to_json() for line in pack]})
     return DONE if found.report.verified else FAILED
-
-
-def _of_bundle(
-    run: Invocation, file: str, trust_file: str | None, places: Mapping[str, str], reference: str | None
-) -> tuple[Audit, bytes]:
-    from provenance.ledger.offline import audit_offline
-
-    if reference is not None:
-        raise MalformedError("too much to audit", expected="a REF, or --bundle FILE", got=reference)
-    roots, whose = trust_of(run, trust_file)
-    data = read_file(file, "bundle", max_bytes=MAX_BUNDLE_BYTES)
-    found = audit_offline(data, roots, places)
-    run.screen.pairs([("bundle", file), ("trust roots", whose)])
-    return found, data
 
 
 def _show(screen: Screen, audit: Audit) -> None:

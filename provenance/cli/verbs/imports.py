@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provenance.cli.arguments import KeyOption, PassphraseFileOption
+from provenance.cli.arguments import KeyOption, PassphraseFileOption, parse_number
 from provenance.cli.completion import complete_import
 from provenance.cli.exits import DONE
 from provenance.cli.invocation import Invocation
@@ -51,13 +51,12 @@ def import_lineage(
     document again adds nothing.
     """
     from provenance.ledger.importing import MAX_DEPTH, declared_graph, import_document
-    from provenance.log.decimal import parse_decimal
 
     if (show is None) == (not documents):
         raise MalformedError("nothing to do, or too much", expected="documents to import, or --show NODE")
     with run.ledger() as ledger:
         if show is not None:
-            nodes = declared_graph(ledger, show, parse_decimal(depth, what="--depth", max_value=MAX_DEPTH))
+            nodes = declared_graph(ledger, show, parse_number(depth, "--depth", maximum=MAX_DEPTH))
             _show(run, nodes)
             run.document({"nodes": [one.to_json() for one in nodes]})
             return DONE

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from provenance.cli.arguments import ReferenceArgument
+from provenance.cli.arguments import ReferenceArgument, parse_number
 from provenance.cli.completion import complete_form
 from provenance.cli.exits import DONE, FAILED
 from provenance.cli.files import check_output, write_file
@@ -43,11 +43,10 @@ def lineage(
 ) -> int:
     """Show ancestors, judged by their records, and descendants. No bytes are read: that is `verify --deep`."""
     from provenance.cli.report_view import show_failures
-    from provenance.log.decimal import parse_decimal
 
     if form == "json":
         run.use_json()
-    steps = parse_decimal(depth, what="--depth", max_value=MAX_LINEAGE_NODES) if depth is not None else None
+    steps = parse_number(depth, "--depth", maximum=MAX_LINEAGE_NODES) if depth is not None else None
     if output is not None:
         if form in ("text", "json"):
             raise MalformedError("--output takes a picture", expected="--format dot, mermaid, svg or prov-json")

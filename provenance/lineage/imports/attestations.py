@@ -8,13 +8,12 @@ Sources: in-toto Statement v0.1 and v1; SLSA Provenance v0.1, v0.2 and v1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from provenance.encoding import JsonValue, b64decode, parse_foreign_json
 from provenance.errors import MalformedError
-from provenance.limits import check_size
 from provenance.lineage.imports.declared import (
-    MAX_DECLARED,
     Declared,
     DeclaredDataset,
     DeclaredStep,
@@ -29,20 +28,8 @@ _SLSA: Final = "https://slsa.dev/provenance/v"
 _MAX_BYTES: Final = 64 * 2**20
 
 
-def read_attestations(data: bytes) -> Declared:
-    """The steps that a file of attestations declares."""
-    lines = [line for line in data.splitlines() if line.strip()]
-    check_size("file of attestations", len(lines), _MAX_BYTES, "lines")
-    try:
-        values = [parse_foreign_json(data, what="attestation", max_bytes=_MAX_BYTES)]
-    except MalformedError:
-        if len(lines) < 2:
-            raise
-        check_size("file of attestations", len(lines), MAX_DECLARED, "lines")
-        values = [
-            parse_foreign_json(line, what=f"attestation in line {number}", max_bytes=_MAX_BYTES)
-            for number, line in enumerate(lines, 1)
-        ]
+def read_attestations(values: Sequence[JsonValue]) -> Declared:
+    """The steps that attestations declare."""
     return Declared(FORM, tuple(_step(value) for value in values))
 
 

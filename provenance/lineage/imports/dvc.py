@@ -8,13 +8,11 @@ Source: DVC documentation, `dvc.lock` schema 2.0 and `.dvc` files.
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from provenance.encoding import JsonValue
+from provenance.encoding.yaml import parse_yaml
 from provenance.errors import MalformedError
-from provenance.limits import check_size
 from provenance.lineage.imports.declared import Declared, DeclaredDataset, DeclaredStep, objects, text_of
 from provenance.statement.run import check_words
 
@@ -41,24 +39,10 @@ def read_dvc(data: bytes) -> Declared:
 
 
 def _parse(data: bytes) -> dict[str, JsonValue]:
-    check_size("DVC file", len(data), _MAX_BYTES)
-    if b"&" in data and any(isinstance(token, yaml.AliasToken) for token in _tokens(data)):
-        raise MalformedError("DVC file holds aliases", expected="YAML without aliases")  # a bomb in few bytes
-    try:
-        value: Any = yaml.safe_load(data)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        where = str(getattr(error, "problem_mark", "") or "").strip()
-        raise MalformedError("DVC file is not YAML", where=where or None) from error
+    value = parse_yaml(data, what="DVC file", max_bytes=_MAX_BYTES)
     if not isinstance(value, dict):
         raise MalformedError("not a DVC file", expected="a mapping", got=type(value).__name__)
     return {str(name): one for name, one in value.items()}
-
-
-def _tokens(data: bytes) -> Any:
-    try:
-        yield from yaml.scan(data)
-    except (yaml.YAMLError, RecursionError, ValueError):  # said when it is parsed
-        return
 
 
 def _stage(name: str, stage: JsonValue) -> DeclaredStep:

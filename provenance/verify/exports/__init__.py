@@ -4,6 +4,6 @@ Invariants: a document says what the evidence says and no more, by the audit's w
 evidence gives the same bytes; nothing is guessed: what nobody declared is left out, or is that format's word for it.
 """
 
-from provenance.verify.exports.document import FORMATS, MEDIA_TYPES, export
+from provenance.verify.exports.document import FORMATS, export
 
-__all__ = ["FORMATS", "MEDIA_TYPES", "export"]
+__all__ = ["FORMATS", "export"]

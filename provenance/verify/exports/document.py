@@ -18,13 +18,6 @@ from provenance.verify.exports.envelopes import envelopes
 from provenance.verify.exports.spdx import spdx
 
 FORMATS: Final = ("croissant", "spdx", "cyclonedx", "in-toto", "slsa")
-MEDIA_TYPES: Final[Mapping[str, str]] = {
-    "croissant": 'application/ld+json; profile="http://mlcommons.org/croissant/1.1"',
-    "spdx": "application/spdx+json",
-    "cyclonedx": "application/vnd.cyclonedx+json; version=1.6",
-    "in-toto": "application/jsonl",
-    "slsa": "application/jsonl",
-}
 _JSON: Final[Mapping[str, Callable[[Audit, Evidence], JsonValue]]] = {
     "croissant": croissant,
     "spdx": spdx,

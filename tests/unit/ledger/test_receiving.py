@@ -210,7 +210,7 @@ def test_what_cannot_be_logged_is_not_acknowledged(
     def full(_: bytes) -> int:
         raise StoreError("disk is full")
 
-    monkeypatch.setattr(ledger, "append_received", full)
+    monkeypatch.setattr(ledger, "append_batch", full)
     assert client.post("/api/v1/lineage", json=_event()).status_code == 503
     monkeypatch.undo()
     assert client.post("/api/v1/lineage", json=_event()).status_code == 201

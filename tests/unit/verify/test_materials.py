@@ -59,6 +59,10 @@ def test_a_list_under_a_wrong_name_fails(wide: tuple[Lineage, Evidence]) -> None
     report = verify_evidence(replace(evidence, blobs={digest: data[:-1]}), lineage.trust())
     assert _status(report, "materials") == {Status.FAILED}
     assert not report.sound
+    # It is audited all the same: what is damaged must not fall out of sight.
+    audit = audit_evidence(replace(evidence, blobs={digest: data[:-1]}), report, lineage.trust())
+    assert audit.items[0].name == "forge/child@1"
+    assert "the list of its inputs is not at hand" in audit.items[0].gaps()
 
 
 @pytest.mark.parametrize("missing", [0, 7, INPUTS - 1])
