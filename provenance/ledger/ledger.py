@@ -21,23 +21,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from provenance.chains import Chain, open_chain
 from provenance.encoding import Digest, JsonValue
 from provenance.errors import (
-    ChainError,
     ConflictError,
     MalformedError,
     NotFoundError,
     PolicyError,
     ProvenanceError,
-    SignerError,
     SourceError,
 )
 from provenance.fingerprint import FileEntry, Fingerprint, fingerprint_files
 from provenance.ledger.anchoring import Anchorer, Deployment
 from provenance.ledger.audit import Auditor, FsckProgress
+from provenance.ledger.blocks import KnownBlocks
 from provenance.ledger.contents import Contents
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint, open_records
 from provenance.ledger.fsck_report import FsckReport
@@ -75,8 +74,7 @@ from provenance.ledger.reference import pinned_name, resolve
 from provenance.ledger.registration import Clock, Description, check_description, pin_parents, sign_dataset
 from provenance.ledger.saying import Said, find_said
 from provenance.ledger.verification import Verification, file_report
-from provenance.limits import MAX_PAGE_ITEMS
-from provenance.policy import TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots
+from provenance.policy import TrustedAnchor, TrustedSource, TrustRoots
 from provenance.policy.policy import Policy
 from provenance.signature import encode_envelope, parse_envelope, sign_envelope, verify_envelope
 from provenance.sources import ProgressCallback, Reading, open_source
@@ -96,7 +94,7 @@ from provenance.statement.frame import open_frame
 from provenance.statement.standards import Standards
 from provenance.statement.usage import Usage
 from provenance.stores import BlobStore, DatasetRow, EventRow, LocationRow, OutboxRow, Store, open_store
-from provenance.verify import BlockFinding, ContentFinding, Evidence, Report, encode_bundle, verify_bundle
+from provenance.verify import ContentFinding, Evidence, Report, encode_bundle, verify_bundle
 from provenance.verify.audit import Audit, audit_evidence
 from provenance.verify.gate import Decision, decide, refused, verdict
 from provenance.verify.input_proof import InputProof, prove_input
@@ -111,8 +109,6 @@ if TYPE_CHECKING:
 Location = str | PathLike[str]
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
-CHAIN_SILENCE_S: Final = 10.0
-"""A verification does not ask a chain again for this long after it failed to answer one."""
 
 
 class Ledger:
@@ -123,10 +119,8 @@ class Ledger:
         self.keyring = Keyring(layout)
         self.blobs = BlobStore(layout.blobs, create=True)
         self.log = LogView(store)
-        self._known_blocks: dict[tuple[int, int], BlockFinding] = {}
-        self._final_blocks: dict[int, TrustedBlock] = {}
         self._chain_guard = threading.RLock()
-        self._chain_silent_until_s = 0.0
+        self._blocks = KnownBlocks(store, self.chain, self._chain_guard)
 
     @classmethod
     def init(cls, path: Location = ".", *, origin: str | None = None, chain: str = "embedded:") -> Ledger:
@@ -528,23 +522,8 @@ class Ledger:
         logs = tuple(dict.fromkeys((*trust.logs, self.keyring.vkey)))
         blocks = trust.blocks
         if with_blocks:
-            blocks = tuple(dict.fromkeys((*blocks, *self._own_blocks())))
+            blocks = tuple(dict.fromkeys((*blocks, *self._blocks.own())))
         return replace(trust, logs=logs, anchors=anchors, blocks=blocks)
-
-    def _own_blocks(self) -> Iterator[TrustedBlock]:
-        """The blocks of this ledger's anchors. Receipts of final ones never change and are read once."""
-        after = 0
-        while page := self._store.anchors(after_id=after, limit=MAX_PAGE_ITEMS):
-            for row in page:
-                block = self._final_blocks.get(row.id)
-                receipt = receipt_of(row) if block is None else None
-                if receipt is not None:
-                    block = TrustedBlock(receipt.chain_id, receipt.block_number, receipt.block_hash)
-                    if row.state == "final":
-                        self._final_blocks[row.id] = block
-                if block is not None:
-                    yield block
-            after = page[-1].id
 
     def verify(
         self,
@@ -689,7 +668,7 @@ class Ledger:
             self._store,
             self._verification(),
             reference,
-            lambda evidence: self._ask_chain(_blocks_named(evidence)) if ask_chain else [],
+            lambda evidence: self._blocks.of(evidence) if ask_chain else [],
             direction=direction,
             depth=depth,
             as_of=as_of,
@@ -755,7 +734,7 @@ class Ledger:
             contents[pinned_name(row)] = finding
         verification = self._verification()
         evidence = verification.evidence(row)
-        blocks = self._ask_chain(_blocks_named(evidence)) if ask_chain else []
+        blocks = self._blocks.of(evidence) if ask_chain else []
         report = verification.report(row, contents, blocks, evidence)
         uses = [said.index for said in self.said_about(pinned_name(row)) if isinstance(said.event.body, Usage)]
         return audit_evidence(evidence, report, self.trust_roots(), blocks=blocks, uses=uses), evidence
@@ -789,35 +768,8 @@ class Ledger:
         verification = self._verification()
         files_matter = any(finding.fingerprint is not None for finding in contents.values())
         evidence = verification.evidence(row, with_manifests=files_matter)
-        blocks = self._ask_chain(_blocks_named(evidence)) if ask_chain else []
+        blocks = self._blocks.of(evidence) if ask_chain else []
         return verification.report(row, contents, blocks, evidence)
-
-    def _ask_chain(self, wanted: Sequence[tuple[int, int]]) -> list[BlockFinding]:
-        """What the chain says of these (chain id, block number), as far as it answers."""
-        found: dict[tuple[int, int], BlockFinding] = {}
-        if any(key not in self._known_blocks for key in wanted):
-            with self._chain_guard:  # others may have asked, or failed to, while this thread waited
-                unknown = [key for key in wanted if key not in self._known_blocks]
-                if unknown and time.monotonic() >= self._chain_silent_until_s:
-                    found = self._find_blocks(unknown)
-        known = {**found, **self._known_blocks}
-        return [known[key] for key in wanted if key in known]
-
-    def _find_blocks(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], BlockFinding]:
-        found: dict[tuple[int, int], BlockFinding] = {}
-        try:
-            with self.chain() as chain:
-                info, finalized = chain.info(), chain.finalized()
-                for chain_id, number in keys:
-                    if chain_id == info.chain_id:
-                        block = chain.block_hash(number)
-                        found[chain_id, number] = BlockFinding(chain_id, number, block, finalized, info.label)
-        except (ChainError, SignerError):  # no answer, or no account to open an embedded chain with
-            # The block stays unasked, and the report says so: not performed is no pass.
-            self._chain_silent_until_s = time.monotonic() + CHAIN_SILENCE_S
-        final = {key: f for key, f in found.items() if f.hash is not None and f.number <= f.finalized}
-        self._known_blocks.update(final)
-        return found
 
     # ---- looking -----------------------------------------------------------------------------------------------
 
@@ -852,14 +804,6 @@ def fingerprint(
 ) -> Fingerprint:
     """The fingerprint of a file or folder. Needs no ledger; `leave_out` names one that lies within and is no data."""
     return open_source(path, Reading(leave_out=leave_out)).fingerprint(progress)
-
-
-def _blocks_named(evidence: Evidence) -> list[tuple[int, int]]:
-    """(chain id, block number) of the evidence's anchors and of the block its target names as *not before*."""
-    target = next(entry for entry in evidence.entries if entry.digest == evidence.target)
-    block = parse_statement(parse_envelope(target.envelope).payload).not_before
-    named = [(receipt.chain_id, receipt.block_number) for receipt in evidence.anchors]
-    return list(dict.fromkeys([*named, *([(block.chain_id, block.number)] if block is not None else [])]))
 
 
 def _now() -> str:

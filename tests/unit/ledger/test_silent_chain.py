@@ -71,8 +71,8 @@ def test_a_silent_chain_is_asked_once_and_again_after_a_while(anchored: Path, mo
             assert all(report.sound for report in reports)
             once = endpoint.calls
             assert once > 0
-            monkeypatch.setattr("provenance.ledger.ledger.CHAIN_SILENCE_S", 0.0)
-            ledger._chain_silent_until_s = 0.0
+            monkeypatch.setattr("provenance.ledger.blocks.CHAIN_SILENCE_S", 0.0)
+            ledger._blocks.forget_silence()
             ledger.verify_reference("ns/a")
             assert endpoint.calls == 2 * once
             ledger.verify_reference("ns/a", ask_chain=False)
