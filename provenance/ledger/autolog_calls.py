@@ -67,7 +67,8 @@ def _calls(module: str, owner: str, way: Way, place: int, *named: str) -> list[W
 def _duckdb(owner: str) -> list[WatchedCall]:
     return [
         *_calls("duckdb", owner, "read", 0, "read_csv:path_or_buffer", "from_csv_auto:path_or_buffer"),
-        *_calls("duckdb", owner, "read", 0, "read_parquet:file_glob,file_globs", "from_parquet:file_glob"),
+        *_calls("duckdb", owner, "read", 0, "read_parquet:path_or_buffer,file_glob,file_globs"),
+        *_calls("duckdb", owner, "read", 0, "from_parquet:path_or_buffer,file_glob,file_globs"),
         *_calls("duckdb", owner, "read", 0, "read_json:path_or_buffer"),
         *_calls("duckdb", owner, "sql", 0, "sql:query", "query:query", "execute:query"),
     ]

@@ -174,6 +174,12 @@ def check_no_secret(text: str, what: str) -> None:
         raise MalformedError(f"{what} holds a secret", expected="a URI without tokens, signatures or keys")
 
 
+def without_secrets(text: str) -> str:
+    """A name that may be a URL, without its user and password, and without its query if that seems to hold a secret."""
+    text = re.sub(r"://[^/?#]*@", "://", text)
+    return text.partition("?")[0] if _SECRET_PARAMETER.search(text) else text
+
+
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from provenance.encoding import JsonValue, b64decode, parse_foreign_json
 from provenance.errors import MalformedError
 from provenance.lineage.imports.declared import (
+    MAX_NAME_CHARS,
     Declared,
     DeclaredDataset,
     DeclaredStep,
@@ -91,7 +92,7 @@ def _slsa_1(
     facts = {**facts, "buildType": kind, "builder": text_of(builder.get("id"))}
     step = text_of(_object(definition.get("externalParameters")).get("step"))
     started, finished = text_of(metadata.get("startedOn")), text_of(metadata.get("finishedOn"))
-    return DeclaredStep(step or kind, inputs, outputs, facts, started, finished)
+    return DeclaredStep(_job(step or kind, outputs), inputs, outputs, facts, started, finished)
 
 
 def _slsa_0(
@@ -102,4 +103,9 @@ def _slsa_0(
     facts = {**facts, "buildType": kind, "builder": text_of(_object(predicate.get("builder")).get("id"))}
     metadata = _object(predicate.get("metadata"))
     started, finished = text_of(metadata.get("buildStartedOn")), text_of(metadata.get("buildFinishedOn"))
-    return DeclaredStep(kind, inputs, outputs, facts, started, finished)
+    return DeclaredStep(_job(kind, outputs), inputs, outputs, facts, started, finished)
+
+
+def _job(kind: str, outputs: tuple[DeclaredDataset, ...]) -> str:
+    """A job's name. A kind of build makes many things: without the subject, each would seem made from what all were."""
+    return f"{kind} {outputs[0].name}"[:MAX_NAME_CHARS]

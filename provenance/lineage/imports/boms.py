@@ -1,7 +1,8 @@
 """Bills of materials with data and models in them: SPDX 3 documents and CycloneDX BOMs.
 
 Invariants: only packages of the AI and dataset profiles, and components of type data and machine-learning-model, are
-datasets here; an edge is what a relationship, a dependency or a model card states; software is passed over.
+datasets here; an edge is what a relationship, a dependency or a model card states; what a model was tested on did not
+go into it; software is passed over.
 
 Sources: SPDX 3.0 (JSON-LD); CycloneDX 1.5 to 1.7 (JSON).
 """
@@ -19,7 +20,7 @@ SPDX_FORM: Final = "spdx"
 CYCLONEDX_FORM: Final = "cyclonedx"
 _PACKAGES: Final = ("ai_AIPackage", "dataset_DatasetPackage")
 _FROM_PARENT: Final = frozenset({"ancestorOf", "generates"})
-_FROM_CHILD: Final = frozenset({"descendantOf", "trainedOn", "testedOn", "hasDataFile", "dependsOn"})
+_FROM_CHILD: Final = frozenset({"descendantOf", "trainedOn", "hasDataFile", "dependsOn"})
 _COMPONENTS: Final = ("data", "machine-learning-model")
 
 

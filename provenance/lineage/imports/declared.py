@@ -13,6 +13,7 @@ from typing import Final
 from provenance.encoding import JsonValue
 from provenance.errors import MalformedError
 from provenance.limits import check_size
+from provenance.statement.frame import without_secrets
 
 MAX_DECLARED: Final = 10_000
 """Steps in a document, and datasets of a step."""
@@ -21,12 +22,14 @@ MAX_NAME_CHARS: Final = 2_048
 
 @dataclass(frozen=True, slots=True)
 class DeclaredDataset:
-    """A dataset, and the digests that the document has of it: algorithm -> text."""
+    """A dataset, and the digests that the document has of it: algorithm -> text. What opens a URL is left out of its
+    name."""
 
     name: str
     digests: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", without_secrets(self.name))
         check_size("name", len(self.name), MAX_NAME_CHARS, "characters")
         if not self.name:
             raise MalformedError("dataset has no name", expected="text")

@@ -13,7 +13,14 @@ from typing import Final
 from provenance.encoding import JsonValue
 from provenance.encoding.yaml import parse_yaml
 from provenance.errors import MalformedError
-from provenance.lineage.imports.declared import Declared, DeclaredDataset, DeclaredStep, objects, text_of
+from provenance.lineage.imports.declared import (
+    MAX_NAME_CHARS,
+    Declared,
+    DeclaredDataset,
+    DeclaredStep,
+    objects,
+    text_of,
+)
 from provenance.statement.run import check_words
 
 FORM: Final = "dvc"
@@ -34,7 +41,10 @@ def read_dvc(data: bytes) -> Declared:
     if not outputs:
         raise MalformedError("not a DVC file", expected="stages, as in dvc.lock, or outs, as in a .dvc file")
     if inputs:
-        return Declared(FORM, (DeclaredStep("import", inputs, outputs, {"command": "dvc import"}),))
+        return Declared(
+            FORM,
+            (DeclaredStep(f"import {outputs[0].name}"[:MAX_NAME_CHARS], inputs, outputs, {"command": "dvc import"}),),
+        )
     return Declared(FORM, (), outputs)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from openlineage.client import OpenLineageClient
 from openlineage.client.transport import get_default_factory
 
-from provenance.encoding import Digest
+from provenance.encoding import Digest, canonical_json
 from provenance.errors import MalformedError, ProvenanceError, SignerError, SourceError
 from provenance.ledger import Ledger
 from provenance.ledger.importing import declared_graph
@@ -24,6 +25,10 @@ from provenance.statement.received import MAX_BATCH_BYTES, parse_batch, read_rec
 from tests.e2e.server.test_openlineage import KEY, _events, _Server
 
 TYPE = "provenance.openlineage.SignedTransport"
+_EVENT = {
+    "eventTime": "2026-01-01T00:00:00Z", "producer": "https://p.example/", "schemaURL": "https://s.example/",
+    "run": {"runId": "0176a8c2-fe01-7439-87e6-56a1a1b4029f"}, "job": {"namespace": "n", "name": "j"},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -88,6 +93,15 @@ def test_a_server_takes_what_a_trusted_key_signed(server: _Server, folder: Path)
         client.emit(_events(1)[0])
     assert KEY not in str(refused.value)
     _trust(folder)
+    with Ledger.open(folder / "sender") as sender:
+        signer = sender.keyring.signer("airflow")
+        one, other = (
+            json.loads(sign_event(canonical_json({**_EVENT, "inputs": inputs}), signer)) for inputs in ([], None)
+        )
+    forged = canonical_json({**one, "signatures": other["signatures"]})
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    answer = httpx.post(f"{server.url}/api/v1/lineage", content=forged, headers=headers, timeout=20)
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (422, "verification")
     events = _events(4)
     for event in events:
         client.emit(event)
@@ -108,12 +122,7 @@ def test_a_server_takes_what_a_trusted_key_signed(server: _Server, folder: Path)
 
 def test_a_signature_that_is_not_its_keys_is_refused(folder: Path) -> None:
     _trust(folder)
-    raw = json.dumps(
-        {
-            "eventTime": "2026-01-01T00:00:00Z", "producer": "https://p.example/", "schemaURL": "https://s.example/",
-            "run": {"runId": "0176a8c2-fe01-7439-87e6-56a1a1b4029f"}, "job": {"namespace": "n", "name": "j"},
-        }
-    ).encode()  # fmt: skip
+    raw = json.dumps(_EVENT).encode()
     with Ledger.open(folder / "sender") as sender, Ledger.open(folder / "ledger") as ledger:
         signed = sign_event(raw, sender.keyring.signer("airflow"))
         receiver = Receiver(ledger, "receiver")

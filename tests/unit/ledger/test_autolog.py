@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import io
 import warnings
 from collections.abc import Callable
@@ -12,7 +14,6 @@ import datasets
 import duckdb
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.feather
@@ -22,7 +23,7 @@ import pytest
 from provenance.errors import ConflictError, MalformedError, PolicyError, SourceError
 from provenance.ledger import Ledger
 from provenance.ledger.autolog import Autolog, autolog
-from provenance.ledger.autolog_calls import CALLS
+from provenance.ledger.autolog_calls import CALLS, WatchedCall
 from provenance.statement.run import Run
 
 FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]})
@@ -43,6 +44,22 @@ def folder(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
     datasets.disable_progress_bars()
     return made
+
+
+@pytest.mark.parametrize("call", [call for calls in CALLS.values() for call in calls], ids=lambda call: call.name)
+def test_the_argument_stands_where_it_is_looked_for(call: WatchedCall) -> None:
+    """By the library's own signature, or, where it has none, by its documentation."""
+    module = importlib.import_module(call.module)
+    owner = getattr(module, call.owner) if call.owner else module
+    function = inspect.getattr_static(owner, call.name)
+    try:
+        names = [*inspect.signature(getattr(owner, call.name)).parameters]
+    except ValueError:
+        names = [one.partition(":")[0].strip() for one in function.__doc__.partition("(")[2].split(",")]
+    if call.owner and not isinstance(function, staticmethod | classmethod):
+        names = names[1:]
+    assert "*" not in names[: call.place]
+    assert names[call.place] in call.names or (call.module == "duckdb" and names == ["args", "kwargs"])
 
 
 def _arrow(out: str) -> None:
@@ -237,8 +254,6 @@ def test_a_step_that_fails_records_nothing(ledger: Ledger, folder: Path) -> None
 
 
 def test_nothing_is_warned_of_when_all_are_watched(ledger: Ledger, folder: Path) -> None:
-    assert isinstance(FRAME, pd.DataFrame)
-    assert pa.__version__
     with warnings.catch_warnings(), ledger.run("clean", key="someone") as run:
         warnings.simplefilter("error")
         with _watch(run):

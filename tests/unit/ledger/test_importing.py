@@ -14,7 +14,7 @@ import pytest
 from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
-from cyclonedx.output.json import JsonV1Dot6
+from cyclonedx.output.json import JsonV1Dot5, JsonV1Dot6, JsonV1Dot7
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,7 +114,7 @@ def test_attestations_in_every_wrapping(ledger: Ledger, tmp_path: Path, shape: s
     found = _imported(ledger, path)
     step = found.declared.steps[0]
     assert (step.name, step.started, step.finished) == (
-        "https://builder.example/train", "2026-01-02T03:04:05Z", "2026-01-02T04:04:05Z",
+        "https://builder.example/train model", "2026-01-02T03:04:05Z", "2026-01-02T04:04:05Z",
     )  # fmt: skip
     assert [one.name for one in step.inputs] == ["data", "git+https://git.example/code"]
     assert step.facts["signature"] == "not checked"
@@ -185,6 +185,77 @@ def test_a_command_that_holds_a_secret_is_withheld() -> None:
     )
     (step,) = read_document(imported.encode(), "dvc").steps
     assert step.inputs == (DeclaredDataset("https://git.example/r#d", {"gitcommit": "abc"}),)
+
+
+def test_nothing_that_opens_a_url_is_carried_over() -> None:
+    statement = json.loads(json.dumps(SLSA_1))
+    definition = statement["predicate"]["buildDefinition"]
+    definition["resolvedDependencies"] = [
+        {"uri": "https://ada:hunter2@host.example/d"},
+        {"uri": "https://bucket.example/d?X-Amz-Signature=hunter2"},
+        {"uri": "https://host.example/d?rev=3"},
+    ]
+    (step,) = read_document(json.dumps(statement).encode()).steps
+    names = ["https://host.example/d", "https://bucket.example/d", "https://host.example/d?rev=3"]
+    assert [one.name for one in step.inputs] == names
+    text = "deps:\n- path: d\n  repo: {url: 'https://ada:hunter2@git.example/r'}\nouts:\n- {path: d, md5: bb}\n"
+    (step,) = read_document(text.encode(), "dvc").steps
+    assert step.inputs[0].name == "https://git.example/r#d"
+
+
+def test_two_builds_of_one_kind_do_not_mix(ledger: Ledger, tmp_path: Path) -> None:
+    for number in "12":
+        text = json.dumps(SLSA_1).replace('"model"', f'"model{number}"').replace('"data"', f'"data{number}"')
+        (tmp_path / number).write_text(text)
+        _imported(ledger, tmp_path / number)
+    found = _edges(ledger, "job:in-toto:https://builder.example/train model1")
+    before = ["dataset:in-toto:data1", "dataset:in-toto:git+https://git.example/code"]
+    assert found["job:in-toto:https://builder.example/train model1"] == (before, ["dataset:in-toto:model1"])
+
+
+def test_slsa_0_1_names_its_build_in_a_recipe() -> None:
+    """By the example of its specification."""
+    statement = {
+        **SLSA_0,
+        "predicateType": "https://slsa.dev/provenance/v0.1",
+        "predicate": {
+            "builder": {"id": "mailto:person@example.com"},
+            "recipe": {"type": "https://example.com/Makefile", "definedInMaterial": 0, "entryPoint": "src:foo"},
+            "materials": [{"uri": "https://example.com/example-1.2.3.tar.gz", "digest": {"sha256": "1234ab"}}],
+        },
+    }
+    (step,) = read_document(json.dumps(statement).encode()).steps
+    source = DeclaredDataset("https://example.com/example-1.2.3.tar.gz", {"sha256": "1234ab"})
+    assert (step.name, step.inputs) == ("https://example.com/Makefile pkg", (source,))
+    assert step.facts["builder"] == "mailto:person@example.com"
+
+
+def test_what_a_model_was_tested_on_did_not_go_into_it() -> None:
+    def package(name: str, kind: str) -> dict[str, str]:
+        return {"type": kind, "spdxId": f"urn:{name}", "name": name}
+
+    edges = [
+        {"type": "Relationship", "spdxId": kind, "relationshipType": kind, "from": "urn:model", "to": [f"urn:{end}"]}
+        for kind, end in (("trainedOn", "train"), ("testedOn", "test"))
+    ]
+    data = [package(name, "dataset_DatasetPackage") for name in ("train", "test")]
+    graph = {"@graph": [package("model", "ai_AIPackage"), *data, *edges]}
+    found = read_document(json.dumps(graph).encode())
+    assert [(one.inputs, one.outputs) for one in found.steps] == [
+        ((DeclaredDataset("train"),), (DeclaredDataset("model"),))
+    ]
+    assert found.datasets == (DeclaredDataset("test"),)
+
+
+@pytest.mark.parametrize("make", [JsonV1Dot5, JsonV1Dot6, JsonV1Dot7])
+def test_a_model_card_names_its_datasets_in_every_version(make: Any) -> None:
+    value = json.loads(
+        make(Bom(components=[Component(name="x", type=ComponentType.DATA, bom_ref="d")])).output_as_string()
+    )
+    card = {"modelParameters": {"datasets": [{"ref": "d"}]}}
+    value["components"].append({"type": "machine-learning-model", "name": "net", "bom-ref": "m", "modelCard": card})
+    (step,) = read_document(json.dumps(value).encode()).steps
+    assert (step.inputs, step.outputs) == ((DeclaredDataset("x"),), (DeclaredDataset("net"),))
 
 
 BAD: list[tuple[str, bytes]] = [

@@ -9,10 +9,13 @@ from typing import Any
 
 import mlcroissant
 import pytest
-import spdx_python_model
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cyclonedx.model.bom import Bom
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import VerificationError
+from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
 from spdx_python_model import v3_0_1 as spdx3
 
 from provenance.errors import MalformedError, NotFoundError
@@ -108,10 +111,22 @@ def test_a_croissant_description_says_what_it_was_made_from(ledger: Ledger) -> N
     assert raw["rai:personalSensitiveInformation"] == "holds personal data"
 
 
+def test_securesystemslib_verifies_every_line_of_the_statements(ledger: Ledger) -> None:
+    lines = ledger.export("t/model", "in-toto").splitlines()
+    public = ledger.keyring.show("museum").public
+    key = SSlibKey.from_crypto(load_pem_public_key(public.pem.encode()), keyid=public.keyid)
+    for line in lines:
+        envelope = Envelope.from_dict(json.loads(line))
+        assert list(envelope.verify([key], threshold=1)) == [key.keyid]
+        envelope.payload += b" "
+        with pytest.raises(VerificationError):
+            envelope.verify([key], threshold=1)
+    assert len(lines) >= 2
+
+
 def _spdx(data: bytes) -> Any:
     found = spdx3.SHACLObjectSet()
     spdx3.JSONLDDeserializer().deserialize_data(json.loads(data), found)
-    assert spdx_python_model.__name__
     return found
 
 
