@@ -95,8 +95,8 @@ def test_a_server_takes_what_a_trusted_key_signed(server: _Server, folder: Path)
     _trust(folder)
     with Ledger.open(folder / "sender") as sender:
         signer = sender.keyring.signer("airflow")
-        raws = (json.dumps(_EVENT).encode(), json.dumps({**_EVENT, "inputs": []}).encode())
-        one, other = (json.loads(sign_event(raw, signer)) for raw in raws)
+        pair = (json.dumps(_EVENT).encode(), json.dumps({**_EVENT, "inputs": []}).encode())
+        one, other = (json.loads(sign_event(raw, signer)) for raw in pair)
     forged = canonical_json({**one, "signatures": other["signatures"]})
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     answer = httpx.post(f"{server.url}/api/v1/lineage", content=forged, headers=headers, timeout=20)
