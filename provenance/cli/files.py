@@ -44,6 +44,16 @@ def read_file(path: str, what: str, *, max_bytes: int) -> bytes:
     return data
 
 
+def read_lines(path: str, what: str, *, max_bytes: int) -> list[str]:
+    """The lines of a text file, without blank ones and those that begin with `#`; errors as of `read_file`."""
+    data = read_file(path, what, max_bytes=max_bytes)
+    try:
+        lines = [line.strip() for line in data.decode("utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"{what} is not UTF-8", where=f"byte {error.start} of {path}") from error
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def check_output(path: str, *, as_json: bool = False) -> None:
     """Raise `MalformedError` unless a file can be written at `path`, before work is done whose result goes there.
 

@@ -24,8 +24,9 @@ from provenance.ledger.fingerprinting import Wanted, find_fingerprint, reading_o
 from provenance.ledger.running import MAX_CODE_BYTES, execute, made_at
 from provenance.signature import parse_envelope, verify_envelope
 from provenance.sources import open_source
+from provenance.statement.materials import MAX_LIST_BYTES
 from provenance.statement.replay import Replay, ReplayResult
-from provenance.statement.run import Input, Run
+from provenance.statement.run import MAX_PATHS_BYTES, Input, Run
 from provenance.stores import EventRow
 
 if TYPE_CHECKING:
@@ -107,8 +108,15 @@ def find_run(ledger: Ledger, reference: str) -> tuple[Digest, Run]:
         if not one.event.body.command:
             unfit = "it was made by a program, not by a command that can be run again"
             continue
-        return Digest.of(envelope), one.event.body
+        return Digest.of(envelope), _with_listed(ledger, one.event.body)
     raise NotFoundError(unfit, got=reference, hint="make it with `provenance run`")
+
+
+def _with_listed(ledger: Ledger, run: Run) -> Run:
+    if run.listed is None:
+        return run
+    materials = ledger.blobs.get(run.listed.materials.digest, max_bytes=MAX_LIST_BYTES)
+    return run.with_listed(materials, ledger.blobs.get(run.listed.paths, max_bytes=MAX_PATHS_BYTES))
 
 
 def _execute(run: Run, folder: Path, home: Path, timeout_s: float) -> None:

@@ -29,9 +29,18 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from provenance.encoding import Digest, JsonValue, canonical_json
 from provenance.errors import ConflictError, LimitError, MalformedError, PolicyError, ProvenanceError, SourceError
 from provenance.ledger.receipts import Receipt
-from provenance.limits import MAX_INPUTS, check_size
+from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, MAX_MATERIALS, check_size
 from provenance.statement import Pin, PinnedName
-from provenance.statement.run import CodeFile, Input, Revision, Run, check_parameters, check_words
+from provenance.statement.run import (
+    CodeFile,
+    Input,
+    InputList,
+    Revision,
+    Run,
+    check_parameters,
+    check_words,
+    list_inputs,
+)
 from provenance.statement.text import check_word
 from provenance.statement.usage import Usage
 
@@ -104,7 +113,7 @@ class RunRecorder:
         `reference` names what it should be, if that is not what its bytes or its place say. `PolicyError` if it does
         not verify.
         """
-        check_size("inputs", len(self._inputs) + 1, MAX_INPUTS, "datasets")
+        check_size("inputs", len(self._inputs) + 1, MAX_MATERIALS, "datasets")
         path = self._path(place)
         pin = self._verified(path, reference)
         self._inputs.append(Input(pin, path + "/" if (self.folder / path).is_dir() else path))
@@ -152,6 +161,7 @@ class RunRecorder:
             if one.path is not None and self._verified(one.path.removesuffix("/"), str(one.pin.name)) != one.pin:
                 raise SourceError("input changed while the run read it", where=one.path)
         environment = self._environment()
+        inputs, listed = self._stated_inputs()
         made = []
         for output in self._outputs:
             place = made_at(self.folder, output.path)
@@ -167,7 +177,8 @@ class RunRecorder:
             )
             run = Run(
                 step=self._step,
-                inputs=tuple(self._inputs),
+                inputs=inputs,
+                listed=listed,
                 output=output.path + "/" if place.is_dir() else output.path,
                 started=self._started,
                 finished=finished,
@@ -186,6 +197,16 @@ class RunRecorder:
                 usage = Usage(self._purpose, run=run_entry)
                 self._ledger.state(str(one.pin.name), usage, key=self._key, passphrase=self._passphrase)
         return tuple(made)
+
+    def _stated_inputs(self) -> tuple[tuple[Input, ...], InputList | None]:
+        """The inputs as a statement names them: itself, or by a list if they would take much of its room."""
+        stated: list[JsonValue] = [[one.pin.to_json(), one.path] for one in self._inputs]
+        if len(stated) <= MAX_INPUTS and len(canonical_json(stated)) < MAX_ENTRY_BYTES // 3:
+            return tuple(self._inputs), None
+        materials, paths, listed = list_inputs(self._inputs)
+        for data in (materials, paths):
+            self._ledger.blobs.put(data)
+        return (), listed
 
     def _verified(self, path: str, reference: str | None) -> Pin:
         report = self._ledger.verify(self.folder / path, expected=reference, ask_chain=False)

@@ -1,6 +1,7 @@
 """How an artefact was made: a run, as SLSA Provenance v1.
 
-Invariants: inputs are pinned as a dataset statement pins its parents; every path is relative to the folder of the run
+Invariants: inputs are pinned as a dataset statement pins its parents, and where they are too many for a statement, by
+the same material list and a list of where each lay; every path is relative to the folder of the run
 and stays in it; nothing in a command or parameter looks like a secret; times are the signer's own clock.
 
 Bytes of its predicate (canonical JSON, with what every event has): `{"buildDefinition":{"buildType":
@@ -8,7 +9,9 @@ Bytes of its predicate (canonical JSON, with what every event has): `{"buildDefi
 "step":"clean"},"internalParameters":{"environment":{"python":"3.11.2"}},"resolvedDependencies":[{"annotations":
 {"envelope":"<64 hex>","path":"raw.csv","role":"input"},"digest":{"sha256":"<64 hex>"},"name":"ns/raw@1"}]},
 "created":"..","runDetails":{"builder":{"id":"urn:provenance-ledger:builder:local"},"metadata":{"finishedOn":"..",
-"invocationId":"..","startedOn":".."}},"statement":{..}}`
+"invocationId":"..","startedOn":".."}},"statement":{..}}`; in the place of many inputs
+`{"annotations":{"count":1000,"paths":"<64 hex>","role":"inputs","root":"<64 hex>"},"digest":{"sha256":"<64 hex>"},
+"name":"inputs"}`, where `paths` is the SHA-256 of a JSON array of paths, or null, in the list's order.
 
 Source: SLSA Provenance v1; `annotations` are a resource descriptor's (in-toto).
 """
@@ -17,14 +20,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
-from provenance.encoding import Digest, Fields, JsonValue
+from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse_json
 from provenance.errors import MalformedError
 from provenance.fingerprint.files import check_path
 from provenance.limits import MAX_INPUTS, MAX_TEXT_CHARS, MAX_URI_CHARS, check_size
 from provenance.statement.frame import Pin, check_no_secret, check_time, check_uri
+from provenance.statement.materials import MaterialList, encode_materials, parse_materials, sorted_materials
 from provenance.statement.names import PinnedName
 from provenance.statement.text import MAX_WORD_CHARS, check_word
 
@@ -32,6 +36,8 @@ COMMAND: Final = "urn:provenance-ledger:command:1"
 PROGRAM: Final = "urn:provenance-ledger:program:1"
 BUILDER: Final = "urn:provenance-ledger:builder:local"
 MAX_WORDS: Final = 1_000
+MAX_PATHS_BYTES: Final = 64 * 2**20
+"""The list of where listed inputs lay."""
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SECRET_WORD = re.compile(
     r"^--?(?:[a-z0-9-]*-)?(?:password|passwd|pwd|secret|token|credentials?|api-?key|access-?key)(?:=|$)", re.IGNORECASE
@@ -45,6 +51,15 @@ class Input:
 
     pin: Pin
     path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputList:
+    """The inputs of a run that are too many for its statement: their material list, and the SHA-256 of the list of
+    where each lay."""
+
+    materials: MaterialList
+    paths: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,8 @@ class Revision:
 class Run:
     """How an artefact was made: by which command (none: by a program that called this library) from which inputs.
 
-    `output` is where the artefact lay, `invocation` what all outputs of one run have in common.
+    `output` is where the artefact lay, `invocation` what all outputs of one run have in common. `listed` stands in the
+    place of inputs that do not fit: `inputs` is empty then, until `with_listed` has read them.
     """
 
     TYPE: ClassVar[str] = "https://slsa.dev/provenance/v1"
@@ -91,13 +107,15 @@ class Run:
     revision: Revision | None = None
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    listed: InputList | None = None
 
     def __post_init__(self) -> None:
         check_word(self.step, "step")
         check_word(self.invocation, "invocation")
         for time in (self.started, self.finished):
             check_time(time)
-        check_size("inputs", len(self.inputs), MAX_INPUTS, "datasets")
+        limit = MAX_INPUTS if self.listed is None else self.listed.materials.count
+        check_size("inputs", len(self.inputs), limit, "datasets")
         check_size("code files", len(self.code), MAX_INPUTS, "files")
         check_size("command", len(self.command), MAX_WORDS, "words")
         for path in (self.output, *(one.path for one in self.inputs if one.path is not None)):
@@ -113,12 +131,31 @@ class Run:
         check_words(self.command)
         check_parameters(self.parameters)
 
+    def with_listed(self, materials: bytes, paths: bytes) -> Run:
+        """The same with the inputs that its lists name. `MalformedError` if these are not its lists."""
+        if self.listed is None:
+            return self
+        if Digest.of(paths) != self.listed.paths:
+            raise MalformedError("not the list of paths that was stated", expected=self.listed.paths)
+        pins = parse_materials(materials, self.listed.materials)
+        places = parse_json(paths, what="list of paths", max_bytes=MAX_PATHS_BYTES)
+        if not isinstance(places, list) or len(places) != len(pins):
+            raise MalformedError("list of paths is of another length", expected=f"{len(pins)} paths")
+        inputs = []
+        for pin, place in zip(pins, places, strict=True):
+            if not isinstance(place, str | None):
+                raise MalformedError("list of paths holds something that is no path", expected="text or null")
+            inputs.append(Input(pin, place))
+        return replace(self, inputs=tuple(inputs))
+
     def to_json(self) -> dict[str, JsonValue]:
         """The fields of its own."""
         external: dict[str, JsonValue] = {"step": self.step, "output": self.output, "parameters": dict(self.parameters)}
         if self.command:
             external["command"] = list(self.command)
-        materials: list[JsonValue] = [_input_json(one) for one in self.inputs]
+        materials: list[JsonValue] = (
+            [_input_json(one) for one in self.inputs] if self.listed is None else [_listed_json(self.listed)]
+        )
         materials += [
             {"name": one.path, "digest": {"sha256": one.digest.hex}, "annotations": {"role": "code"}}
             for one in self.code
@@ -178,6 +215,29 @@ def _input_json(one: Input) -> JsonValue:
     return {"name": str(one.pin.name), "digest": {"sha256": one.pin.digest.hex}, "annotations": annotations}
 
 
+def list_inputs(inputs: Sequence[Input]) -> tuple[bytes, bytes, InputList]:
+    """The two lists of a run's inputs, and what its statement says of them."""
+    data, materials = encode_materials(one.pin for one in inputs)
+    where = {one.pin.name: one.path for one in inputs}
+    paths = canonical_json([where[pin.name] for pin in sorted_materials(one.pin for one in inputs)])
+    check_size("list of paths", len(paths), MAX_PATHS_BYTES)
+    return data, paths, InputList(materials, Digest.of(paths))
+
+
+def _listed_json(listed: InputList) -> JsonValue:
+    materials = listed.materials
+    return {
+        "name": "inputs",
+        "digest": {"sha256": materials.digest.hex},
+        "annotations": {
+            "role": "inputs",
+            "count": materials.count,
+            "root": materials.root.hex,
+            "paths": listed.paths.hex,
+        },
+    }
+
+
 def _revision_json(revision: Revision) -> JsonValue:
     value: dict[str, JsonValue] = {
         "digest": {"gitCommit": revision.commit},
@@ -197,7 +257,9 @@ def read_run(fields: Fields) -> Run:
     external, internal = definition.object("externalParameters"), definition.object("internalParameters")
     builder, metadata = details.object("builder"), details.object("metadata")
     builder.constant("id", BUILDER)
-    inputs, code, revision = _read_materials(definition.array("resolvedDependencies", max_items=2 * MAX_INPUTS + 1))
+    inputs, listed, code, revision = _read_materials(
+        definition.array("resolvedDependencies", max_items=2 * MAX_INPUTS + 1)
+    )
     run = Run(
         step=external.string("step", max_chars=MAX_WORD_CHARS),
         inputs=inputs,
@@ -210,6 +272,7 @@ def read_run(fields: Fields) -> Run:
         revision=revision,
         parameters=_object(external, "parameters"),
         environment=_read_environment(internal),
+        listed=listed,
     )
     for part in (external, internal, builder, metadata, definition, details):
         part.end()
@@ -243,8 +306,11 @@ def _read_environment(internal: Fields) -> dict[str, str]:
     return found
 
 
-def _read_materials(items: Sequence[JsonValue]) -> tuple[tuple[Input, ...], tuple[CodeFile, ...], Revision | None]:
+def _read_materials(
+    items: Sequence[JsonValue],
+) -> tuple[tuple[Input, ...], InputList | None, tuple[CodeFile, ...], Revision | None]:
     inputs: list[Input] = []
+    listed: InputList | None = None
     code: list[CodeFile] = []
     revision: Revision | None = None
     for item in items:
@@ -254,15 +320,22 @@ def _read_materials(items: Sequence[JsonValue]) -> tuple[tuple[Input, ...], tupl
         if role == "input":
             pin = Pin(PinnedName.parse(fields.string("name")), fields.digest_set("digest"), notes.digest("envelope"))
             inputs.append(Input(pin, notes.optional_string("path")))
+        elif role == "inputs" and listed is None and not inputs:
+            fields.constant("name", "inputs")
+            materials = MaterialList(notes.integer("count"), fields.digest_set("digest"), notes.digest("root"))
+            listed = InputList(materials, notes.digest("paths"))
         elif role == "code":
             code.append(CodeFile(fields.string("name"), fields.digest_set("digest")))
         elif role == "revision" and revision is None:
             revision = _read_revision(fields, notes)
         else:
-            raise MalformedError("material has another role", expected="input | code | one revision", got=role)
+            expected = "input | one inputs | code | one revision"
+            raise MalformedError("material has another role", expected=expected, got=role)
         notes.end()
         fields.end()
-    return tuple(inputs), tuple(code), revision
+    if listed is not None and inputs:
+        raise MalformedError("run names inputs and a list of them", expected="one of both")
+    return tuple(inputs), listed, tuple(code), revision
 
 
 def _read_revision(fields: Fields, notes: Fields) -> Revision:

@@ -17,10 +17,11 @@ from provenance.encoding import Digest
 from provenance.errors import ProvenanceError, printable
 from provenance.policy import Status
 from provenance.signature import parse_envelope
-from provenance.statement import PAYLOAD_TYPE
+from provenance.statement import PAYLOAD_TYPE, DatasetStatement
 from provenance.statement.events import EVENT_TYPES, Event, read_event
 from provenance.statement.finding import Finding, FindingState
-from provenance.statement.frame import open_frame
+from provenance.statement.frame import Pin, open_frame
+from provenance.statement.materials import MaterialList, encode_materials
 from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.replay import Replay, ReplayResult
 from provenance.statement.review import Decision, Review
@@ -145,14 +146,13 @@ def finding_checks(subject: str, verdicts: Iterable[EventVerdict]) -> tuple[Chec
     return tuple(checks)
 
 
-def run_checks(subject: str, parents: Collection[Digest], verdicts: Iterable[EventVerdict]) -> tuple[Check, ...]:
+def run_checks(subject: str, statement: DatasetStatement, verdicts: Iterable[EventVerdict]) -> tuple[Check, ...]:
     """A check for the last run that each signer says made the artefact: it fails if its inputs are not the parents (by
-    their envelopes) that the artefact's own statement pins."""
+    their envelopes) that the artefact's own statement pins, or the list that it commits to."""
     last = {v.keyid: (v, v.event.body) for v in verdicts if v.problem is None and isinstance(v.event.body, Run)}
     checks = []
     for verdict, run in last.values():
-        read = {one.pin.envelope for one in run.inputs}
-        if read == set(parents):
+        if _read_its_parents(run, statement):
             what = printable(run.command[0]) if run.command else "a program"
             note = f"made by {what} in step {run.step}" + (
                 f", commit {run.revision.commit[:12]}" if run.revision else ""
@@ -160,11 +160,29 @@ def run_checks(subject: str, parents: Collection[Digest], verdicts: Iterable[Eve
             checks.append(Check("run", subject, Status.PASSED, note, where=verdict.where))
             continue
         note = "the run did not read what the artefact is said to be made from"
+        parents = {one.envelope for one in statement.parents}
         extra = ", ".join(str(one.pin.name) for one in run.inputs if one.pin.envelope not in parents)
-        expected = f"{len(set(parents))} inputs, those it pins"
-        found = f"{len(read)} inputs" + (f", with {extra}" if extra else "")
+        count = len(parents) if statement.names_parents or statement.materials is None else statement.materials.count
+        expected = f"{count} inputs, those it pins"
+        read = len({one.pin.envelope for one in run.inputs}) if run.listed is None else run.listed.materials.count
+        found = f"{read} inputs" + (f", with {extra}" if extra else "")
         checks.append(Check("run", subject, Status.FAILED, note, expected, found, verdict.where))
     return tuple(checks)
+
+
+def _read_its_parents(run: Run, statement: DatasetStatement) -> bool:
+    """Whether the inputs are the parents. Lists are held against each other by what is stated of them: they need not be
+    at hand."""
+    if run.listed is None and statement.names_parents:
+        return {one.pin.envelope for one in run.inputs} == {one.envelope for one in statement.parents}
+    read = run.listed.materials if run.listed is not None else _list_of(one.pin for one in run.inputs)
+    pinned = statement.materials if statement.materials is not None else _list_of(statement.parents)
+    return read == pinned
+
+
+def _list_of(pins: Iterable[Pin]) -> MaterialList | None:
+    known = tuple(pins)
+    return encode_materials(known)[1] if known else None
 
 
 def quality_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | None:

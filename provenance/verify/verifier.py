@@ -79,7 +79,7 @@ def verify_evidence(
         spoken = said.get(node.envelope, ())
         used_by = not_after if depth else None
         later = [
-            *run_checks(_name(node), {pin.envelope for pin in node.statement.parents}, spoken),
+            *run_checks(_name(node), node.statement, spoken),
             *revocation_checks(_name(node), spoken, used_by),
             *finding_checks(_name(node), spoken),
         ]

@@ -11,14 +11,14 @@ import typer
 from provenance.cli.arguments import KeyOption, PassphraseFileOption
 from provenance.cli.completion import complete_kind, complete_reference, complete_sensitivity
 from provenance.cli.exits import DONE, ENVIRONMENT
-from provenance.cli.files import check_output, write_file
+from provenance.cli.files import check_output, read_lines, write_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.passphrase import passphrase_for
 from provenance.cli.progress import Meter
 from provenance.cli.reading import LOCATION_HELP, ChunksOption, HowToRead, wanted_of
 from provenance.cli.receipt_view import show_anchor, show_receipt
-from provenance.errors import MalformedError, ProvenanceError
-from provenance.limits import MAX_MATERIALS
+from provenance.errors import ProvenanceError
+from provenance.limits import MAX_MATERIALS, MAX_URI_CHARS
 
 if TYPE_CHECKING:
     from provenance.ledger import Ledger, Receipt
@@ -81,7 +81,11 @@ def register(
     """
     if receipt_file is not None:
         check_output(receipt_file)
-    listed = _read_references(parents_from) if parents_from is not None else []
+    listed = (
+        read_lines(parents_from, "list of parents", max_bytes=MAX_MATERIALS * MAX_URI_CHARS)
+        if parents_from is not None
+        else []
+    )
     with run.ledger() as ledger:
         said = _read_standards(standards) if standards is not None else None
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
@@ -112,18 +116,6 @@ def register(
             codes += [code, _keep(run, receipt, receipt_file, again=True)]
     run.document(receipt.to_json())
     return max(codes)
-
-
-def _read_references(path: str) -> list[str]:
-    from provenance.cli.files import read_file
-    from provenance.limits import MAX_URI_CHARS
-
-    data = read_file(path, "list of parents", max_bytes=MAX_MATERIALS * MAX_URI_CHARS)
-    try:
-        lines = [line.strip() for line in data.decode("utf-8").splitlines()]
-    except UnicodeDecodeError as error:
-        raise MalformedError("list of parents is not UTF-8", where=f"byte {error.start} of {path}") from error
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _read_standards(path: str) -> Standards:

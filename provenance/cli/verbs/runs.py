@@ -27,6 +27,10 @@ def run_command(
         list[str] | None,
         typer.Option("--input", metavar="PATH[=REF]", help="What it reads. It must verify. Repeat for several."),
     ] = None,
+    inputs_from: Annotated[
+        str | None,
+        typer.Option("--inputs-from", metavar="FILE", help="The same, one PATH[=REF] a line, any number."),
+    ] = None,
     code: Annotated[
         list[str] | None,
         typer.Option("--code", metavar="FILE", help="A file of the program: kept, so that it can be replayed. Repeat."),
@@ -50,9 +54,16 @@ def run_command(
     the code, the git commit, and the installed packages; no environment variable. If the command fails, nothing is
     recorded. What it prints goes to standard error.
     """
+    from provenance.cli.files import read_lines
     from provenance.ledger.running import RunRecorder
+    from provenance.limits import MAX_MATERIALS, MAX_URI_CHARS
 
-    made_of = [_split(text, "--input", needed=False) for text in inputs or ()]
+    listed = (
+        read_lines(inputs_from, "list of inputs", max_bytes=MAX_MATERIALS * 2 * MAX_URI_CHARS)
+        if inputs_from is not None
+        else []
+    )
+    made_of = [_split(text, "--input", needed=False) for text in (*(inputs or ()), *listed)]
     named = [_split(text, "--output", needed=True) for text in outputs]
     with run.ledger() as ledger:
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)

@@ -22,7 +22,7 @@ from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.replay import Replay, ReplayResult
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
-from provenance.statement.run import CodeFile, Input, Revision, Run
+from provenance.statement.run import CodeFile, Input, Revision, Run, list_inputs
 from provenance.statement.supersession import Supersession
 from provenance.statement.usage import Usage
 from provenance.statement.verdict import Verdict, VerdictResult
@@ -66,6 +66,7 @@ BODIES: list[Body] = [
         {"rate": 0.5, "seed": 1, "name": "x", "fast": True, "none": None},
         {"python": "3.11.2"},
     ),
+    Run("join", (), "out/", CREATED, CREATED, "0123", listed=list_inputs([Input(OTHER, "raw.csv")])[2]),
 ]
 BODIES += [
     Verdict(VerdictResult.FAILED, Digest.of(b"policy"), ABOUT.digest, CREATED),
@@ -247,6 +248,39 @@ def test_a_command_that_seems_to_hold_a_secret_is_refused(word: str) -> None:
     with pytest.raises(MalformedError, match="secret"):
         Run("clean", (), "out", CREATED, CREATED, "x", ("python", word))
     Run("clean", (), "out", CREATED, CREATED, "x", ("python", "--tokenizer", "--passwords-file-free"))
+
+
+def test_listed_inputs_come_back_from_their_own_lists_only() -> None:
+    inputs = [Input(OTHER, "é.csv"), Input(replace(OTHER, name=PinnedName.parse("h/a@1")))]
+    materials, paths, listed = list_inputs(inputs)
+    run = Run("join", (), "out/", CREATED, CREATED, "0123", listed=listed)
+    assert run.with_listed(materials, paths).inputs == (inputs[1], inputs[0])
+    for place in range(len(materials)):
+        with pytest.raises(MalformedError):
+            run.with_listed(materials[:place] + bytes([materials[place] ^ 1]) + materials[place + 1 :], paths)
+    for place in range(len(paths)):
+        with pytest.raises(MalformedError):
+            run.with_listed(materials, paths[:place] + bytes([paths[place] ^ 1]) + paths[place + 1 :])
+    for other in (b"[]", b"{}", b"[1,2]", b'["../x",null]', b'["a","b","c"]'):
+        with pytest.raises(MalformedError):
+            replace(run, listed=replace(listed, paths=Digest.of(other))).with_listed(materials, other)
+
+
+def test_inputs_are_named_or_listed_and_never_both() -> None:
+    runs = [body for body in BODIES if isinstance(body, Run)]
+    with_list, with_names = next(run for run in runs if run.listed), next(run for run in runs if run.inputs)
+    data = json.loads(encode_event(Event(ABOUT, with_list, CREATED)))
+    listed = data["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert listed[0]["annotations"]["role"] == "inputs"
+    named = json.loads(encode_event(Event(ABOUT, with_names, CREATED)))["predicate"]["buildDefinition"]
+    for materials in (
+        [*listed, *listed],
+        [*listed, named["resolvedDependencies"][0]],
+        [named["resolvedDependencies"][0], *listed],
+    ):
+        data["predicate"]["buildDefinition"]["resolvedDependencies"] = materials
+        with pytest.raises(MalformedError):
+            parse_event(canonical_json(data), strict=True)
 
 
 def test_nothing_is_made_from_itself() -> None:
