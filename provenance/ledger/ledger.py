@@ -695,7 +695,8 @@ class Ledger:
         if log:
             self.keyring.signer(key, passphrase)  # before the work: it cannot be signed without
         try:
-            audit, evidence = self.audited(target, read=read, digest=digest, ask_chain=ask_chain)
+            trust = policy.trust and policy.trust.with_revoked(self.trust_roots())
+            audit, evidence = self.audited(target, read=read, digest=digest, ask_chain=ask_chain, trust=trust)
         except NotFoundError as error:
             return refused(str(target), policy, error.what)
         now = datetime.now(UTC)
@@ -713,12 +714,19 @@ class Ledger:
         return audit, encode_bundle(evidence)
 
     def audited(
-        self, target: Location, *, read: bool = True, digest: Digest | None = None, ask_chain: bool = True
+        self,
+        target: Location,
+        *,
+        read: bool = True,
+        digest: Digest | None = None,
+        ask_chain: bool = True,
+        trust: TrustRoots | None = None,
     ) -> tuple[Audit, Evidence]:
         """Everything that went into an artefact and what is known of it, and the evidence.
 
         A path is fingerprinted and matched as by `verify`. A reference's bytes are read where it was registered from,
-        if they are still there, unless `read` is False; `digest` is what the caller computed of them.
+        if they are still there, unless `read` is False; `digest` is what the caller computed of them. `trust` stands
+        in the place of what this ledger trusts.
         """
         contents: dict[str, ContentFinding] = {}
         if isinstance(target, str) and self._is_reference(target):
@@ -732,12 +740,13 @@ class Ledger:
                 Path(target) if isinstance(target, PathLike) else target, self._verification()
             )
             contents[pinned_name(row)] = finding
-        verification = self._verification()
-        evidence = verification.evidence(row)
+        roots = trust if trust is not None else self.trust_roots()
+        verification = Verification(self._store, self.blobs, roots)
+        evidence = self._verification().evidence(row)  # with keys of all that are known here, whether trusted or not
         blocks = self._blocks.of(evidence) if ask_chain else []
         report = verification.report(row, contents, blocks, evidence)
         uses = [said.index for said in self.said_about(pinned_name(row)) if isinstance(said.event.body, Usage)]
-        return audit_evidence(evidence, report, self.trust_roots(), blocks=blocks, uses=uses), evidence
+        return audit_evidence(evidence, report, roots, blocks=blocks, uses=uses), evidence
 
     def export(self, reference: str, form: str, *, ask_chain: bool = True) -> bytes:
         """An artefact and its lineage in a format of `provenance.verify.exports.FORMATS`."""

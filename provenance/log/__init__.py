@@ -1,7 +1,14 @@
 """The transparency log's formats: entries, signed notes, checkpoints, cosignatures, tiles and proofs."""
 
 from provenance.log.checkpoint import Checkpoint, encode_checkpoint, open_checkpoint, parse_checkpoint, sign_checkpoint
-from provenance.log.cosignature import Cosignature, CosignedCheckpoint, Cosigner, open_cosigned, verify_cosignature
+from provenance.log.cosignature import (
+    Cosignature,
+    CosignedCheckpoint,
+    Cosigner,
+    check_witnesses,
+    open_cosigned,
+    verify_cosignature,
+)
 from provenance.log.entry import check_entry, entry_leaf
 from provenance.log.note import (
     Note,
@@ -48,6 +55,7 @@ __all__ = [
     "TlogProof",
     "add_signatures",
     "check_entry",
+    "check_witnesses",
     "encode_checkpoint",
     "encode_entries",
     "encode_proof",

@@ -10,7 +10,7 @@ signature verifies; one witness key counts once, and no two witnesses of a polic
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from provenance.errors import MalformedError, SignerError, VerificationError
@@ -87,7 +87,7 @@ def open_cosigned(
     """
     check_log_key(log_verifier)
     known = tuple(dict.fromkeys(witnesses))
-    _check_witnesses(known)
+    check_witnesses(known)
     note = open_note(data, [log_verifier, *known])
     if not _signed_by(note, log_verifier):
         raise VerificationError("checkpoint is not signed by its log", expected=encode_vkey(log_verifier))
@@ -105,7 +105,8 @@ def _signed_by(note: Note, verifier: NoteVerifier) -> bool:
     return any((each.name, each.key_id) == (verifier.name, verifier.key_id) for each in note.verified)
 
 
-def _check_witnesses(witnesses: tuple[NoteVerifier, ...]) -> None:
+def check_witnesses(witnesses: Sequence[NoteVerifier]) -> None:
+    """Return if these can be the witnesses of one policy: keys of type 0x04, no public key twice; `MalformedError`."""
     for witness in witnesses:
         _check_witness(witness)
     if len({witness.public_key for witness in witnesses}) != len(witnesses):

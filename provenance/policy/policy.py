@@ -13,6 +13,8 @@ Bytes (YAML or JSON):
     forbiddenAncestors: [acme/scraped, "pirate/*"]
     maxAgeDays: 365
     acceptedChains: [1, 8453]
+    trust: {sources: [{name: museum, pem: "..", status: trusted, namespaces: []}], logs: ["<vkey>"], anchors: [],
+      blocks: [], witnesses: {keys: ["<vkey>", "<vkey>"], quorum: 1}}
     rules:
     - {id: european, expression: "ancestors.all(a, 'EU' in a.geography)", message: from Europe only}
 """
@@ -30,6 +32,7 @@ from provenance.encoding.yaml import parse_yaml
 from provenance.errors import LimitError, MalformedError
 from provenance.limits import MAX_JSON_DEPTH, MAX_TEXT_CHARS
 from provenance.policy.levels import REQUIRED_LEVEL, Level, parse_level
+from provenance.policy.trust import TrustRoots, read_trust
 from provenance.statement import Sensitivity, parse_sensitivity
 from provenance.statement.text import MAX_TITLE_CHARS, MAX_WORD_CHARS, check_word
 
@@ -51,7 +54,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What must hold. None and empty lists ask for nothing, but for `allowed_licenses`: None allows any."""
+    """What must hold. None and empty lists ask for nothing, but for `allowed_licenses`: None allows any. `trust` stands
+    in the place of what the ledger trusts; None leaves it at that."""
 
     name: str
     digest: Digest
@@ -62,6 +66,7 @@ class Policy:
     max_age_days: int | None = None
     accepted_chains: frozenset[int] | None = None
     rules: tuple[Rule, ...] = ()
+    trust: TrustRoots | None = None
 
     def level_for(self, sensitivity: Sensitivity) -> Level:
         """The level that data of this sensitivity needs."""
@@ -89,6 +94,7 @@ def parse_policy(data: bytes) -> Policy:
         max_age_days=fields.integer("maxAgeDays", minimum=1, maximum=36_500) if fields.has("maxAgeDays") else None,
         accepted_chains=_chains(fields),
         rules=_rules(fields),
+        trust=_trust(fields),
     )
     fields.end()
     for pattern in policy.forbidden:
@@ -146,6 +152,13 @@ def _chains(fields: Fields) -> frozenset[int] | None:
             raise MalformedError("not a chain id", expected="a positive integer", got=json.dumps(number))
         chains.add(number)
     return frozenset(chains)
+
+
+def _trust(fields: Fields) -> TrustRoots | None:
+    if not fields.has("trust"):
+        fields.skip("trust")
+        return None
+    return read_trust(fields.object("trust"))
 
 
 def _rules(fields: Fields) -> tuple[Rule, ...]:

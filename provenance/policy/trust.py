@@ -5,7 +5,8 @@ unknown one; a key may be confined to namespaces.
 
 Bytes (canonical JSON, one line): `{"anchors":[{"chainId":1,"contract":"0x..","publisher":"0x.."}],
 "blocks":[{"chainId":1,"hash":"0x..","number":7}],"format":"urn:provenance-ledger:trust:1","logs":["<vkey>"],
-"sources":[{"name":"museum","namespaces":["titanic"],"pem":"-----BEGIN PUBLIC KEY-----..","status":"trusted"}]}`.
+"sources":[{"name":"museum","namespaces":["titanic"],"pem":"-----BEGIN PUBLIC KEY-----..","status":"trusted"}],
+"witnesses":{"keys":["<vkey>","<vkey>"],"quorum":1}}`; `witnesses` may be left out, and none is needed then.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse_json
 from provenance.errors import MalformedError
 from provenance.limits import MAX_KEY_BYTES, MAX_NAMESPACE_CHARS, MAX_TEXT_CHARS, MAX_TRUST_BYTES
-from provenance.log import encode_vkey, parse_vkey
+from provenance.log import NoteVerifier, check_witnesses, encode_vkey, parse_vkey
 from provenance.signature import PublicKey, parse_public_key
 from provenance.statement.frame import check_time
 
@@ -70,12 +71,20 @@ class TrustedBlock:
 
 @dataclass(frozen=True, slots=True)
 class TrustRoots:
-    """Everything a verification takes for granted. Empty: nothing is trusted."""
+    """Everything a verification takes for granted. Empty: nothing is trusted. A checkpoint counts only if at least
+    `quorum` of the `witnesses` (verifier keys) cosigned it."""
 
     sources: tuple[TrustedSource, ...] = ()
     logs: tuple[str, ...] = ()
     anchors: tuple[TrustedAnchor, ...] = ()
     blocks: tuple[TrustedBlock, ...] = ()
+    witnesses: tuple[str, ...] = ()
+    quorum: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.quorum <= len(self.witnesses):
+            expected = f"0 to {len(self.witnesses)}, the number of witnesses"
+            raise MalformedError("quorum of witnesses cannot be met", expected=expected, got=self.quorum)
 
     def source(self, keyid: str) -> TrustedSource | None:
         """The source with this key id.
@@ -102,6 +111,10 @@ class TrustRoots:
         others = tuple(known for known in self.sources if known.key.keyid != source.key.keyid)
         return replace(self, sources=(*others, source))
 
+    def with_revoked(self, known: TrustRoots) -> TrustRoots:
+        """These roots, with the keys that are revoked in `known` revoked here, too."""
+        return replace(self, sources=(*self.sources, *(source for source in known.sources if source.revoked)))
+
 
 def encode_trust(trust: TrustRoots) -> bytes:
     """The trust roots file: canonical JSON and a newline."""
@@ -115,7 +128,7 @@ def encode_trust(trust: TrustRoots) -> bytes:
         }
         for source in trust.sources
     ]
-    value: JsonValue = {
+    value: dict[str, JsonValue] = {
         "format": FORMAT,
         "sources": sources,
         "logs": list(trust.logs),
@@ -125,6 +138,8 @@ def encode_trust(trust: TrustRoots) -> bytes:
             for block in trust.blocks
         ],
     }
+    if trust.witnesses:
+        value["witnesses"] = {"keys": list(trust.witnesses), "quorum": trust.quorum}
     return canonical_json(value) + b"\n"
 
 
@@ -132,19 +147,39 @@ def parse_trust(data: bytes) -> TrustRoots:
     """The trust roots in a file's bytes; `MalformedError` says what is wrong."""
     fields = Fields(parse_json(data, what="trust roots", max_bytes=MAX_TRUST_BYTES), "trust roots")
     fields.constant("format", FORMAT)
-    logs = []
-    for text in fields.array("logs", max_items=_MAX_ITEMS):
-        if not isinstance(text, str):
-            raise MalformedError("log key is not text", expected="a verifier key", where="trust roots.logs")
-        logs.append(encode_vkey(parse_vkey(text)))
+    return read_trust(fields)
+
+
+def read_trust(fields: Fields) -> TrustRoots:
+    """The trust roots in an object, by itself or in a policy."""
+    logs = [encode_vkey(key) for key in _vkeys(fields, "logs")]
+    witnesses, quorum = tuple[str, ...](), 0
+    if fields.has("witnesses"):
+        stated = fields.object("witnesses")
+        keys = _vkeys(stated, "keys")
+        check_witnesses(keys)
+        witnesses, quorum = tuple(encode_vkey(key) for key in keys), stated.integer("quorum")
+        stated.end()
+    fields.skip("witnesses")
     roots = TrustRoots(
         sources=tuple(_parse_source(item) for item in fields.array("sources", max_items=_MAX_ITEMS)),
+        witnesses=witnesses,
+        quorum=quorum,
         logs=tuple(logs),
         anchors=tuple(_parse_anchor(item) for item in fields.array("anchors", max_items=_MAX_ITEMS)),
         blocks=tuple(_parse_block(item) for item in fields.array("blocks", max_items=_MAX_ITEMS)),
     )
     fields.end()
     return roots
+
+
+def _vkeys(fields: Fields, name: str) -> list[NoteVerifier]:
+    keys = []
+    for text in fields.array(name, max_items=_MAX_ITEMS):
+        if not isinstance(text, str):
+            raise MalformedError("key is not text", expected="a verifier key", where=f"trust roots.{name}")
+        keys.append(parse_vkey(text))
+    return keys
 
 
 def _parse_source(value: JsonValue) -> TrustedSource:

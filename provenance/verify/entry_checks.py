@@ -17,7 +17,7 @@ from typing import Final
 from provenance.anchor import DEVELOPMENT_CHAIN_ID, AnchorReceipt, verify_receipt
 from provenance.errors import MalformedError, ProvenanceError, printable
 from provenance.lineage import Node
-from provenance.log import Checkpoint, TlogProof, entry_leaf, open_checkpoint, open_note, parse_proof, parse_vkey
+from provenance.log import Checkpoint, TlogProof, entry_leaf, open_cosigned, open_note, parse_proof, parse_vkey
 from provenance.merkle import verify_inclusion
 from provenance.policy import Status, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
@@ -62,7 +62,8 @@ class EntryVerifier:
             self._anchors.setdefault((receipt.origin, receipt.size, receipt.root), []).append(receipt)
         self._logs = [parse_vkey(vkey) for vkey in dict.fromkeys(trust.logs)]
         self._sources: dict[str, TrustedSource | None] = {}
-        self._checkpoints: dict[bytes, tuple[Checkpoint | None, Check]] = {}
+        self._witnesses = [parse_vkey(vkey) for vkey in dict.fromkeys(trust.witnesses)]
+        self._checkpoints: dict[bytes, tuple[Checkpoint | None, tuple[Check, Check]]] = {}
         self._receipts: dict[tuple[str, int, bytes], tuple[AnchorReceipt | None, tuple[Check, ...]]] = {}
 
     def judge(self, entry: EvidenceEntry) -> EntryVerdict:
@@ -152,7 +153,7 @@ class EntryVerifier:
             proof = parse_proof(entry.proof)
         except ProvenanceError as error:
             return None, None, [_failed("log.inclusion", subject, error)]
-        checkpoint, check = self._checkpoint(proof, subject)
+        checkpoint, (check, witnesses) = self._checkpoint(proof, subject)
         checks = [check]
         if checkpoint is None:
             checks.append(Check("log.inclusion", subject, Status.NOT_PERFORMED, "no trusted checkpoint"))
@@ -165,27 +166,41 @@ class EntryVerifier:
             return proof.index, None, checks
         note = f"entry {proof.index} of {checkpoint.size}"
         checks.append(Check("log.inclusion", subject, Status.PASSED, note))
-        checks.append(Check("log.witnesses", subject, Status.PASSED, "none required by the policy, none counted"))
+        checks.append(witnesses)
         return proof.index, checkpoint, checks
 
-    def _checkpoint(self, proof: TlogProof, subject: str) -> tuple[Checkpoint | None, Check]:
+    def _checkpoint(self, proof: TlogProof, subject: str) -> tuple[Checkpoint | None, tuple[Check, Check]]:
         if proof.checkpoint not in self._checkpoints:
             self._checkpoints[proof.checkpoint] = self._judge_checkpoint(proof.checkpoint)
-        checkpoint, check = self._checkpoints[proof.checkpoint]
-        return checkpoint, _about(check, subject)
+        checkpoint, (check, witnesses) = self._checkpoints[proof.checkpoint]
+        return checkpoint, (_about(check, subject), _about(witnesses, subject))
 
-    def _judge_checkpoint(self, data: bytes) -> tuple[Checkpoint | None, Check]:
+    def _judge_checkpoint(self, data: bytes) -> tuple[Checkpoint | None, tuple[Check, Check]]:
+        unseen = Check("log.witnesses", "", Status.NOT_PERFORMED, "no trusted checkpoint")
         if not self._trust.logs:
-            return None, Check("log.checkpoint", "", Status.FAILED, "no log is trusted", "a log key in the trust roots")
+            no_log = "a log key in the trust roots"
+            return None, (Check("log.checkpoint", "", Status.FAILED, "no log is trusted", no_log), unseen)
         try:
             # All known keys at once: a signature by any of them that fails rejects the checkpoint.
             signers = {(signature.name, signature.key_id) for signature in open_note(data, self._logs).verified}
             named = [log for log in self._logs if (log.name, log.key_id) in signers]
             origin = data.partition(b"\n")[0].decode("utf-8")
-            checkpoint = open_checkpoint(data, next((log for log in named if log.name == origin), named[0]))
+            log = next((log for log in named if log.name == origin), named[0])
+            cosigned = open_cosigned(data, log, self._witnesses)
         except ProvenanceError as error:
-            return None, _failed("log.checkpoint", "", error)
-        return checkpoint, Check("log.checkpoint", "", Status.PASSED, f"signed by {checkpoint.origin}")
+            return None, (_failed("log.checkpoint", "", error), unseen)
+        signed = Check("log.checkpoint", "", Status.PASSED, f"signed by {cosigned.checkpoint.origin}")
+        return cosigned.checkpoint, (signed, self._quorum(len(cosigned.cosignatures)))
+
+    def _quorum(self, count: int) -> Check:
+        needed, known = self._trust.quorum, len(self._witnesses)
+        if not needed:
+            note = f"none required by the policy, {count or 'none'} counted"
+            return Check("log.witnesses", "", Status.PASSED, note)
+        if count >= needed:
+            return Check("log.witnesses", "", Status.PASSED, f"{count} of {known} cosigned, {needed} are needed")
+        note = "too few witnesses cosigned the checkpoint"
+        return Check("log.witnesses", "", Status.FAILED, note, f"{needed} of {known}", f"{count}")
 
     def _anchor(self, checkpoint: Checkpoint | None, subject: str) -> tuple[AnchorReceipt | None, tuple[Check, ...]]:
         key = (checkpoint.origin, checkpoint.size, checkpoint.root) if checkpoint else None

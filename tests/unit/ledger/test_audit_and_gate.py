@@ -19,6 +19,8 @@ from celpy.evaluation import CELEvalError
 from provenance import verify_inputs
 from provenance.errors import PolicyError, SignerError
 from provenance.ledger import Ledger
+from provenance.log import Cosigner, encode_vkey
+from provenance.policy import encode_trust
 from provenance.policy.policy import FORMAT, Policy, parse_policy
 from provenance.statement.finding import Finding, FindingState, Severity
 from provenance.statement.quality import Quality, QualityResult
@@ -39,6 +41,29 @@ def _policy(**fields: Any) -> Policy:
 @pytest.fixture
 def opened(copy: Path) -> Ledger:
     return Ledger.open(copy)
+
+
+def test_a_policy_trusts_whom_it_names_and_nobody_else(opened: Ledger) -> None:
+    with opened as ledger:
+        roots = json.loads(encode_trust(ledger.trust_roots()))
+        del roots["format"]
+        names = [source["name"] for source in roots["sources"]]
+        assert ledger.gate("h/clean", _policy(trust=roots)).allowed
+        assert ledger.gate("h/clean", _policy(trust={**roots, "logs": []})).allowed is False
+        museum = [roots["sources"][names.index("museum")]]
+        assert ledger.gate("h/clean", _policy(trust={**roots, "sources": museum})).allowed
+        decision = ledger.gate("h/model", _policy(trust={**roots, "sources": museum}))
+        assert decision.denials[0].reason == "trust: signed but not trusted"
+        assert decision.level == "D1"
+        # Witnesses that nobody asked yet: none has cosigned.
+        witness = encode_vkey(Cosigner("witness.example/w1", bytes(32)).verifier)
+        asked = _policy(trust={**roots, "witnesses": {"keys": [witness], "quorum": 1}})
+        assert "log.witnesses: too few witnesses cosigned the checkpoint" in [
+            one.reason for one in ledger.gate("h/clean", asked).denials
+        ]
+        # What is revoked here is revoked, whatever the policy says.
+        ledger.keyring.revoke("museum")
+        assert ledger.gate("h/clean", _policy(trust=roots)).denials[0].reason == "trust: signed by a revoked key"
 
 
 def test_an_audit_tells_all_that_went_in(opened: Ledger) -> None:

@@ -15,6 +15,7 @@ from provenance.policy.licences import Obligation, allows, obligations
 from provenance.policy.policy import FORMAT, MAX_POLICY_BYTES, Rule, parse_policy
 from provenance.statement import Sensitivity
 
+NOBODY: dict[str, Any] = {"sources": [], "logs": [], "anchors": [], "blocks": []}
 TEXT = b"""format: urn:provenance-ledger:policy:1
 name: training
 minimumLevel: D2
@@ -50,6 +51,10 @@ def test_json_is_yaml() -> None:
         ({"format": "x"}, "another value"),
         ({"name": None}, "wrong type"),
         ({"more": 1}, "unknown field"),
+        ({"trust": 3}, "not an object"),
+        ({"trust": {"logs": []}}, "lacks a field"),
+        ({"trust": {**NOBODY, "more": 1}}, "unknown field"),
+        ({"trust": {**NOBODY, "witnesses": {"keys": [], "quorum": 1}}}, "cannot be met"),
         ({"minimumLevel": "D9"}, "unknown level"),
         ({"requiredLevel": {"secret": "D1"}}, "unknown sensitivity"),
         ({"requiredLevel": {"public": 1}}, "unknown level"),

@@ -11,11 +11,12 @@ import pytest
 
 from provenance.encoding import canonical_json
 from provenance.errors import LimitError, MalformedError
-from provenance.log import NoteSigner, encode_vkey
+from provenance.log import Cosigner, NoteSigner, encode_vkey
 from provenance.policy import TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots, encode_trust, parse_trust
 from tests.unit.signature.keys_for_tests import ed25519, p256
 
 VKEY = encode_vkey(NoteSigner("museum.example/log", b"\x01" * 32).verifier)
+WITNESSES = tuple(encode_vkey(Cosigner(f"w{number}.example", bytes([number]) * 32).verifier) for number in (1, 2))
 FULL = TrustRoots(
     sources=(
         TrustedSource("museum", p256().public, namespaces=("titanic", "other")),
@@ -24,16 +25,39 @@ FULL = TrustRoots(
     logs=(VKEY,),
     anchors=(TrustedAnchor(1, "0x" + "ab" * 20, "0x" + "cd" * 20),),
     blocks=(TrustedBlock(1, 7, b"\x07" * 32), TrustedBlock(2**53 - 1, 0, b"\x08" * 32)),
+    witnesses=WITNESSES,
+    quorum=2,
 )
 
 
-@pytest.mark.parametrize("trust", [TrustRoots(), FULL, replace(FULL, sources=()), replace(FULL, logs=())])
+@pytest.mark.parametrize(
+    "trust", [TrustRoots(), FULL, replace(FULL, sources=()), replace(FULL, logs=()), replace(FULL, quorum=0)]
+)
 def test_it_is_read_back(trust: TrustRoots) -> None:
     data = encode_trust(trust)
     assert parse_trust(data) == trust
     assert data.endswith(b"\n")
     assert canonical_json(json.loads(data)) + b"\n" == data
     assert parse_trust(json.dumps(json.loads(data), indent=1).encode()) == trust  # a person may edit it
+
+
+@pytest.mark.parametrize(
+    "witnesses",
+    [
+        {"keys": [], "quorum": 1},
+        {"keys": list(WITNESSES), "quorum": 3},
+        {"keys": list(WITNESSES), "quorum": -1},
+        {"keys": [WITNESSES[0], WITNESSES[0]], "quorum": 2},
+        {"keys": [VKEY], "quorum": 1},
+        {"keys": [1], "quorum": 1},
+        {"keys": list(WITNESSES)},
+        {"keys": list(WITNESSES), "quorum": 1, "more": 1},
+        [],
+    ],
+)
+def test_a_quorum_that_means_nothing_is_refused(witnesses: Any) -> None:
+    with pytest.raises(MalformedError):
+        parse_trust(json.dumps({**json.loads(encode_trust(TrustRoots())), "witnesses": witnesses}).encode())
 
 
 def test_every_mutation_is_another_trust_or_an_error() -> None:

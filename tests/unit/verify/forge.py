@@ -13,9 +13,11 @@ from provenance.fingerprint import FileEntry, encode_manifest, fingerprint_files
 from provenance.limits import MAX_INPUTS
 from provenance.log import (
     Checkpoint,
+    Cosigner,
     NoteSigner,
     TileReader,
     TlogProof,
+    add_signatures,
     encode_proof,
     encode_vkey,
     entry_leaf,
@@ -97,6 +99,7 @@ class Log:
     signer: NoteSigner = field(default_factory=lambda: NoteSigner("forge.example/log", b"\x07" * 32))
     tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
     envelopes: list[bytes] = field(default_factory=list)
+    cosigners: tuple[Cosigner, ...] = ()
 
     def append(self, envelope: bytes) -> int:
         """The new entry's index."""
@@ -108,7 +111,9 @@ class Log:
     def checkpoint(self, size: int | None = None) -> bytes:
         """The signed checkpoint at a size; now, without one."""
         size = len(self.envelopes) if size is None else size
-        return sign_checkpoint(Checkpoint(self.signer.name, size, self._reader().root_at(size)), self.signer)
+        checkpoint = Checkpoint(self.signer.name, size, self._reader().root_at(size))
+        lines = [witness.cosign(checkpoint, 1_700_000_000) for witness in self.cosigners]
+        return add_signatures(sign_checkpoint(checkpoint, self.signer), lines)
 
     def entry(self, index: int, size: int | None = None) -> EvidenceEntry:
         """The entry with its proof."""

@@ -8,7 +8,7 @@ import pytest
 
 from provenance.encoding import Digest, b64encode, canonical_json
 from provenance.errors import MalformedError
-from provenance.log import NoteSigner, encode_vkey
+from provenance.log import Checkpoint, Cosigner, NoteSignature, NoteSigner, encode_vkey
 from provenance.policy import Level, Status, TrustedSource, TrustRoots
 from provenance.signature import Envelope, Signature, encode_envelope, parse_envelope
 from provenance.verify import Check, Evidence, EvidenceEntry, Report, parse_bundle, verify_evidence
@@ -124,6 +124,49 @@ def test_a_payload_of_another_type_is_no_statement() -> None:
         report = verify_evidence(Evidence(entry.digest, (entry,)), replace(LISTINGS["trusted"], logs=(log.vkey,)))
         assert _check(report, "statement").expected == "application/vnd.in-toto+json"
         assert not report.sound
+
+
+WITNESSES = [Cosigner(f"witness.example/w{number}", bytes([number]) * 32) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("signing", "quorum", "status", "found"),
+    [
+        ((), 0, PASSED, "none required by the policy, none counted"),
+        ((0,), 0, PASSED, "none required by the policy, 1 counted"),
+        ((0, 1), 2, PASSED, "2 of 2 cosigned, 2 are needed"),
+        ((0, 0), 2, FAILED, "1"),
+        ((0, 2), 2, FAILED, "1"),  # the third is nobody's witness
+        ((2,), 1, FAILED, "0"),
+        ((), 1, FAILED, "0"),
+    ],
+)
+def test_a_quorum_of_witnesses_is_needed_if_it_is_asked_for(
+    signing: tuple[int, ...], quorum: int, status: Status, found: str
+) -> None:
+    lineage = Lineage(Log(cosigners=tuple(WITNESSES[number] for number in signing)))
+    lineage.add("a")
+    lineage.add("b", ["a"])
+    trust = lineage.trust(witnesses=tuple(encode_vkey(one.verifier) for one in WITNESSES[:2]), quorum=quorum)
+    report = verify_evidence(lineage.evidence("b"), trust, contents=lineage.content("b"))
+    for check in (check for check in report.checks if check.id == "log.witnesses"):
+        assert (check.status, check.found if status is FAILED else check.note) == (status, found)
+    assert report.sound is (status is PASSED)
+    assert report.level is (Level.D2 if status is PASSED else Level.D1)
+
+
+def test_a_witness_that_signed_another_checkpoint_spoils_this_one() -> None:
+    liar = WITNESSES[0].cosign(Checkpoint("forge.example/log", 1, bytes(32)), 1)
+
+    class Liar(Cosigner):
+        def cosign(self, checkpoint: Checkpoint, time_s: int) -> NoteSignature:
+            return liar
+
+    lineage = Lineage(Log(cosigners=(Liar("witness.example/w1", b"\x01" * 32), WITNESSES[1])))
+    lineage.add("a")
+    trust = lineage.trust(witnesses=tuple(encode_vkey(one.verifier) for one in WITNESSES[:2]), quorum=1)
+    report = verify_evidence(lineage.evidence("a"), trust)
+    assert (_check(report, "log.checkpoint").status, report.sound) == (FAILED, False)
 
 
 OTHER_LOG = NoteSigner("forge.example/log", b"\x08" * 32)
