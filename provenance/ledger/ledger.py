@@ -352,17 +352,23 @@ class Ledger:
         reference: str,
         *,
         data: Mapping[str, Location] | None = None,
+        sample: int | None = None,
+        seed: Digest | None = None,
         key: str | None = None,
         passphrase: bytes | None = None,
         timeout_s: float = 3_600.0,
     ) -> Replayed:
         """Make an artefact again, in a clean folder by the command that is said to have made it, and state the outcome.
 
-        The command runs with the rights of this process: only runs that a trusted key signed are followed.
+        The command runs with the rights of this process: only runs that a trusted key signed are followed. With
+        `sample`, so many records are drawn by a seed (a new one, if none is given) from the table by whose rows the run
+        works, and what comes of them must be among the artefact's.
         """
         from provenance.ledger.replaying import replay
 
-        return replay(self, reference, data=data, key=key, passphrase=passphrase, timeout_s=timeout_s)
+        return replay(
+            self, reference, data=data, sample=sample, seed=seed, key=key, passphrase=passphrase, timeout_s=timeout_s
+        )
 
     def decisions(
         self,

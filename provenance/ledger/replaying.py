@@ -2,13 +2,17 @@
 
 Steps: 1 the run of the artefact that a trusted key signed last; 2 its code, out of the blob store; 3 its inputs, copied
 and hashed on the way; 4 its command, with a bare environment; 5 what came out against what was registered, by file; 6
-the outcome, signed and logged. Invariants: nothing of the folder the run was in is used; a command that fails states
-nothing. The command is not confined: it can do what its caller may.
+the outcome, signed and logged. Of a run that works row by row, a sample: before 4 the table is cut down to random
+records, and 5 looks up each record that came out in the artefact's index.
+
+Invariants: nothing of the folder the run was in is used; a command that fails states nothing. The command is not
+confined: it can do what its caller may.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -21,13 +25,16 @@ from provenance.errors import MalformedError, NotFoundError, PolicyError, Source
 from provenance.fingerprint import Change, diff_files
 from provenance.ledger.copying import copy_checked
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint, reading_of
+from provenance.ledger.proofs import Proofs
 from provenance.ledger.running import MAX_CODE_BYTES, execute, made_at
+from provenance.ledger.sampling import MAX_SAMPLE, SEED_BYTES, cut, draw
 from provenance.signature import parse_envelope, verify_envelope
 from provenance.sources import open_source
 from provenance.statement.materials import MAX_LIST_BYTES
-from provenance.statement.replay import Replay, ReplayResult
+from provenance.statement.replay import Replay, ReplayResult, Sample
 from provenance.statement.run import MAX_PATHS_BYTES, Input, Run
 from provenance.stores import EventRow
+from provenance.tables import is_table, open_table
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger, Location
@@ -35,13 +42,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of a replay: `changes` are the files that came out otherwise, `row` its place in the log."""
+    """What came of a replay: `changes` are the files that came out otherwise, `row` its place in the log. Of a `sample`
+    no files are compared."""
 
     name: str
     run: Run
     result: ReplayResult
     changes: tuple[Change, ...]
     row: EventRow
+    sample: Sample | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
         """The outcome as a JSON value."""
@@ -51,6 +60,7 @@ class Replayed:
             "command": list(self.run.command),
             "changes": [{"path": change.path, "what": change.describe()} for change in self.changes],
             "index": self.row.entry_index,
+            **({"sample": self.sample.to_json()} if self.sample is not None else {}),
         }
 
 
@@ -59,6 +69,8 @@ def replay(
     reference: str,
     *,
     data: Mapping[str, Location] | None = None,
+    sample: int | None = None,
+    seed: Digest | None = None,
     key: str | None = None,
     passphrase: bytes | None = None,
     timeout_s: float,
@@ -72,6 +84,7 @@ def replay(
     name = str(ledger.pin(reference).name)
     stated, run = find_run(ledger, reference)
     proofs = ledger.proofs(reference)
+    trial = _Trial(run, proofs, sample, seed) if sample is not None else None
     places = {str(ledger.pin(given).name): place for given, place in (data or {}).items()}
     with tempfile.TemporaryDirectory(prefix="provenance-replay-") as made:
         # What is compared has paths of its own; the home of the command lies beside it.
@@ -82,14 +95,59 @@ def replay(
             _write(folder / file.path, ledger.blobs.get(file.digest, max_bytes=MAX_CODE_BYTES))
         for one in run.inputs:
             _bring(ledger, one, folder, places.get(str(one.pin.name)))
+        if trial is not None:
+            trial.cut(folder, Path(made, "whole"))
         (folder / run.output.removesuffix("/")).parent.mkdir(parents=True, exist_ok=True)
         _execute(run, folder, home, timeout_s)
         place = made_at(folder, run.output.removesuffix("/"))
+        if trial is not None:
+            drawn, root = trial.judge(place)
+            result = ReplayResult.DIFFERS if drawn.missing else ReplayResult.REPRODUCED
+            row = ledger.state(reference, Replay(stated, result, root, drawn), key=key, passphrase=passphrase)
+            return Replayed(name, run, result, (), row, drawn)
         found = find_fingerprint(place, Wanted(reading_of(proofs.statement))).fingerprint
     changes = tuple(diff_files(proofs.files(), found.files))
     result = ReplayResult.DIFFERS if changes else ReplayResult.REPRODUCED
     body = Replay(stated, result, found.document.file_root)
     return Replayed(name, run, result, changes, ledger.state(reference, body, key=key, passphrase=passphrase))
+
+
+class _Trial:
+    """A replay on a sample of records."""
+
+    def __init__(self, run: Run, proofs: Proofs, count: int, seed: Digest | None) -> None:
+        if run.row_wise is None:
+            hint = "record it with --row-wise PATH, if each record is worked on by itself"
+            raise PolicyError("the run is not said to work row by row", got=run.step, hint=hint)
+        if run.output.endswith("/") or not is_table(run.output):
+            raise MalformedError("output is not one table", expected="a file with records", got=run.output)
+        if not 1 <= count <= MAX_SAMPLE:
+            raise MalformedError("sample is of no size", expected=f"1 to {MAX_SAMPLE} records", got=count)
+        proofs.schema  # noqa: B018 - records that were not fingerprinted are told of before the work
+        self._path, self._proofs, self._count = run.row_wise, proofs, count
+        self._seed = seed if seed is not None else Digest(secrets.token_bytes(SEED_BYTES))
+        self._drawn = (0, 0)
+
+    def cut(self, folder: Path, aside: Path) -> None:
+        """Put a sample in the place of the table that the run works on."""
+        place = folder / self._path
+        if place.is_symlink() or not place.is_file():
+            raise SourceError("the table of the run is not there", expected="a file of an input", where=self._path)
+        aside.mkdir()
+        whole = place.replace(aside / place.name)
+        self._drawn = cut(whole, place, lambda total: draw(self._seed.raw, self._count, total))
+        whole.unlink()
+        if not self._drawn[0]:
+            raise SourceError("the table has no records to draw", expected="one at least", where=self._path)
+
+    def judge(self, place: Path) -> tuple[Sample, Digest]:
+        """What of that which came out is in the artefact, and the file root of it."""
+        found = self._proofs.membership(open_table(place, schema=self._proofs.schema))
+        if not len(found.rows):
+            hint = "draw more records"
+            raise SourceError("nothing came out of the sample", expected="a record at least", hint=hint)
+        root = find_fingerprint(place, Wanted()).fingerprint.document.file_root
+        return Sample(*self._drawn, self._seed, len(found.rows), found.absent), root
 
 
 def find_run(ledger: Ledger, reference: str) -> tuple[Digest, Run]:

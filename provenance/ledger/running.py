@@ -88,6 +88,7 @@ class RunRecorder:
         code: Sequence[str] = (),
         parameters: Mapping[str, JsonValue] | None = None,
         purpose: str | None = None,
+        row_wise: Location | None = None,
         key: str | None = None,
         passphrase: bytes | None = None,
     ) -> None:
@@ -100,6 +101,7 @@ class RunRecorder:
             raise SourceError("the run's folder is not there", expected="a folder", where=folder)
         self._parameters = dict(parameters or {})
         self._code = self._read_code(code)
+        self._row_wise = self._path(row_wise) if row_wise is not None else None
         self._revision = find_revision(self.folder)
         self._command: tuple[str, ...] = ()
         self._inputs: list[Input] = []
@@ -149,6 +151,8 @@ class RunRecorder:
         if not command:
             raise MalformedError("there is no command", expected="a program and its arguments, after --")
         self.expect_nothing()
+        if self._row_wise is not None and not (self.folder / self._row_wise).is_file():
+            raise MalformedError("run works by the rows of no file", expected="a table", got=self._row_wise)
         self._command, self._started = tuple(command), _now()
         execute(command, self.folder, timeout_s)
 
@@ -188,6 +192,7 @@ class RunRecorder:
                 revision=self._revision,
                 parameters=self._parameters,
                 environment=environment,
+                row_wise=self._row_wise,
             )
             row = self._ledger.state(receipt.name, run, key=self._key, passphrase=self._passphrase)
             made.append(Made(receipt, row.entry_index))

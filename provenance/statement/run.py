@@ -90,8 +90,9 @@ class Revision:
 class Run:
     """How an artefact was made: by which command (none: by a program that called this library) from which inputs.
 
-    `output` is where the artefact lay, `invocation` what all outputs of one run have in common. `listed` stands in the
-    place of inputs that do not fit: `inputs` is empty then, until `with_listed` has read them.
+    `output` is where the artefact lay, `invocation` what all outputs of one run have in common. `row_wise` is the path
+    of a table each record of which was worked on by itself: what comes of some of them is in the output. `listed`
+    stands in the place of inputs that do not fit: `inputs` is empty then, until `with_listed` has read them.
     """
 
     TYPE: ClassVar[str] = "https://slsa.dev/provenance/v1"
@@ -108,6 +109,7 @@ class Run:
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     listed: InputList | None = None
+    row_wise: str | None = None
 
     def __post_init__(self) -> None:
         check_word(self.step, "step")
@@ -118,6 +120,8 @@ class Run:
         check_size("inputs", len(self.inputs), limit, "datasets")
         check_size("code files", len(self.code), MAX_INPUTS, "files")
         check_size("command", len(self.command), MAX_WORDS, "words")
+        if self.row_wise is not None:
+            check_path(self.row_wise)
         for path in (self.output, *(one.path for one in self.inputs if one.path is not None)):
             check_path(path.removesuffix("/"))
         for file in self.code:
@@ -128,8 +132,17 @@ class Run:
         ):
             if len(set(names)) != len(names):
                 raise MalformedError(f"{what} is named twice", got=max(names, key=names.count))
+        if self.row_wise is not None and self.listed is None and self.input_of(self.row_wise) is None:
+            raise MalformedError("run works by the rows of what is no input", expected="an input", got=self.row_wise)
         check_words(self.command)
         check_parameters(self.parameters)
+
+    def input_of(self, path: str) -> Input | None:
+        """The input that a path of the run's folder is, or is in; None if it is none."""
+        inside = (one for one in self.inputs if one.path is not None and one.path.endswith("/"))
+        return next((one for one in self.inputs if one.path == path), None) or next(
+            (one for one in inside if path.startswith(one.path or "")), None
+        )
 
     def with_listed(self, materials: bytes, paths: bytes) -> Run:
         """The same with the inputs that its lists name. `MalformedError` if these are not its lists."""
@@ -153,6 +166,8 @@ class Run:
         external: dict[str, JsonValue] = {"step": self.step, "output": self.output, "parameters": dict(self.parameters)}
         if self.command:
             external["command"] = list(self.command)
+        if self.row_wise is not None:
+            external["rowWise"] = self.row_wise
         materials: list[JsonValue] = (
             [_input_json(one) for one in self.inputs] if self.listed is None else [_listed_json(self.listed)]
         )
@@ -273,6 +288,7 @@ def read_run(fields: Fields) -> Run:
         parameters=_object(external, "parameters"),
         environment=_read_environment(internal),
         listed=listed,
+        row_wise=external.optional_string("rowWise"),
     )
     for part in (external, internal, builder, metadata, definition, details):
         part.end()

@@ -208,22 +208,39 @@ def quality_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | Non
 
 def agreement_check(subject: str, registrant: str, verdicts: Iterable[EventVerdict]) -> Check | None:
     """What replays came to, the last of each signer and run: failed if one differs, passed if one that somebody else
-    than the registrant made reproduced it; None if there is none of a run that counts."""
+    than the registrant made reproduced it; None if there is none of a run that counts.
+
+    A sample can fail it and never pass it, and another sample takes nothing back: the signer's next whole replay does.
+    """
     known = list(verdicts)
     runs = {v.envelope for v in known if v.problem is None and isinstance(v.event.body, Run)}
-    last: dict[tuple[str, Digest], tuple[EventVerdict, Replay]] = {}
+    whole: dict[tuple[str, Digest], tuple[EventVerdict, Replay]] = {}
+    sampled: dict[tuple[str, Digest], tuple[EventVerdict, Replay]] = {}
     for verdict in known:
         body = verdict.event.body
-        if isinstance(body, Replay) and verdict.problem is None and body.run in runs:
-            last[verdict.keyid, body.run] = verdict, body
-    for verdict, replay in last.values():
+        if not isinstance(body, Replay) or verdict.problem is not None or body.run not in runs:
+            continue
+        key = (verdict.keyid, body.run)
+        if body.sample is None:
+            whole[key] = verdict, body
+            sampled.pop(key, None)
+        elif key not in sampled or sampled[key][1].result is not ReplayResult.DIFFERS:
+            sampled[key] = verdict, body
+    for verdict, replay in (*whole.values(), *sampled.values()):
         if replay.result is ReplayResult.DIFFERS:
             note = "made again by the run that is said to have made it, it comes out otherwise"
             found = f"file root {replay.found.hex}"
+            if replay.sample is not None:
+                note = "what comes of some of its input's records is not in it"
+                found = f"{replay.sample.missing} of {replay.sample.found} records are missing"
             return Check("agreement", subject, Status.FAILED, note, found=found, where=verdict.where)
-    others = [verdict for verdict, _ in last.values() if verdict.keyid != registrant]
+    others = [verdict for verdict, _ in whole.values() if verdict.keyid != registrant]
     if others:
         return Check("agreement", subject, Status.PASSED, f"reproduced: {others[-1].where}")
-    if last:
+    if whole:
         return Check("agreement", subject, Status.NOT_PERFORMED, "nobody but its registrant reproduced it")
+    for verdict, replay in sampled.values():
+        drawn = f"{replay.sample.records} of {replay.sample.of}" if replay.sample is not None else "some"
+        note = f"a sample was reproduced, {drawn} records; of the others nothing is said"
+        return Check("agreement", subject, Status.NOT_PERFORMED, note, where=verdict.where)
     return None

@@ -61,6 +61,29 @@ def test_a_command_is_run_recorded_and_replayed(session: Session) -> None:
     assert document["made"][0]["output"]["name"] == "s/o@1"
 
 
+def test_a_sample_of_records_is_replayed(session: Session) -> None:
+    (session.folder / "raw.csv").write_text("word\n" + "".join(f"w{number}\n" for number in range(2_000)))
+    session.run("register", "raw.csv", "--name", "s/words", "--version", "1", "--key", "lab", "--no-anchor")
+    (session.folder / "inputs.txt").write_text("# what it reads\nraw.csv=s/words@1\n\n")
+    (session.folder / "upper.py").write_text(SCRIPT.replace(".upper()", ".upper().replace('WORD', 'word')"))
+    session.run(
+        "run", "--inputs-from", "inputs.txt", "--output", "big.csv=s/bigs@1", "--code", "upper.py", "--records",
+        "--row-wise", "raw.csv", "--key", "lab", "--", "python", "upper.py", "raw.csv", "big.csv",
+    )  # fmt: skip
+    out = session.run("replay", "s/bigs", "--sample", "688", "--key", "other").out
+    assert "REPRODUCED  s/bigs@1" in out
+    assert "688 of 2,000 records, 688 came out" in out
+    assert "1 wrong record in 100 with 99.9 %" in out
+    again = ("replay", "s/bigs", "--sample", "5", "--seed", "07" * 32, "--key", "other", "--json")
+    document = json.loads(session.run(*again).out)
+    assert document["sample"] == {"records": 5, "of": 2_000, "seed": "07" * 32, "found": 5, "missing": 0}
+    for wrong in ("0", "x", "9999999"):
+        session.run("replay", "s/bigs", "--sample", wrong, code=2)
+    session.run("replay", "s/bigs", "--sample", "5", "--seed", "zz", code=2)
+    shown = session.run("events", "s/bigs").out
+    assert "a sample of 688 of 2000 records" in shown
+
+
 def test_what_came_out_otherwise_is_named(session: Session) -> None:
     (session.folder / "upper.py").write_text(SCRIPT + "import os\nopen(sys.argv[2], 'a').write(str(os.getpid()))\n")
     session.run(*RUN, *COMMAND)

@@ -11,6 +11,7 @@ from provenance.cli.completion import complete_reference, complete_sensitivity
 from provenance.cli.exits import DONE, FAILED
 from provenance.cli.invocation import Invocation
 from provenance.cli.passphrase import passphrase_for
+from provenance.cli.screen import count_text
 from provenance.errors import MalformedError
 
 _MAX_SHOWN = 20
@@ -35,8 +36,19 @@ def run_command(
         list[str] | None,
         typer.Option("--code", metavar="FILE", help="A file of the program: kept, so that it can be replayed. Repeat."),
     ] = None,
+    row_wise: Annotated[
+        str | None,
+        typer.Option(
+            "--row-wise",
+            metavar="PATH",
+            help="A table each record of which is worked on by itself: a sample can be replayed.",
+        ),
+    ] = None,
     step: Annotated[str, typer.Option("--step", metavar="WORD", help="What this step is called.")] = "run",
     folder: Annotated[str, typer.Option("--folder", metavar="DIR", help="Where it runs; all paths are in it.")] = ".",
+    records: Annotated[
+        bool, typer.Option("--records", help="Fingerprint the records of the outputs' tables, too.")
+    ] = False,
     kind: Annotated[str, typer.Option("--kind", metavar="WORD", help="dataset or model.")] = "dataset",
     license_name: Annotated[
         str | None, typer.Option("--license", metavar="SPDX", help="Licence of the outputs.")
@@ -55,6 +67,7 @@ def run_command(
     recorded. What it prints goes to standard error.
     """
     from provenance.cli.files import read_lines
+    from provenance.ledger.fingerprinting import Wanted
     from provenance.ledger.running import RunRecorder
     from provenance.limits import MAX_MATERIALS, MAX_URI_CHARS
 
@@ -67,10 +80,15 @@ def run_command(
     named = [_split(text, "--output", needed=True) for text in outputs]
     with run.ledger() as ledger:
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
-        recorder = RunRecorder(ledger, step, folder=folder, code=code or (), key=key, passphrase=passphrase)
+        recorder = RunRecorder(
+            ledger, step, folder=folder, code=code or (), row_wise=row_wise, key=key, passphrase=passphrase
+        )
         for path, name in named:
             name, _, version = (name or "").rpartition("@")
-            recorder.output(path, name, version, kind=kind, license=license_name, sensitivity=sensitivity)
+            recorder.output(
+                path, name, version,
+                kind=kind, license=license_name, sensitivity=sensitivity, wanted=Wanted(records=records),
+            )  # fmt: skip
         recorder.expect_nothing()
         for path, reference in made_of:
             recorder.input(path, reference)
@@ -91,6 +109,13 @@ def replay(
         list[str] | None,
         typer.Option("--data", metavar="REF=PATH", help="Where an input is now. Repeat for several."),
     ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", metavar="N", help="Of a run that works row by row: so many random records alone."),
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="HEX", help="With --sample: draw the records another drew.")
+    ] = None,
     key: KeyOption = None,
     passphrase_file: PassphraseFileOption = None,
 ) -> int:
@@ -98,18 +123,39 @@ def replay(
 
     It runs in a clean folder, from inputs that verify and the code that was kept, with a bare environment and your
     rights: only runs that a trusted key signed are followed. Reproduced by another key than the registrant's, it
-    counts for level D4. Exit code 1 if it comes out otherwise.
+    counts for level D4. Exit code 1 if it comes out otherwise. A sample of records, of a run that was recorded with
+    --row-wise and an output with records, finds what came out otherwise, and proves nothing of the rest.
     """
-    from provenance.cli.arguments import parse_places
+    from provenance.cli.arguments import parse_number, parse_places
+    from provenance.encoding import Digest
+    from provenance.ledger.sampling import MAX_SAMPLE
     from provenance.statement.replay import ReplayResult
 
     with run.ledger() as ledger:
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
-        found = ledger.replay(reference, data=parse_places(data or ()), key=key, passphrase=passphrase)
+        found = ledger.replay(
+            reference,
+            data=parse_places(data or ()),
+            sample=None if sample is None else parse_number(sample, "--sample", minimum=1, maximum=MAX_SAMPLE),
+            seed=None if seed is None else Digest.from_hex(seed, what="seed"),
+            key=key,
+            passphrase=passphrase,
+        )
     is_same = found.result is ReplayResult.REPRODUCED
     run.screen.spans((str(found.result).upper(), "good" if is_same else "bad"), (f"  {found.name}", "strong"))
     for change in found.changes[:_MAX_SHOWN]:
         run.screen.line(f"  {change.describe()}: {change.path}")
+    if found.sample is not None:
+        drawn = found.sample
+        caught = 100 * (1 - 0.99**drawn.records)
+        run.screen.pairs(
+            [
+                ("sample", f"{drawn.records} of {count_text(drawn.of, 'record')}, {drawn.found} came out"),
+                ("not in it", str(drawn.missing) if drawn.missing else None),
+                ("seed", drawn.seed.hex),
+                ("would find", f"1 wrong record in 100 with {caught:.4g} %" if drawn.records < drawn.of else None),
+            ]
+        )
     run.screen.pairs([("step", found.run.step), ("log entry", str(found.row.entry_index))])
     run.document(found.to_json())
     return DONE if is_same else FAILED

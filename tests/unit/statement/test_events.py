@@ -19,7 +19,7 @@ from provenance.statement.finding import Finding, FindingState, Severity
 from provenance.statement.frame import BlockReference, Pin, Subject
 from provenance.statement.names import PinnedName
 from provenance.statement.quality import Quality, QualityResult
-from provenance.statement.replay import Replay, ReplayResult
+from provenance.statement.replay import Replay, ReplayResult, Sample
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.run import CodeFile, Input, Revision, Run, list_inputs
@@ -65,10 +65,12 @@ BODIES: list[Body] = [
         Revision("a" * 40, True, "https://git.example/x"),
         {"rate": 0.5, "seed": 1, "name": "x", "fast": True, "none": None},
         {"python": "3.11.2"},
+        row_wise="raw.csv",
     ),
     Run("join", (), "out/", CREATED, CREATED, "0123", listed=list_inputs([Input(OTHER, "raw.csv")])[2]),
 ]
 BODIES += [
+    Replay(Digest.of(b"run"), ReplayResult.DIFFERS, Digest.of(b"root"), Sample(7, 9, Digest.of(b"seed"), 8, 1)),
     Verdict(VerdictResult.FAILED, Digest.of(b"policy"), ABOUT.digest, CREATED),
     Verdict(
         VerdictResult.PASSED, Digest.of(b"policy"), ABOUT.digest, CREATED, ("PROVENANCE_D2",), (Digest.of(b"envelope"),)
@@ -281,6 +283,26 @@ def test_inputs_are_named_or_listed_and_never_both() -> None:
         data["predicate"]["buildDefinition"]["resolvedDependencies"] = materials
         with pytest.raises(MalformedError):
             parse_event(canonical_json(data), strict=True)
+
+
+@pytest.mark.parametrize("numbers", [(0, 9, 1, 0), (10, 9, 1, 0), (1, 9, 1, 2), (1, 9, 0, 0), (1, 9, 1, -1)])
+def test_a_sample_that_cannot_be_is_none(numbers: tuple[int, int, int, int]) -> None:
+    with pytest.raises(MalformedError):
+        Sample(numbers[0], numbers[1], Digest.of(b"seed"), *numbers[2:])
+
+
+def test_what_a_sample_says_is_what_a_replay_says() -> None:
+    for result, missing in ((ReplayResult.REPRODUCED, 1), (ReplayResult.DIFFERS, 0)):
+        with pytest.raises(MalformedError, match="not the sample's"):
+            Replay(Digest.of(b"run"), result, Digest.of(b"root"), Sample(7, 9, Digest.of(b"seed"), 8, missing))
+
+
+def test_a_run_works_by_the_rows_of_an_input() -> None:
+    inputs = (Input(OTHER, "raw/"),)
+    Run("clean", inputs, "out", CREATED, CREATED, "x", row_wise="raw/a.csv")
+    for path in ("raws/a.csv", "out", "../raw/a.csv"):
+        with pytest.raises(MalformedError):
+            Run("clean", inputs, "out", CREATED, CREATED, "x", row_wise=path)
 
 
 def test_nothing_is_made_from_itself() -> None:

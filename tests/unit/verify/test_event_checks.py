@@ -13,7 +13,7 @@ from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.events import Body, Event, encode_event
 from provenance.statement.finding import Finding, FindingState, Severity
 from provenance.statement.quality import Quality, QualityResult
-from provenance.statement.replay import Replay, ReplayResult
+from provenance.statement.replay import Replay, ReplayResult, Sample
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.run import Input, Run
@@ -292,6 +292,32 @@ def test_a_replay_by_somebody_else_counts_for_a_run_that_counts(
     indexes = [_said(lineage, "c", _run(lineage, "b"), key(runner))]
     run = lineage.log.entries_at(indexes)[0].digest
     indexes += [_said(lineage, "c", Replay(run, result, Digest.of(b"root")), key(number)) for number, result in replays]
+    report = _report(lineage, "c", indexes)
+    assert _check(report, "agreement").status is expected
+    assert report.sound == (expected is not Status.FAILED)
+
+
+SAMPLES: list[tuple[list[bool | None], Status]] = [
+    ([True], Status.NOT_PERFORMED),
+    ([False], Status.FAILED),
+    ([False, True], Status.FAILED),
+    ([True, False], Status.FAILED),
+    ([False, None], Status.PASSED),
+    ([None, False], Status.FAILED),
+    ([None, True], Status.PASSED),
+]
+
+
+@pytest.mark.parametrize(("replays", "expected"), SAMPLES)
+def test_a_sample_fails_and_never_passes(replays: list[bool | None], expected: Status) -> None:
+    """None is a whole replay that reproduced it; a sample has every record or lacks one."""
+    lineage = _lineage()
+    indexes = [_said(lineage, "c", _run(lineage, "b"), key(1))]
+    run = lineage.log.entries_at(indexes)[0].digest
+    for fits in replays:
+        sample = None if fits is None else Sample(5, 9, Digest.of(b"seed"), 5, int(not fits))
+        result = ReplayResult.DIFFERS if fits is False else ReplayResult.REPRODUCED
+        indexes.append(_said(lineage, "c", Replay(run, result, Digest.of(b"root"), sample), key(2)))
     report = _report(lineage, "c", indexes)
     assert _check(report, "agreement").status is expected
     assert report.sound == (expected is not Status.FAILED)
