@@ -17,7 +17,7 @@ from provenance.encoding import Digest, JsonValue
 from provenance.errors import LimitError, MalformedError, NotFoundError, SourceError
 from provenance.ledger.receiving import EventLog, catch_up, read_event
 from provenance.ledger.reference import pinned_name
-from provenance.lineage.imports import MAX_DOCUMENT_BYTES, Declared, Origin, read_document, tell
+from provenance.lineage.imports import MAX_DOCUMENT_BYTES, Declared, Origin, read_document, run_id_of, tell
 from provenance.stores.lineage_index import GraphNode, LineageIndex
 
 if TYPE_CHECKING:
@@ -69,6 +69,20 @@ class DeclaredNode:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Declarer:
+    """Whose word it is and in which namespace, and the key of this ledger that logs it."""
+
+    declared_by: str
+    namespace: str
+    key: str | None = None
+    passphrase: bytes | None = None
+
+    def origin(self, data: bytes, time: datetime) -> Origin:
+        """Where the steps of a document are from."""
+        return Origin(Digest.of(data), self.declared_by, self.namespace, time.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
 def import_document(
     ledger: Ledger,
     path: Location,
@@ -84,11 +98,31 @@ def import_document(
     place = Path(path)
     data, changed = _read(place)
     declared = read_document(data, form, place.name)
-    now = changed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    origin = Origin(Digest.of(data), declared_by or declared.form, namespace or declared.form, now)
+    declarer = Declarer(declared_by or declared.form, namespace or declared.form, key, passphrase)
+    return _log(ledger, data, declared, declarer, declarer.origin(data, changed))
+
+
+def import_bytes(ledger: Ledger, data: bytes, form: str, declarer: Declarer) -> Imported:
+    """As `import_document`, for a document of a known format that is in hand."""
+    return _log(ledger, data, read_document(data, form), declarer, declarer.origin(data, datetime.now(UTC)))
+
+
+def known_steps(ledger: Ledger, declared: Declared, declarer: Declarer) -> list[bool]:
+    """For each step, all of which have an identity: whether it is logged already."""
+    origin = declarer.origin(b"", datetime.now(UTC))
+    runs = [run_id_of(declared.form, step, number, origin) for number, step in enumerate(declared.steps)]
+    index = open_index(ledger)
+    try:
+        known = index.known_runs(runs)
+    finally:
+        index.close()
+    return [run in known for run in runs]
+
+
+def _log(ledger: Ledger, data: bytes, declared: Declared, declarer: Declarer, origin: Origin) -> Imported:
     raws = tell(declared, origin)
     events = [(raw, read_event(raw)) for raw in raws]  # what the index could not take is never logged
-    signer = ledger.keyring.signer(key, passphrase)
+    signer = ledger.keyring.signer(declarer.key, declarer.passphrase)
     ledger.blobs.put(data)
     index = open_index(ledger)
     try:

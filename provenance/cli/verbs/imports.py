@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +19,7 @@ from provenance.errors import MalformedError, printable
 
 if TYPE_CHECKING:
     from provenance.encoding import JsonValue
-    from provenance.ledger.importing import DeclaredNode
+    from provenance.ledger.importing import DeclaredNode, Imported
 
 
 def import_lineage(
@@ -25,7 +28,10 @@ def import_lineage(
     form: Annotated[
         str,
         typer.Option(
-            "--format", metavar="WORD", help="auto, dvc, in-toto, spdx or cyclonedx.", autocompletion=complete_import
+            "--format",
+            metavar="WORD",
+            help="auto, dvc, in-toto, spdx, cyclonedx or mlflow.",
+            autocompletion=complete_import,
         ),
     ] = "auto",
     declared_by: Annotated[
@@ -36,6 +42,18 @@ def import_lineage(
         str | None,
         typer.Option("--namespace", metavar="TEXT", help="What its names are in; the format's name by default."),
     ] = None,
+    mlflow: Annotated[
+        str | None,
+        typer.Option("--mlflow", metavar="URI", help="Instead: the finished runs of an MLflow server."),
+    ] = None,
+    experiments: Annotated[
+        list[str] | None,
+        typer.Option("--experiment", metavar="NAME", help="With --mlflow: of this experiment alone. Repeat."),
+    ] = None,
+    every: Annotated[
+        str | None,
+        typer.Option("--every", metavar="SECONDS", help="With --mlflow: ask again and again, until stopped."),
+    ] = None,
     show: Annotated[
         str | None,
         typer.Option("--show", metavar="NODE", help="Show what is declared around dataset:NS:NAME or job:NS:NAME."),
@@ -45,16 +63,29 @@ def import_lineage(
     passphrase_file: PassphraseFileOption = None,
 ) -> int:
     """Log what documents of other tools declare of datasets and the steps that made them: DVC files, in-toto and SLSA
-    attestations, SPDX 3 documents, CycloneDX BOMs.
+    attestations, SPDX 3 documents, CycloneDX BOMs; or what the runs of an MLflow server do.
 
     It is what they declare, never verified: no digest is computed and no signature of theirs is checked. The same
-    document again adds nothing.
+    document or run again adds nothing. MLflow's own environment variables give its user and password or token.
     """
     from provenance.ledger.importing import MAX_DEPTH, declared_graph, import_document
+    from provenance.ledger.mlflow_runs import import_runs
 
-    if (show is None) == (not documents):
-        raise MalformedError("nothing to do, or too much", expected="documents to import, or --show NODE")
+    if [bool(documents), show is not None, mlflow is not None].count(True) != 1:
+        expected = "documents to import, --mlflow URI or --show NODE"
+        raise MalformedError("nothing to do, or too much", expected=expected)
+    if mlflow is None and (experiments or every is not None):
+        raise MalformedError("option is about an MLflow server", expected="--mlflow URI with it")
+    pause_s = None if every is None else parse_number(every, "--every", minimum=1, maximum=86_400)
     with run.ledger() as ledger:
+        if mlflow is not None:
+            ask = partial(
+                import_runs, ledger, mlflow,
+                experiments=experiments or (), declared_by=declared_by, namespace=namespace,
+                key=key, passphrase=passphrase_for(ledger.keyring, key, passphrase_file),
+            )  # fmt: skip
+            _poll(run, mlflow, ask, pause_s)
+            return DONE
         if show is not None:
             nodes = declared_graph(ledger, show, parse_number(depth, "--depth", maximum=MAX_DEPTH))
             _show(run, nodes)
@@ -85,6 +116,28 @@ def import_lineage(
     run.screen.prose("note: this is what the documents declare; nothing of it was verified")
     run.document({"imported": found})
     return DONE
+
+
+def _poll(run: Invocation, server: str, ask: Callable[[], Iterator[Imported]], pause_s: int | None) -> None:
+    """Import what is new, once or until stopped."""
+    pages = list(ask())
+    while True:
+        steps = sum(page.new for page in pages)
+        if steps or pause_s is None:
+            entries = ", ".join(str(entry) for page in pages for entry in page.entries)
+            run.screen.pairs(
+                [
+                    ("imported", f"{count_text(steps, 'run')} of {printable(server)}" if steps else None),
+                    ("nothing new", None if steps else printable(server)),
+                    ("log entry", entries or None),
+                ]
+            )
+        if pause_s is None:
+            break
+        time.sleep(pause_s)
+        pages = list(ask())
+    run.screen.prose("note: this is what the runs declare; nothing of it was verified")
+    run.document({"imported": [page.to_json() for page in pages]})
 
 
 def _show(run: Invocation, nodes: tuple[DeclaredNode, ...]) -> None:

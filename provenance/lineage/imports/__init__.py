@@ -6,7 +6,7 @@ that to import it twice adds nothing.
 
 from provenance.lineage.imports.declared import Declared, DeclaredDataset, DeclaredStep
 from provenance.lineage.imports.documents import FORMS, MAX_DOCUMENT_BYTES, read_document
-from provenance.lineage.imports.telling import Origin, tell
+from provenance.lineage.imports.telling import Origin, run_id_of, tell
 
 __all__ = [
     "FORMS",
@@ -16,5 +16,6 @@ __all__ = [
     "DeclaredStep",
     "Origin",
     "read_document",
+    "run_id_of",
     "tell",
 ]

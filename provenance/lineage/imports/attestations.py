@@ -18,6 +18,7 @@ from provenance.lineage.imports.declared import (
     Declared,
     DeclaredDataset,
     DeclaredStep,
+    as_object,
     objects,
     text_of,
     texts,
@@ -67,10 +68,6 @@ def _statement(value: JsonValue) -> dict[str, JsonValue]:
     raise MalformedError("not an in-toto attestation", expected=expected)
 
 
-def _object(value: JsonValue) -> dict[str, JsonValue]:
-    return value if isinstance(value, dict) else {}
-
-
 def _described(one: dict[str, JsonValue]) -> DeclaredDataset:
     """A resource descriptor, or a material of SLSA v0."""
     digests = texts(one.get("digest"))
@@ -85,12 +82,12 @@ def _described(one: dict[str, JsonValue]) -> DeclaredDataset:
 def _slsa_1(
     predicate: dict[str, JsonValue], outputs: tuple[DeclaredDataset, ...], facts: dict[str, JsonValue]
 ) -> DeclaredStep:
-    definition, details = _object(predicate.get("buildDefinition")), _object(predicate.get("runDetails"))
-    metadata, builder = _object(details.get("metadata")), _object(details.get("builder"))
+    definition, details = as_object(predicate.get("buildDefinition")), as_object(predicate.get("runDetails"))
+    metadata, builder = as_object(details.get("metadata")), as_object(details.get("builder"))
     inputs = tuple(_described(one) for one in objects(definition.get("resolvedDependencies"), "resolvedDependencies"))
     kind = text_of(definition.get("buildType")) or "unknown"
     facts = {**facts, "buildType": kind, "builder": text_of(builder.get("id"))}
-    step = text_of(_object(definition.get("externalParameters")).get("step"))
+    step = text_of(as_object(definition.get("externalParameters")).get("step"))
     started, finished = text_of(metadata.get("startedOn")), text_of(metadata.get("finishedOn"))
     return DeclaredStep(_job(step or kind, outputs), inputs, outputs, facts, started, finished)
 
@@ -99,9 +96,9 @@ def _slsa_0(
     predicate: dict[str, JsonValue], outputs: tuple[DeclaredDataset, ...], facts: dict[str, JsonValue]
 ) -> DeclaredStep:
     inputs = tuple(_described(one) for one in objects(predicate.get("materials"), "materials"))
-    kind = text_of(predicate.get("buildType")) or text_of(_object(predicate.get("recipe")).get("type")) or "unknown"
-    facts = {**facts, "buildType": kind, "builder": text_of(_object(predicate.get("builder")).get("id"))}
-    metadata = _object(predicate.get("metadata"))
+    kind = text_of(predicate.get("buildType")) or text_of(as_object(predicate.get("recipe")).get("type")) or "unknown"
+    facts = {**facts, "buildType": kind, "builder": text_of(as_object(predicate.get("builder")).get("id"))}
+    metadata = as_object(predicate.get("metadata"))
     started, finished = text_of(metadata.get("buildStartedOn")), text_of(metadata.get("buildFinishedOn"))
     return DeclaredStep(_job(kind, outputs), inputs, outputs, facts, started, finished)
 

@@ -53,6 +53,8 @@ class DeclaredStep:
     facts: Mapping[str, JsonValue] = field(default_factory=dict)
     started: str | None = None
     finished: str | None = None
+    identity: str | None = None
+    """What its run is known by, in whichever document it stands; None: by the document."""
 
     def __post_init__(self) -> None:
         check_size("name", len(self.name), MAX_NAME_CHARS, "characters")
@@ -71,6 +73,11 @@ class Declared:
         check_size("document", len(self.steps) + len(self.datasets), MAX_DECLARED, "steps and datasets")
         if not self.steps and not self.datasets:
             raise MalformedError("document declares no lineage", expected="a step or a dataset", got=self.form)
+
+
+def as_object(value: JsonValue) -> dict[str, JsonValue]:
+    """The object, or an empty one if it is none."""
+    return value if isinstance(value, dict) else {}
 
 
 def texts(value: JsonValue) -> dict[str, str]:

@@ -12,8 +12,9 @@ from provenance.lineage.imports.attestations import read_attestations
 from provenance.lineage.imports.boms import read_cyclonedx, read_spdx
 from provenance.lineage.imports.declared import MAX_DECLARED, Declared
 from provenance.lineage.imports.dvc import read_dvc
+from provenance.lineage.imports.mlflow import read_mlflow
 
-FORMS: Final = ("dvc", "in-toto", "spdx", "cyclonedx")
+FORMS: Final = ("dvc", "in-toto", "spdx", "cyclonedx", "mlflow")
 MAX_DOCUMENT_BYTES: Final = 64 * 2**20
 
 
@@ -39,7 +40,10 @@ def read_document(data: bytes, form: str | None = None, name: str = "") -> Decla
     found = form if form is not None else "in-toto" if values else _recognised(value, last)
     if found == "in-toto":
         return read_attestations(values or [value])
-    return read_spdx(value) if found == "spdx" else read_cyclonedx(value)
+    return _READERS[found](value)
+
+
+_READERS: Final = {"spdx": read_spdx, "cyclonedx": read_cyclonedx, "mlflow": read_mlflow}
 
 
 def _lines(lines: Sequence[bytes]) -> Iterator[JsonValue]:
@@ -54,6 +58,8 @@ def _recognised(value: JsonValue, name: str) -> str:
             return "cyclonedx"
         if "@graph" in value:
             return "spdx"
+        if "runs" in value:
+            return "mlflow"
         if {"_type", "payload", "dsseEnvelope"} & set(value):
             return "in-toto"
     raise _unknown(name)

@@ -1,8 +1,9 @@
 """What a document declares, as OpenLineage events: what the receiver logs and indexes.
 
 Invariants: an event is canonical JSON; it names the document by its SHA-256 and says that it was imported, in a facet
-of ours; a run's id is made from the document, the step, the declarer and the namespace, so that what was imported is
-known again; a dataset that no step made is told as what a step of its own declared.
+of ours; a run's id is made from the document and the step, or from an id that the step has wherever it stands, and from
+the declarer and the namespace, so that what was imported is known again; a dataset that no step made is told as what a
+step of its own declared.
 
 Bytes: `{"eventTime":"..","eventType":"COMPLETE","inputs":[..],"job":{"name":"train","namespace":"dvc"},"outputs":[..],
 "producer":"urn:provenance-ledger:import:1","run":{"facets":{"provenance_imported":{"declaredBy":"..","document":
@@ -64,8 +65,6 @@ def _imported(form: str, origin: Origin, facts: dict[str, JsonValue]) -> JsonVal
 
 
 def _run(form: str, step: DeclaredStep, number: int, origin: Origin) -> bytes:
-    parts = [str(number), step.name, origin.declared_by, origin.namespace]
-    run_id = Digest.of(origin.document.raw + "\0".join(parts).encode("utf-8", "surrogatepass")).uuid
     facts: dict[str, JsonValue] = dict(step.facts)
     if step.started is not None:
         facts["startedAt"] = step.started
@@ -75,12 +74,24 @@ def _run(form: str, step: DeclaredStep, number: int, origin: Origin) -> bytes:
             "eventTime": step.finished or step.started or origin.time,
             "producer": PRODUCER,
             "schemaURL": _SCHEMA + "RunEvent",
-            "run": {"runId": run_id, "facets": {"provenance_imported": _imported(form, origin, facts)}},
+            "run": {
+                "runId": run_id_of(form, step, number, origin),
+                "facets": {"provenance_imported": _imported(form, origin, facts)},
+            },
             "job": {"namespace": origin.namespace, "name": step.name},
             "inputs": [_dataset(one, origin) for one in step.inputs],
             "outputs": [_dataset(one, origin) for one in step.outputs],
         }
     )
+
+
+def run_id_of(form: str, step: DeclaredStep, number: int, origin: Origin) -> str:
+    """The run's UUID: of the step's own identity, if it has one, else of its place in the document."""
+    if step.identity is not None:
+        known, parts = b"", [form, step.identity, origin.declared_by, origin.namespace]
+    else:
+        known, parts = origin.document.raw, [str(number), step.name, origin.declared_by, origin.namespace]
+    return Digest.of(known + "\0".join(parts).encode("utf-8", "surrogatepass")).uuid
 
 
 def _dataset(dataset: DeclaredDataset, origin: Origin) -> dict[str, JsonValue]:
