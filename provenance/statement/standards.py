@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -141,6 +141,11 @@ class Standards:
 
     def __bool__(self) -> bool:
         return any(getattr(self, one.name) not in (None, ()) for one in fields(self))
+
+    def filled(self, other: Standards) -> Standards:
+        """These elements, and those of another where these say nothing."""
+        mine = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(other, **{name: value for name, value in mine.items() if value not in (None, ())})
 
     def to_json(self) -> dict[str, JsonValue]:
         """The elements as a JSON object."""

@@ -28,7 +28,7 @@ def export(
         typer.Option(
             "--format",
             metavar="WORD",
-            help="croissant, spdx, cyclonedx, in-toto or slsa.",
+            help="croissant, spdx, cyclonedx, card, in-toto or slsa.",
             autocompletion=complete_export,
         ),
     ] = "croissant",
@@ -37,8 +37,9 @@ def export(
     ] = STDOUT,
     how: HowToAudit = HowToAudit(),  # noqa: B008 - frozen
 ) -> int:
-    """Write an artefact as a Croissant description, it and its lineage as an SPDX 3 document or a CycloneDX bill of
-    materials, or its signed statements (in-toto) or those of runs alone (slsa) as they were logged, one a line.
+    """Write an artefact as a Croissant description or a Hugging Face card, it and its lineage as an SPDX 3 document or
+    a CycloneDX bill of materials, or its signed statements (in-toto) or those of runs alone (slsa) as they were logged,
+    one a line.
 
     Exit code 1 if a check failed: it is written all the same, and says so.
     """

@@ -30,7 +30,7 @@ def import_lineage(
         typer.Option(
             "--format",
             metavar="WORD",
-            help="auto, dvc, in-toto, spdx, cyclonedx or mlflow.",
+            help="auto, dvc, in-toto, spdx, cyclonedx, mlflow, prov, croissant or card.",
             autocompletion=complete_import,
         ),
     ] = "auto",

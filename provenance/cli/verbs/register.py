@@ -22,6 +22,7 @@ from provenance.limits import MAX_MATERIALS, MAX_URI_CHARS
 
 if TYPE_CHECKING:
     from provenance.ledger import Ledger, Receipt
+    from provenance.statement.described import Described
     from provenance.statement.standards import Standards
 
 
@@ -42,6 +43,14 @@ def register(
     parents_from: Annotated[
         str | None,
         typer.Option("--parents-from", metavar="FILE", help="The same, one REF a line, any number."),
+    ] = None,
+    describe: Annotated[
+        str | None,
+        typer.Option(
+            "--describe",
+            metavar="FILE",
+            help="A Hugging Face card or Croissant description: title, licence and more are taken from it.",
+        ),
     ] = None,
     license_name: Annotated[
         str | None, typer.Option("--license", metavar="SPDX", help="Its licence, as CC0-1.0 or Apache-2.0.")
@@ -87,7 +96,12 @@ def register(
         else []
     )
     with run.ledger() as ledger:
+        described = _read_described(describe) if describe is not None else None
         said = _read_standards(standards) if standards is not None else None
+        if described is not None:  # what is said here goes before; what was made from something has its origin there
+            said = said.filled(described.standards) if said is not None else described.standards
+            license_name = license_name or described.license
+            origin = origin or (None if parents or listed else described.origin)
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
         wanted = wanted_of(run, path, how, chunks=chunks)
         with Meter("reading") as meter:
@@ -116,6 +130,14 @@ def register(
             codes += [code, _keep(run, receipt, receipt_file, again=True)]
     run.document(receipt.to_json())
     return max(codes)
+
+
+def _read_described(path: str) -> Described:
+    from provenance.cli.files import read_file
+    from provenance.encoding.card import MAX_CARD_BYTES
+    from provenance.statement.described import read_described
+
+    return read_described(read_file(path, "description", max_bytes=MAX_CARD_BYTES))
 
 
 def _read_standards(path: str) -> Standards:

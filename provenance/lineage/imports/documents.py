@@ -6,15 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from provenance.encoding import JsonValue, parse_foreign_json
+from provenance.encoding.card import is_card
 from provenance.errors import MalformedError
 from provenance.limits import check_size
 from provenance.lineage.imports.attestations import read_attestations
 from provenance.lineage.imports.boms import read_cyclonedx, read_spdx
+from provenance.lineage.imports.cards import read_croissant, read_hub_card
 from provenance.lineage.imports.declared import MAX_DECLARED, Declared
 from provenance.lineage.imports.dvc import read_dvc
 from provenance.lineage.imports.mlflow import read_mlflow
+from provenance.lineage.imports.prov import read_prov
 
-FORMS: Final = ("dvc", "in-toto", "spdx", "cyclonedx", "mlflow")
+FORMS: Final = ("dvc", "in-toto", "spdx", "cyclonedx", "mlflow", "prov", "croissant", "card")
 MAX_DOCUMENT_BYTES: Final = 64 * 2**20
 
 
@@ -24,6 +27,8 @@ def read_document(data: bytes, form: str | None = None, name: str = "") -> Decla
     last = name.rpartition("/")[2]
     if form == "dvc" or (form is None and (last.endswith(".dvc") or last == "dvc.lock")):
         return read_dvc(data)
+    if form == "card" or (form is None and is_card(data)):
+        return read_hub_card(data)
     if form not in (None, *FORMS):
         raise MalformedError("unknown format of a document", expected=" | ".join(FORMS), got=form)
     value, values = None, list[JsonValue]()
@@ -43,7 +48,13 @@ def read_document(data: bytes, form: str | None = None, name: str = "") -> Decla
     return _READERS[found](value)
 
 
-_READERS: Final = {"spdx": read_spdx, "cyclonedx": read_cyclonedx, "mlflow": read_mlflow}
+_READERS: Final = {
+    "spdx": read_spdx,
+    "cyclonedx": read_cyclonedx,
+    "mlflow": read_mlflow,
+    "prov": read_prov,
+    "croissant": read_croissant,
+}
 
 
 def _lines(lines: Sequence[bytes]) -> Iterator[JsonValue]:
@@ -60,6 +71,10 @@ def _recognised(value: JsonValue, name: str) -> str:
             return "spdx"
         if "runs" in value:
             return "mlflow"
+        if "distribution" in value or "conformsTo" in value:
+            return "croissant"
+        if {"entity", "wasDerivedFrom", "wasGeneratedBy", "bundle"} & set(value):
+            return "prov"
         if {"_type", "payload", "dsseEnvelope"} & set(value):
             return "in-toto"
     raise _unknown(name)

@@ -15,13 +15,16 @@ from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot5, JsonV1Dot6, JsonV1Dot7
+from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
 from hypothesis import given
 from hypothesis import strategies as st
+from prov.model import ProvDocument
 
 from provenance.errors import MalformedError, NotFoundError, ProvenanceError, SourceError
 from provenance.ledger import Ledger
 from provenance.ledger.importing import Imported, declared_graph, import_document
 from provenance.lineage.imports import FORMS, DeclaredDataset, DeclaredStep, read_document
+from provenance.verify.drawing import draw
 from tests.paths import vectors
 
 DVC = Path(__file__).parents[2] / "compat" / "dvc_3_67"
@@ -258,6 +261,88 @@ def test_a_model_card_names_its_datasets_in_every_version(make: Any) -> None:
     assert (step.inputs, step.outputs) == ((DeclaredDataset("x"),), (DeclaredDataset("net"),))
 
 
+PROV = {
+    "entity": {
+        "e:raw": {"prov:label": "raw", "x:sha256": "ab" * 32},
+        "e:a": {"prov:label": {"$": "a", "lang": "en"}},
+        "e:b": {},
+        "e:alone": {},
+    },
+    "activity": {"x:split": {"prov:label": "split", "prov:endTime": "2026-01-02T03:04:05Z"}},
+    "used": {"_:1": {"prov:activity": "x:split", "prov:entity": "e:raw"}},
+    "wasGeneratedBy": {
+        "_:2": [
+            {"prov:entity": "e:a", "prov:activity": "x:split"},
+            {"prov:entity": "e:b", "prov:activity": "x:split"},
+        ]
+    },
+    "bundle": {"x:more": {"wasDerivedFrom": {"_:3": {"prov:generatedEntity": "e:b", "prov:usedEntity": "e:other"}}}},
+}
+
+
+def test_prov_says_what_was_derived_from_what() -> None:
+    found = read_document(json.dumps(PROV).encode())
+    raw, time = DeclaredDataset("raw", {"sha256": "ab" * 32}), "2026-01-02T03:04:05Z"
+    assert found.form == "prov"
+    assert found.steps == (
+        DeclaredStep("split a", (raw,), (DeclaredDataset("a"),), finished=time),
+        DeclaredStep("split e:b", (DeclaredDataset("e:other"),), (DeclaredDataset("e:b"),), finished=time),
+    )
+    assert found.datasets == (DeclaredDataset("e:alone"),)
+
+
+def test_a_document_of_the_prov_library() -> None:
+    made = ProvDocument()
+    made.add_namespace("ex", "https://ex.example/")
+    raw, model = made.entity("ex:raw"), made.entity("ex:model", {"prov:label": "the model"})
+    training = made.activity("ex:training", "2026-01-02T03:04:05", "2026-01-02T04:04:05")
+    made.used(training, raw)
+    made.wasGeneratedBy(model, training)
+    made.wasAssociatedWith(training, made.agent("ex:ada"))
+    (step,) = read_document(str(made.serialize(format="json")).encode()).steps
+    assert (step.name, [one.name for one in step.inputs]) == ("ex:training the model", ["ex:raw"])
+    assert (step.started, step.finished) == ("2026-01-02T03:04:05", "2026-01-02T04:04:05")
+
+
+def test_our_own_prov_and_croissant_come_back(ledger: Ledger, copy: Path, tmp_path: Path) -> None:
+    with Ledger.open(copy) as other:
+        prov = draw(other.lineage("h/model").report, "prov-json").encode()
+        croissant = other.export("h/model", "croissant")
+        digests = {name: other.dataset(f"h/{name}").digest.hex for name in ("raw", "clean", "model")}
+    steps = read_document(prov).steps
+    made = {step.outputs[0].name: {one.name: one.digests["sha256"] for one in step.inputs} for step in steps}
+    assert made == {
+        "h/model@1": {"h/clean@1": digests["clean"], "h/raw@1": digests["raw"]},
+        "h/clean@1": {"h/raw@1": digests["raw"]},
+    }
+    (step,) = read_document(croissant).steps
+    assert {one.name: one.digests["sha256"] for one in step.inputs} == made["h/model@1"]
+    assert step.outputs[0].digests == {"sha256": digests["model"]}
+    for name, data in (("p.json", prov), ("c.json", croissant)):
+        (tmp_path / name).write_bytes(data)
+        assert _imported(ledger, tmp_path / name).new >= 1
+
+
+def test_hub_cards_say_what_was_made_from_what() -> None:
+    model = ModelCard.from_template(
+        ModelCardData(model_name="net", base_model="acme/base", datasets=["acme/rides", "squad"], license="mit"),
+        model_description="# it\n---\nA model.",
+    )
+    (step,) = read_document(str(model).encode(), None, "README.md").steps
+    assert [one.name for one in step.inputs] == ["models/acme/base", "datasets/acme/rides", "datasets/squad"]
+    assert step.outputs == (DeclaredDataset("net"),)
+    data = DatasetCard.from_template(
+        DatasetCardData(pretty_name="Rides", source_datasets=["original", "extended|squad"]), dataset_summary="Rides."
+    )
+    (step,) = read_document(str(data).encode()).steps
+    assert (step.inputs, step.outputs) == ((DeclaredDataset("datasets/squad"),), (DeclaredDataset("Rides"),))
+    with pytest.raises(MalformedError, match="does not say whose it is"):
+        read_document(b"---\nlicense: mit\n---\n")
+    for wrong in (b"---\nlicense: mit\n", b"---\n- a\n---\n", b"---\na: [\n---\n", b"---\n\xff\n---\n"):
+        with pytest.raises(MalformedError):
+            read_document(wrong, "card")
+
+
 BAD: list[tuple[str, bytes]] = [
     ("dvc", b""),
     ("dvc", b"- a\n"),
@@ -286,6 +371,20 @@ BAD: list[tuple[str, bytes]] = [
     ("cyclonedx", b"3"),
     ("cyclonedx", b'{"components":[{"type":"library","name":"x"}]}'),
     ("prov", b"{}"),
+    ("prov", b"[]"),
+    ("prov", b'{"entity":3}'),
+    ("prov", b'{"entity":{"a":3}}'),
+    ("prov", b'{"used":{"a":{"prov:activity":3}}}'),
+    ("croissant", b"{}"),
+    ("croissant", b'{"name":"x","prov:wasDerivedFrom":3}'),
+    ("croissant", b'{"name":"x","prov:wasDerivedFrom":{}}'),
+    ("card", b""),
+    ("card", b"# no front matter"),
+    ("mlflow", b"{}"),
+    ("mlflow", b"[]"),
+    ("mlflow", b'{"runs":[{"info":{"status":"FINISHED"}}]}'),
+    ("mlflow", b'{"runs":[{"info":{"status":"RUNNING","run_id":"x"}}]}'),
+    ("other", b"{}"),
 ]
 
 
@@ -321,6 +420,8 @@ def test_words_for_what_cannot_be(ledger: Ledger, tmp_path: Path) -> None:
             "stages", "outs", "deps", "path", "md5", "cmd", "repo", "url", "_type", "subject", "name", "digest",
             "sha256", "predicate", "predicateType", "@graph", "type", "spdxId", "from", "to", "relationshipType",
             "components",
+            "runs", "info", "run_id", "status", "inputs", "dataset_inputs", "dataset", "source", "entity", "activity",
+            "used", "wasGeneratedBy", "wasDerivedFrom", "prov:entity", "prov:activity", "prov:wasDerivedFrom", "@id",
             "metadata", "component", "dependencies", "ref", "dependsOn", "hashes", "modelCard",
         ]), inner, max_size=4),
     max_leaves=12,

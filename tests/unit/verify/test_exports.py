@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cyclonedx.model.bom import Bom
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from huggingface_hub import DatasetCard, ModelCard
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
@@ -23,6 +24,7 @@ from provenance.fingerprint.croissant import parse_croissant_sums
 from provenance.ledger import Ledger
 from provenance.ledger.running import RunRecorder
 from provenance.signature import parse_envelope
+from provenance.statement.described import read_described
 from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.standards import Basis, Method, Standards
@@ -109,6 +111,46 @@ def test_a_croissant_description_says_what_it_was_made_from(ledger: Ledger) -> N
     raw = _json(ledger, "t/raw", "croissant")
     assert raw["rai:dataCollectionTimeframe"] == ["1912-04-01", "1912-04-15"]
     assert raw["rai:personalSensitiveInformation"] == "holds personal data"
+
+
+def test_the_hub_reads_a_card_and_we_take_it_back(ledger: Ledger, tmp_path: Path) -> None:
+    data = ledger.export("t/raw", "card")
+    (tmp_path / "README.md").write_bytes(data)
+    found = DatasetCard.load(tmp_path / "README.md", ignore_metadata_errors=False)
+    assert (found.data.pretty_name, found.data.license) == ("Passengers é", "cc0-1.0")
+    assert found.data.to_dict()["provenance"]["sha256"] == ledger.dataset("t/raw").digest.hex
+    assert STANDARDS.description is not None
+    assert STANDARDS.description.replace(".", "") in found.text.replace(".", "")
+    described = read_described(data)
+    assert (described.license, described.standards.title) == ("CC0-1.0", "Passengers é")
+    assert described.standards.description == STANDARDS.description
+    model = ledger.export("t/model", "card")
+    (tmp_path / "README.md").write_bytes(model)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert (card.data.license, card.data.license_name) == ("other", "MIT OR Apache-2.0")
+    assert "t/raw@1" in card.text
+    assert read_described(model).license is None  # an expression is none of the Hub's
+
+
+def test_our_own_croissant_describes_as_it_did(ledger: Ledger) -> None:
+    described = read_described(ledger.export("t/raw", "croissant"))
+    statement = ledger.proofs("t/raw").statement
+    assert (described.license, described.origin) == (statement.license, statement.origin)
+    for name in ("title", "issuer", "description", "date_range", "method", "intended_use", "source"):
+        assert getattr(described.standards, name) == getattr(STANDARDS, name), name
+
+
+def test_what_others_wrote_cannot_end_the_front_matter(tmp_path: Path) -> None:
+    with Ledger.init(tmp_path) as made:
+        made.keyring.new("x")
+        (tmp_path / "f").write_text("f")
+        hostile = Standards(title="x --- license: mit", description="---\nlicense: mit\n---\n<script>alert(1)</script>")
+        made.register(tmp_path / "f", "t/x", "1", key="x", standards=hostile, anchor=False)
+        data = made.export("t/x", "card")
+    (tmp_path / "README.md").write_bytes(data)
+    card = DatasetCard.load(tmp_path / "README.md")
+    assert (card.data.license, card.data.pretty_name) == ("unknown", "x --- license: mit")
+    assert "<script>" not in card.text
 
 
 def test_securesystemslib_verifies_every_line_of_the_statements(ledger: Ledger) -> None:
