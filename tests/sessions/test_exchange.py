@@ -109,13 +109,13 @@ def test_a_verdict_is_logged(session: Session) -> None:
 def test_a_card_is_taken_over_and_written(session: Session) -> None:
     (session.folder / "card.md").write_text("---\nlicense: mit\npretty_name: Rides\n---\n\nAll rides.\n")
     (session.folder / "more.json").write_text('{"title":"All rides","issuer":"City Museum"}')
-    (session.folder / "e").write_text("e")
-    words = ("register", "e", "--name", "x/e", "--version", "1", "--no-anchor", "--describe", "card.md")
+    (session.folder / "carded").write_text("e")
+    words = ("register", "carded", "--name", "x/card", "--version", "1", "--no-anchor", "--describe", "card.md")
     session.run(*words, "--standards", "more.json")
-    card = session.run("export", "x/e", "--format", "card").out
+    card = session.run("export", "x/card", "--format", "card").out
     assert card.startswith('---\nlicense: "mit"\npretty_name: "All rides"\n')
     assert "All rides\\." not in card and "All rides." in card
-    assert session.json("export", "x/e", "--format", "card")
+    assert session.json("export", "x/card", "--format", "card")
     (session.folder / "none.md").write_text("# text")
     assert "not a" in session.run(*words[:-1], "none.md", code=2).err
     session.run("import", "card.md", "--namespace", "hub")
