@@ -22,6 +22,7 @@ from provenance.cli.verbs import (
     gate,
     imports,
     init,
+    key_events,
     keys,
     lineage,
     log,
@@ -91,6 +92,9 @@ add_verb(_keys, "show", keys.show)
 add_verb(_keys, "import", keys.import_key)
 add_verb(_keys, "trust", keys.trust)
 add_verb(_keys, "revoke", keys.revoke)
+add_verb(_keys, "announce", key_events.announce)
+add_verb(_keys, "rotate", key_events.rotate)
+add_verb(_keys, "events", key_events.events)
 add_verb(_keys, "export", keys.export)
 
 add_verb(app, "fingerprint", fingerprint.fingerprint)

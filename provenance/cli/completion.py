@@ -69,6 +69,13 @@ def complete_form(incomplete: str) -> list[str]:
     return [name for name in ("text", "json", *FORMS) if name.startswith(incomplete)]
 
 
+def complete_key_reason(incomplete: str) -> list[str]:
+    """Why a key is revoked."""
+    from provenance.statement.key_event import KeyReason
+
+    return [str(reason) for reason in KeyReason if reason.startswith(incomplete)]
+
+
 def complete_import(incomplete: str) -> list[str]:
     """The formats lineage is imported from."""
     from provenance.lineage.imports import FORMS

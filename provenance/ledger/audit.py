@@ -25,6 +25,7 @@ from provenance.ledger.publication import (
     dataset_row,
     event_row,
     events_about,
+    key_row,
     with_parents,
 )
 from provenance.ledger.tree_audit import TreeAudit
@@ -37,6 +38,7 @@ from provenance.statement import DatasetName, DatasetStatement, PinnedName, pars
 from provenance.statement.batches import BATCH_TYPES, Batch, read_batch
 from provenance.statement.events import EVENT_TYPES, read_event
 from provenance.statement.frame import open_frame
+from provenance.statement.key_event import KEY_TYPE, read_key_event
 from provenance.statement.received import (
     MAX_BATCH_BYTES,
     events_root,
@@ -169,6 +171,9 @@ class Auditor:
             frame = open_frame(envelope.payload)
             if frame.predicate_type in EVENT_TYPES:
                 self._event(event_row(row.index, read_event(frame), keyid))
+                return leaf
+            if frame.predicate_type == KEY_TYPE:
+                self._event(key_row(row.index, read_key_event(frame), keyid))
                 return leaf
             if frame.predicate_type in BATCH_TYPES:
                 self._batch(row.index, read_batch(frame), keyid)

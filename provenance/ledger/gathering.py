@@ -18,6 +18,8 @@ from provenance.log import TileReader
 from provenance.policy import TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope
 from provenance.statement import DatasetStatement, parse_statement
+from provenance.statement.frame import open_frame
+from provenance.statement.key_event import read_key_event
 from provenance.statement.usage import Usage
 from provenance.stores import BlobStore, CheckpointRow, DatasetRow, EntryRow, OutboxRow, StoreReader
 from provenance.verify import Evidence, EvidenceEntry
@@ -48,6 +50,7 @@ def gather(
     entries, keys, manifests = list[EvidenceEntry](), dict[str, PublicKey](), list[Digest]()
     events: list[EvidenceEntry] = []
     lists: list[Digest] = []
+    spoken = _KeyEvents(store, checkpoint, tiles, with_later=anchor is None)
     blocks: dict[bytes, int] = {}
     for index in (target.entry_index, *store.ancestors(target.entry_index)):
         row = store.entry(index)
@@ -55,8 +58,7 @@ def gather(
             raise StoreError("log entry is missing", where=f"entry {index}", hint="run `provenance log fsck`")
         envelope, statement = _read(row)
         proven = checkpoint, tiles
-        signer = trust.source(envelope.signatures[0].keyid)
-        if index != target.entry_index and signer is not None and signer.since is not None:
+        if index != target.entry_index and spoken.is_revoked_since(envelope.signatures[0].keyid, trust):
             # When it signed matters: the first anchor after it says so best.
             own, receipts = _checkpoint(store, index)
             if receipts:
@@ -71,10 +73,11 @@ def gather(
         said = list(_said(store, Digest.of(row.envelope), checkpoint, tiles, with_later=anchor is None))
         events += said
         for signed in (envelope, *(parse_envelope(event.envelope) for event in said)):
+            spoken.of(signed.signatures[0].keyid)
             source = trust.source(signed.signatures[0].keyid)
             if source is not None:
                 keys[source.key.keyid] = source.key
-    entries += events
+    entries += [*events, *spoken.entries()]
     return Evidence(
         target=entries[0].digest,
         entries=tuple(entries),
@@ -83,6 +86,35 @@ def gather(
         headers=_headers(store, blocks),
         blobs=KeptBlobs(blobs, [*lists, *(manifests if with_manifests else ())]),
     )
+
+
+class _KeyEvents:
+    """What is said of the keys that signed: each key is looked up once."""
+
+    def __init__(self, store: StoreReader, checkpoint: CheckpointRow, tiles: TileReader, *, with_later: bool) -> None:
+        self._store, self._checkpoint, self._tiles, self._with_later = store, checkpoint, tiles, with_later
+        self._found: dict[str, list[EvidenceEntry]] = {}
+
+    def of(self, keyid: str) -> list[EvidenceEntry]:
+        """The entries about a key."""
+        if keyid not in self._found:
+            about = Digest.from_hex(keyid)
+            self._found[keyid] = list(
+                _said(self._store, about, self._checkpoint, self._tiles, with_later=self._with_later)
+            )
+        return self._found[keyid]
+
+    def is_revoked_since(self, keyid: str, trust: TrustRoots) -> bool:
+        """Whether it matters when this key signed."""
+        source = trust.source(keyid)
+        if source is None or source.since is not None:
+            return source is not None
+        events = (read_key_event(open_frame(parse_envelope(one.envelope).payload)) for one in self.of(keyid))
+        return any(event.since is not None for event in events)
+
+    def entries(self) -> list[EvidenceEntry]:
+        """All that were found, each once."""
+        return list({one.digest: one for found in self._found.values() for one in found}.values())
 
 
 def _said(

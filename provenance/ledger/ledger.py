@@ -63,10 +63,12 @@ from provenance.ledger.publication import (
     Published,
     PublishedEvent,
     catch_up_index,
+    events_about,
     prove_entry,
     publish,
     publish_batch,
     publish_event,
+    publish_key_event,
     with_parents,
 )
 from provenance.ledger.receipts import AnchorOutcome, Receipt
@@ -76,7 +78,7 @@ from provenance.ledger.saying import Said, find_said
 from provenance.ledger.verification import Verification, file_report
 from provenance.policy import TrustedAnchor, TrustedSource, TrustRoots
 from provenance.policy.policy import Policy
-from provenance.signature import encode_envelope, parse_envelope, sign_envelope, verify_envelope
+from provenance.signature import Envelope, encode_envelope, parse_envelope, sign_envelope, verify_envelope
 from provenance.sources import ProgressCallback, Reading, open_source
 from provenance.statement import (
     PAYLOAD_TYPE,
@@ -91,6 +93,7 @@ from provenance.statement import (
 )
 from provenance.statement.events import EVENT_TYPES, Body, Event, encode_event, parse_event
 from provenance.statement.frame import open_frame
+from provenance.statement.key_event import KEY_TYPE, KeyAction, KeyEvent, read_key_event
 from provenance.statement.standards import Standards
 from provenance.statement.usage import Usage
 from provenance.stores import BlobStore, DatasetRow, EventRow, LocationRow, OutboxRow, Store, open_store
@@ -219,7 +222,7 @@ class Ledger:
         trusted = self._check_signer(signer.public.keyid, description.name.dataset.namespace)
         check_description(self._store, description, _now())
         found = find_fingerprint(path, self._here(wanted or Wanted()), progress)
-        clock = Clock(_now(), self._newest_block())
+        clock = Clock(_now(), self.newest_block())
         item, notes = sign_dataset(
             self._store, self.blobs, found.fingerprint, description, signer, clock, blobs_besides=found.blobs
         )
@@ -235,7 +238,9 @@ class Ledger:
         return replace(wanted, reading=reading, trees=self.layout.trees if wanted.records else None)
 
     def submit(self, envelope: bytes) -> Receipt:
-        """Log an envelope that a trusted source signed elsewhere, a dataset's or an event's; its receipt.
+        """Log an envelope that a trusted source signed elsewhere, on a dataset, an event or its key; its receipt.
+
+        A revocation that a key signed of itself takes the key out of this ledger's trust, too.
 
         `PolicyError` if the key is not trusted here (for that namespace), `VerificationError` if the signature fails,
         `MalformedError` if it is neither, `ConflictError` if a dataset's name and version are taken, `NotFoundError` if
@@ -245,11 +250,14 @@ class Ledger:
         if parsed.payload_type != PAYLOAD_TYPE:
             raise MalformedError("envelope holds something else", expected=PAYLOAD_TYPE, got=parsed.payload_type)
         keyid = parsed.signatures[0].keyid
-        if open_frame(parsed.payload).predicate_type in EVENT_TYPES:
+        frame = open_frame(parsed.payload)
+        if frame.predicate_type == KEY_TYPE:
+            return self._submit_key_event(parsed, read_key_event(frame, strict=True), envelope)
+        if frame.predicate_type in EVENT_TYPES:
             event = parse_event(parsed.payload, strict=True)
             verify_envelope(parsed, self._trusted(keyid, event.about.name.dataset.namespace).key)
             published = publish_event(self._store, self.blobs, self.keyring.note_signer(), envelope)
-            return self._event_receipt(event, envelope, published)
+            return self._said_receipt(str(event.about.name), event.about.digest, envelope, published)
         statement = with_parents(parse_statement(parsed.payload, strict=True), self.blobs)
         if not statement.names_parents:
             what = "its list of inputs is not here"
@@ -260,6 +268,26 @@ class Ledger:
             self._store, self.blobs, self.keyring.note_signer(), Publication(envelope, statement, keyid)
         )
         return self._receipt(registered, ())
+
+    def _submit_key_event(self, parsed: Envelope, event: KeyEvent, envelope: bytes) -> Receipt:
+        trust, signer = self.keyring.trust(), parsed.signatures[0].keyid
+        listed, speaker = trust.source(event.key.keyid.hex), trust.source(signer)
+        if listed is None or speaker is None or speaker.name != listed.name:
+            hint = "its owner's public key goes in with `provenance keys trust NAME FILE`"
+            raise PolicyError("key is not trusted here", expected="a key of the same name", got=signer, hint=hint)
+        verify_envelope(parsed, speaker.key)
+        is_end = event.action is KeyAction.REVOKED
+        if speaker.revoked and not (is_end and signer == listed.key.keyid):
+            raise PolicyError("key is revoked here", expected="a key in force", got=signer)
+        if is_end:
+            self.keyring.revoke(listed.key.keyid, event.since)
+        published = publish_key_event(self._store, self.blobs, self.keyring.note_signer(), envelope)
+        return self._said_receipt("key", event.key.keyid, envelope, published)
+
+    def entries_about(self, about: Digest) -> tuple[tuple[int, bytes], ...]:
+        """Index and envelope of every entry about a key, by its id, in log order."""
+        rows = [self._store.entry(row.entry_index) for row in events_about(self._store, about)]
+        return tuple((row.index, row.envelope) for row in rows if row is not None)
 
     def append_batch(self, envelope: bytes) -> int:
         """Log what was signed of a batch of lineage events or access records; its entry's index."""
@@ -273,10 +301,10 @@ class Ledger:
             raise PolicyError("key is not trusted here", expected=expected, got=keyid, hint=hint)
         return source
 
-    def _event_receipt(self, event: Event, envelope: bytes, published: PublishedEvent) -> Receipt:
+    def _said_receipt(self, name: str, digest: Digest, envelope: bytes, published: PublishedEvent) -> Receipt:
         return Receipt(
-            name=str(event.about.name),
-            digest=event.about.digest.hex,
+            name=name,
+            digest=digest.hex,
             index=published.row.entry_index,
             envelope=Digest.of(envelope).hex,
             signer=published.row.keyid,
@@ -292,7 +320,7 @@ class Ledger:
         about = pin_parents(self._store, [reference])[0]
         signer = self.keyring.signer(key, passphrase)
         self._check_signer(signer.public.keyid, about.name.dataset.namespace)
-        event = Event(about, body, _now(), self._newest_block())
+        event = Event(about, body, _now(), self.newest_block())
         envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer))
         return publish_event(self._store, self.blobs, self.keyring.note_signer(), envelope).row
 
@@ -507,7 +535,7 @@ class Ledger:
         """Transactions that are signed but not final."""
         return self._store.outbox_pending()
 
-    def _newest_block(self) -> BlockReference | None:
+    def newest_block(self) -> BlockReference | None:
         row = self._store.outbox_latest_anchor()
         # One whose block was replaced is signed again and still keeps the receipt of that block.
         receipt = receipt_of(row) if row is not None and row.state in ("mined", "final") else None

@@ -25,6 +25,7 @@ from provenance.statement import DatasetStatement, parse_statement
 from provenance.statement.batches import BATCH_TYPES, read_batch
 from provenance.statement.events import EVENT_TYPES, read_event
 from provenance.statement.frame import open_frame
+from provenance.statement.key_event import KEY_TYPE, read_key_event
 from provenance.stores import CheckpointRow, EntryRow, Store, StoreReader
 
 _HASH_BYTES = 32
@@ -129,6 +130,9 @@ def _listed(row: EntryRow) -> Listed:
         if frame.predicate_type in EVENT_TYPES:
             event = read_event(frame)
             return Listed(row.index, frame.predicate_type, subject.name, subject.digest, keyid, event.created)
+        if frame.predicate_type == KEY_TYPE:
+            created = read_key_event(frame).created
+            return Listed(row.index, KEY_TYPE, subject.name, subject.digest, keyid, created)
         if frame.predicate_type in BATCH_TYPES:
             created = read_batch(frame).created
             return Listed(row.index, frame.predicate_type, subject.name, subject.digest, keyid, created)

@@ -30,6 +30,7 @@ from provenance.statement import DatasetStatement, Pin, PinnedName, parse_statem
 from provenance.statement.batches import BATCH_TYPES, Batch, read_batch
 from provenance.statement.events import EVENT_TYPES, Event, parse_event, read_event
 from provenance.statement.frame import open_frame
+from provenance.statement.key_event import KEY_TYPE, KeyEvent, read_key_event
 from provenance.statement.materials import MAX_LIST_BYTES
 from provenance.statement.supersession import Supersession
 from provenance.stores import (
@@ -113,6 +114,23 @@ def publish_event(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: 
         index_entry(tx, blobs, index, envelope)
         tx.set_index_size(index + 1, expected_size=index)
         return PublishedEvent(event_row(index, event, parsed.signatures[0].keyid), created=True)
+
+
+def publish_key_event(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: bytes) -> PublishedEvent:
+    """Append what was signed of a key and return its place; the same envelope again is the same entry."""
+    parsed = parse_envelope(envelope)
+    event, keyid = read_key_event(open_frame(parsed.payload), strict=True), parsed.signatures[0].keyid
+    with store.transaction() as tx:
+        catch_up_index(tx, blobs)
+        for row in events_about(tx, event.key.keyid):
+            entry = tx.entry(row.entry_index)
+            if entry is not None and entry.envelope == envelope:
+                return PublishedEvent(row, created=False)
+        index = tx.size()
+        append(tx, signer, [envelope])
+        index_entry(tx, blobs, index, envelope)
+        tx.set_index_size(index + 1, expected_size=index)
+        return PublishedEvent(key_row(index, event, keyid), created=True)
 
 
 def publish_batch(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: bytes) -> int:
@@ -239,6 +257,9 @@ def index_entry(
     if frame.predicate_type in EVENT_TYPES:
         tx.add_event(event_row(index, read_event(frame), parsed.signatures[0].keyid))
         return None
+    if frame.predicate_type == KEY_TYPE:
+        tx.add_event(key_row(index, read_key_event(frame), parsed.signatures[0].keyid))
+        return None
     if frame.predicate_type in BATCH_TYPES:
         tx.add_event(batch_row(index, read_batch(frame), parsed.signatures[0].keyid))
         return None
@@ -302,6 +323,11 @@ def event_row(index: int, event: Event, keyid: str) -> EventRow:
 def batch_row(index: int, batch: Batch, keyid: str) -> EventRow:
     """What the index says of a batch: it is about the batch's bytes."""
     return EventRow(index, batch.digest, batch.type, keyid, batch.created)
+
+
+def key_row(index: int, event: KeyEvent, keyid: str) -> EventRow:
+    """What the index says of a key event: it is about the key."""
+    return EventRow(index, event.key.keyid, KEY_TYPE, keyid, event.created)
 
 
 def dataset_row(index: int, statement: DatasetStatement, keyid: str) -> DatasetRow:

@@ -109,6 +109,10 @@ class EntryVerifier:
         signer, checks = self._signature(parse_envelope(entry.envelope), about, subject, anchor)
         return signer, -1 if index is None else index, (*checks, *log_checks)
 
+    def judge_log(self, entry: EvidenceEntry, subject: str) -> tuple[Check, ...]:
+        """The checks of the log alone: that a trusted one holds this entry, and that enough witnesses cosigned it."""
+        return tuple(self._log(entry, subject)[2])
+
     def _signature(
         self, envelope: Envelope, name: PinnedName, subject: str, anchor: AnchorReceipt | None
     ) -> tuple[str, tuple[Check, Check]]:

@@ -31,6 +31,7 @@ from provenance.verify.event_checks import (
     run_checks,
 )
 from provenance.verify.evidence import BlockFinding, ContentFinding, Evidence, parse_bundle
+from provenance.verify.key_checks import with_key_revocations
 from provenance.verify.report import Artefact, Check, Report, TimeBound, worst
 
 _RECORD_CHECKS = ("statement", "signature", "trust", "log.checkpoint", "log.inclusion", "log.witnesses")
@@ -63,6 +64,10 @@ def verify_evidence(
     """As `verify_bundle`, for evidence that is already parsed."""
     verifier = EntryVerifier(evidence, trust, blocks)
     verdicts = _judge_reachable(verifier, evidence)
+    told = with_key_revocations(verifier, (one for one in evidence.entries if one.digest not in verdicts), trust)
+    if told is not trust:
+        verifier = EntryVerifier(evidence, told, blocks)
+        verdicts = _judge_reachable(verifier, evidence)
     target = verdicts[evidence.target]
     if target.node is None:
         return _without_node(target)

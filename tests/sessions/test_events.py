@@ -90,3 +90,25 @@ def test_what_takes_its_place(session: Session) -> None:
 def test_what_cannot_be_said(session: Session, arguments: tuple[str, ...], said: str) -> None:
     key = () if arguments[0] in ("impact", "events") else ("--key", "lab")
     assert said in session.run(*arguments, *key, code=2).err
+
+
+def test_keys_speak_for_themselves(tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    session.run("init", "--origin", "ledger.example/keys")
+    for name in ("old", "new"):
+        session.run("keys", "new", name)
+    (tmp_path / "a").write_text("a")
+    session.run("register", "a", "--name", "k/a", "--version", "1", "--key", "old", "--no-anchor")
+    assert "nothing was said about old" in session.run("keys", "events", "old").out
+    assert "introduced" in session.run("keys", "announce", "old").out
+    new = session.json("keys", "show", "new")["keyid"]
+    assert f"by {new[:16]}" in session.run("keys", "rotate", "old", "new").out
+    assert "VERIFIED" in session.run("verify", "a").out
+    out = session.run("keys", "revoke", "old", "--log", "--reason", "superseded", "--since", "2026-01-01T00:00:00Z").out
+    assert "superseded, since 2026-01-01T00:00:00Z" in out
+    said = session.json("keys", "events", "old")["events"]
+    assert [one["says"]["action"] for one in said] == ["introduced", "rotated", "revoked"]
+    assert "revoked key" in session.run("verify", "a", code=1).out
+    assert "revoked since" in session.run("keys", "list").out
+    for wrong in (("revoke", "new", "--log", "--reason", "tired"), ("rotate", "new", "new")):
+        assert "error:" in session.run("keys", *wrong, code=2).err

@@ -14,11 +14,12 @@ from provenance.cli.arguments import (
     OutputOption,
     PassphraseFileOption,
 )
-from provenance.cli.completion import complete_algorithm, complete_trusted_key
+from provenance.cli.completion import complete_algorithm, complete_key_reason, complete_trusted_key
 from provenance.cli.exits import DONE
 from provenance.cli.files import STDOUT, check_output, read_file, write_file
 from provenance.cli.invocation import Invocation
-from provenance.cli.passphrase import new_passphrase, unlock
+from provenance.cli.passphrase import new_passphrase, passphrase_for, unlock
+from provenance.cli.verbs.key_events import tell
 from provenance.errors import MalformedError, NotFoundError
 from provenance.limits import MAX_KEY_BYTES
 
@@ -33,7 +34,7 @@ _ENCRYPTED_MARKS = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENC
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed:
+class ListedKey:
     """One key: held here, trusted here, or both."""
 
     name: str
@@ -109,7 +110,7 @@ def new(
             trust=not no_trust,
             namespaces=tuple(namespaces or ()),
         )
-        listed, file = _find(ledger.keyring, key.keyid), ledger.layout.keys / f"{name}.pem"
+        listed, file = find_key(ledger.keyring, key.keyid), ledger.layout.keys / f"{name}.pem"
     _describe(run, listed)
     run.screen.pairs(
         [
@@ -158,7 +159,7 @@ def show(
     if output is not None:
         check_output(output, as_json=run.as_json)
     with run.ledger() as ledger:
-        listed = _find(ledger.keyring, name)
+        listed = find_key(ledger.keyring, name)
     if output is not None:
         write_file(output, listed.key.pem.encode("ascii"))
     alone = pem or output == STDOUT
@@ -187,7 +188,7 @@ def import_key(
         passphrase = unlock(file, passphrase_file) if encrypted else None
         own = tuple(namespaces or ())
         key = ledger.keyring.import_private(name, pem, passphrase, trust=not no_trust, namespaces=own)
-        return _show(run, _find(ledger.keyring, key.keyid))
+        return _show(run, find_key(ledger.keyring, key.keyid))
 
 
 def trust(
@@ -200,7 +201,7 @@ def trust(
     with run.ledger() as ledger:
         pem = read_file(file, "public key", max_bytes=MAX_KEY_BYTES)
         source = ledger.keyring.trust_pem(name, pem, namespaces=tuple(namespaces or ()))
-        return _show(run, _find(ledger.keyring, source.key.keyid))
+        return _show(run, find_key(ledger.keyring, source.key.keyid))
 
 
 def revoke(
@@ -213,12 +214,38 @@ def revoke(
         str | None,
         typer.Option("--since", metavar="TIME", help="From when on, RFC 3339 in UTC. Default: it never was good."),
     ] = None,
+    log: Annotated[
+        bool, typer.Option("--log", help="Say so in the log, too, signed with the key itself: it must be held here.")
+    ] = False,
+    reason: Annotated[
+        str,
+        typer.Option(
+            "--reason",
+            metavar="WORD",
+            help="With --log: compromised, superseded or retired.",
+            autocompletion=complete_key_reason,
+        ),
+    ] = "compromised",
+    passphrase_file: PassphraseFileOption = None,
 ) -> int:
     """Trust a key no more. What it signed fails verification from now on, but for what a final block proves to be older
-    than --since."""
+    than --since. With --log, whoever trusts the key and is given this log's evidence is told."""
+    from provenance.ledger.key_events import revoke_key
+    from provenance.statement.frame import parse_choice
+    from provenance.statement.key_event import KeyReason
+
     with run.ledger() as ledger:
+        if log:
+            said = revoke_key(
+                ledger,
+                name,
+                parse_choice(KeyReason, reason, "reason"),
+                since,
+                passphrase_for(ledger.keyring, name, passphrase_file),
+            )
+            return tell(run, name, said)
         source = ledger.keyring.revoke(name, since)
-        return _show(run, _find(ledger.keyring, source.key.keyid))
+        return _show(run, find_key(ledger.keyring, source.key.keyid))
 
 
 def export(run: Invocation, output: OutputOption) -> int:
@@ -251,17 +278,17 @@ def export(run: Invocation, output: OutputOption) -> int:
     return DONE
 
 
-def _listed(keyring: Keyring) -> list[_Listed]:
+def _listed(keyring: Keyring) -> list[ListedKey]:
     roots, stored = keyring.trust(), keyring.list()
-    own = [_Listed(key.name, key.public, key, roots.source(key.public.keyid)) for key in stored]
+    own = [ListedKey(key.name, key.public, key, roots.source(key.public.keyid)) for key in stored]
     held = {key.public.keyid for key in stored}
     others = [
-        _Listed(source.name, source.key, None, source) for source in roots.sources if source.key.keyid not in held
+        ListedKey(source.name, source.key, None, source) for source in roots.sources if source.key.keyid not in held
     ]
     return sorted([*own, *others], key=lambda listed: (listed.name, listed.key.keyid))
 
 
-def _find(keyring: Keyring, name: str) -> _Listed:
+def find_key(keyring: Keyring, name: str) -> ListedKey:
     """The key of this name or id; of several, the one held here."""
     from provenance.ledger.keyring import matching_keyids
 
@@ -278,14 +305,14 @@ def _find(keyring: Keyring, name: str) -> _Listed:
     return found[0]
 
 
-def _show(run: Invocation, listed: _Listed) -> int:
+def _show(run: Invocation, listed: ListedKey) -> int:
     _describe(run, listed)
     run.stream(listed.key.pem)
     run.document(listed.to_json())
     return DONE
 
 
-def _describe(run: Invocation, listed: _Listed) -> None:
+def _describe(run: Invocation, listed: ListedKey) -> None:
     run.screen.pairs(
         [
             ("key", listed.name),

@@ -1,0 +1,110 @@
+"""Keys that speak for themselves in a real ledger: announced, rotated, revoked; and what others make of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from provenance.encoding import Digest
+from provenance.errors import NotFoundError, PolicyError, ProvenanceError, SignerError
+from provenance.ledger import Ledger
+from provenance.ledger.key_events import announce_key, revoke_key, rotate_key, said_of_key
+from provenance.signature import encode_envelope, sign_envelope
+from provenance.statement import PAYLOAD_TYPE
+from provenance.statement.key_event import KeyAction, KeyEvent, KeyReason, NamedKey, encode_key_event
+from provenance.verify import verify_bundle
+
+
+def _event(ledger: Ledger, name: str, action: KeyAction, by: str | None = None, **options: object) -> bytes:
+    pem = ledger.keyring.show(name).public.pem
+    event = KeyEvent(NamedKey.of(pem), action, "2026-11-20T12:00:00Z", **options)  # type: ignore[arg-type]
+    return encode_envelope(sign_envelope(encode_key_event(event), PAYLOAD_TYPE, ledger.keyring.signer(by or name)))
+
+
+@pytest.fixture
+def ledger_of_history(copy: Path) -> Ledger:
+    return Ledger.open(copy)
+
+
+def test_what_a_key_says_of_itself_is_shown_in_order(ledger_of_history: Ledger) -> None:
+    with ledger_of_history as ledger:
+        ledger.keyring.new("next")
+        keyid = ledger.keyring.show("museum").public.keyid
+        indexes = [announce_key(ledger, "museum").index, rotate_key(ledger, "museum", "next").index]
+        assert ledger.verify_reference("h/clean").sound  # what it signed stays good
+        indexes.append(revoke_key(ledger, "museum", KeyReason.SUPERSEDED).index)
+        said = said_of_key(ledger, keyid)
+        assert [one.index for one in said] == indexes
+        assert [one.event.action for one in said] == [KeyAction.INTRODUCED, KeyAction.ROTATED, KeyAction.REVOKED]
+        assert said[1].event.successor == NamedKey.of(ledger.keyring.show("next").public.pem)
+        assert said[0].event.not_before is not None
+        assert [listed.type for listed in ledger.log.listed(indexes[0], 1)] == ["urn:provenance-ledger:key:1"]
+        assert ledger.keyring.trust().source(keyid).revoked  # type: ignore[union-attr]
+        assert not ledger.verify_reference("h/clean").sound
+        assert ledger.fsck().clean
+        ledger.rebuild_index()
+        assert [one.index for one in said_of_key(ledger, keyid)] == indexes
+
+
+def test_who_has_an_older_trust_is_told_by_the_bundle(ledger_of_history: Ledger) -> None:
+    with ledger_of_history as ledger:
+        trust, before = ledger.trust_roots(with_blocks=True), ledger.bundle("h/clean")
+        assert verify_bundle(before, trust).sound
+        revoke_key(ledger, "museum", KeyReason.COMPROMISED)
+        report = verify_bundle(ledger.bundle("h/clean"), trust)
+        assert not report.sound
+        assert "signed by a revoked key" in {check.note for check in report.failures}
+        assert verify_bundle(before, trust).sound  # it does not know yet: no bundle proves that there is no revocation
+
+
+def test_what_a_block_proves_to_be_older_is_spared(ledger_of_history: Ledger) -> None:
+    with ledger_of_history as ledger:
+        trust = ledger.trust_roots(with_blocks=True)
+        revoke_key(ledger, "museum", KeyReason.RETIRED, "2099-01-01T00:00:00Z")
+        report = verify_bundle(ledger.bundle("h/model"), trust)
+        assert report.sound
+        noted = [check.note for check in report.checks if check.id == "trust" and "revoked since" in check.note]
+        assert len(noted) == 2  # of the two that the museum signed
+
+
+def test_a_revocation_of_what_signed_a_parent_reaches_its_descendants(ledger_of_history: Ledger) -> None:
+    with ledger_of_history as ledger:
+        revoke_key(ledger, "museum", KeyReason.COMPROMISED)
+        report = ledger.verify_reference("h/model")  # signed by the lab, made from what the museum signed
+        assert not report.sound
+        assert {check.subject for check in report.failures if check.id == "trust"} == {"h/clean@1", "h/raw@1"}
+
+
+def test_what_is_sent_to_a_ledger(ledger: Ledger) -> None:
+    ledger.keyring.new("stranger", trust=False)
+    ledger.keyring.new("other")
+    for envelope, error in (
+        (_event(ledger, "stranger", KeyAction.INTRODUCED), PolicyError),
+        (_event(ledger, "someone", KeyAction.REVOKED, by="other", reason=KeyReason.RETIRED), PolicyError),
+        (_event(ledger, "stranger", KeyAction.REVOKED, by="someone", reason=KeyReason.RETIRED), PolicyError),
+        (_event(ledger, "someone", KeyAction.INTRODUCED)[:-20], ProvenanceError),
+    ):
+        with pytest.raises(error):
+            ledger.submit(envelope)
+    assert ledger.log.size() == 0
+    sent = _event(ledger, "other", KeyAction.REVOKED, reason=KeyReason.COMPROMISED)
+    receipt = ledger.submit(sent)
+    assert (receipt.name, receipt.digest, receipt.created) == ("key", ledger.keyring.show("other").public.keyid, True)
+    assert ledger.submit(sent).created is False
+    assert ledger.keyring.trust().source(receipt.digest).revoked  # type: ignore[union-attr]
+    with pytest.raises(PolicyError, match="revoked"):  # it says nothing more
+        ledger.submit(_event(ledger, "other", KeyAction.INTRODUCED))
+    assert ledger.log.size() == 1
+
+
+def test_who_cannot_sign_says_nothing(ledger: Ledger) -> None:
+    with pytest.raises((NotFoundError, SignerError)):
+        announce_key(ledger, "nobody")
+    with pytest.raises((NotFoundError, SignerError)):
+        rotate_key(ledger, "someone", "nobody")
+    with pytest.raises(ProvenanceError):
+        revoke_key(ledger, "someone", KeyReason.RETIRED, "yesterday")
+    assert said_of_key(ledger, Digest.of(b"x").hex) == ()
+    assert ledger.log.size() == 0
+    assert not ledger.keyring.trust().source(ledger.keyring.show("someone").public.keyid).revoked  # type: ignore[union-attr]
