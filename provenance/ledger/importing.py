@@ -66,6 +66,7 @@ class DeclaredNode:
             "before": list(one.before),
             "after": list(one.after),
             "registered": list(self.registered),
+            "facets": dict(one.facets),
         }
 
 

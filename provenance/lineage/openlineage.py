@@ -5,19 +5,21 @@ leaves open is taken as it comes; a facet that is not interpreted is kept with t
 inputs of a job to it and from it to its outputs, and the sources of a dataset are those that its `lineage` facet says,
 else those of its `columnLineage`, else all inputs of its run, marked as inferred.
 
-Source: OpenLineage 2-0-2 (RunEvent, JobEvent, DatasetEvent); facets `lineage`, `columnLineage`, `schema`, `version`.
+Source: OpenLineage 2-0-2 (RunEvent, JobEvent, DatasetEvent); facets `lineage`, `columnLineage`, `schema`, `version`,
+and those of `provenance.lineage.facets`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
 
 from provenance.encoding import JsonValue
 from provenance.errors import MalformedError
+from provenance.lineage.facets import Facets, read_facets
 
 EventKind = Literal["run", "job", "dataset"]
 RUN_STATES: Final = ("START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER")
@@ -44,7 +46,7 @@ class DatasetId:
 @dataclass(frozen=True, slots=True)
 class DatasetSaid:
     """What an event says of a dataset. `sources` are what it was made from, `is_declared` if the event itself says so;
-    `columns` are (its field, source, the source's field)."""
+    `columns` are (its field, source, the source's field), `facets` what it says of owners and quality."""
 
     id: DatasetId
     version: str | None = None
@@ -52,11 +54,13 @@ class DatasetSaid:
     sources: tuple[DatasetId, ...] = ()
     is_declared: bool = False
     columns: tuple[tuple[str, DatasetId, str], ...] = ()
+    facets: Facets = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LineageEvent:
-    """An event, as far as it means lineage. `job` is (namespace, name); `flags` say what is missing, and let pass."""
+    """An event, as far as it means lineage. `job` is (namespace, name), `job_facets` what is said of its owners and
+    tests; `flags` say what is missing, and let pass."""
 
     kind: EventKind
     time: str
@@ -67,6 +71,7 @@ class LineageEvent:
     inputs: tuple[DatasetSaid, ...] = ()
     outputs: tuple[DatasetSaid, ...] = ()
     dataset: DatasetSaid | None = None
+    job_facets: Facets = ()
     flags: tuple[str, ...] = field(default=())
 
     @property
@@ -87,10 +92,13 @@ def parse_event(value: JsonValue) -> LineageEvent:
         return _run_event(event, time, producer, flags)
     if "job" in event:
         inputs, outputs = _io(event)
-        return LineageEvent("job", time, producer, None, None, _job(event), inputs, outputs, flags=flags)
+        said = read_facets(_facets(_object(event["job"], "event.job"), "event.job"))
+        return LineageEvent(
+            "job", time, producer, None, None, _job(event), inputs, outputs, job_facets=said, flags=flags
+        )
     if "dataset" in event:
-        said = _dataset(event["dataset"], "event.dataset")
-        return LineageEvent("dataset", time, producer, dataset=said, flags=flags)
+        dataset = _dataset(event["dataset"], "event.dataset")
+        return LineageEvent("dataset", time, producer, dataset=dataset, flags=flags)
     raise MalformedError("event is of no kind", expected="run and job, job, or dataset", got=", ".join(sorted(event)))
 
 
@@ -99,7 +107,7 @@ def _run_event(event: Object, time: str, producer: str, flags: tuple[str, ...]) 
     run_id = _text(run, "runId", "event.run")
     if not _UUID.fullmatch(run_id):
         raise MalformedError("runId is no UUID", expected="a UUID", got=run_id, where="event.run.runId")
-    _facets(run, "event.run")
+    of_run = _facets(run, "event.run")
     state = event.get("eventType")
     if state is not None and state not in RUN_STATES:
         raise MalformedError("unknown eventType", expected=" | ".join(RUN_STATES), got=state, where="event.eventType")
@@ -107,7 +115,9 @@ def _run_event(event: Object, time: str, producer: str, flags: tuple[str, ...]) 
         flags = (*flags, "no eventType")
     inputs, outputs = _io(event)
     known = None if state is None else str(state)
-    return LineageEvent("run", time, producer, known, run_id, _job(event), inputs, outputs, flags=flags)
+    job = _job(event)
+    said = read_facets(of_run, _facets(_object(event["job"], "event.job"), "event.job"))
+    return LineageEvent("run", time, producer, known, run_id, job, inputs, outputs, job_facets=said, flags=flags)
 
 
 def _io(event: Object) -> tuple[tuple[DatasetSaid, ...], tuple[DatasetSaid, ...]]:
@@ -124,7 +134,7 @@ def _io(event: Object) -> tuple[tuple[DatasetSaid, ...], tuple[DatasetSaid, ...]
             sources, is_declared = tuple(dict.fromkeys((*sources, *explicit[one.id]))), True
         elif not is_declared:
             sources = all_inputs
-        completed.append(DatasetSaid(one.id, one.version, one.fields, sources, is_declared, one.columns))
+        completed.append(replace(one, sources=sources, is_declared=is_declared))
     return inputs, tuple(completed)
 
 
@@ -158,7 +168,8 @@ def _dataset(value: JsonValue, where: str) -> DatasetSaid:
     explicit = facets.get("lineage")
     if isinstance(explicit, dict):
         stated, is_declared = tuple(dict.fromkeys((*_sources(explicit), *stated))), True
-    return DatasetSaid(name, _version(facets), tuple(_fields(facets)), stated, is_declared, columns)
+    said = read_facets(facets, _facets(item, where, "inputFacets"))
+    return DatasetSaid(name, _version(facets), tuple(_fields(facets)), stated, is_declared, columns, said)
 
 
 def _sources(entry: Object) -> list[DatasetId]:
@@ -211,9 +222,9 @@ def _version(facets: Object) -> str | None:
     return version if isinstance(version, str) else None
 
 
-def _facets(item: Object, where: str) -> Object:
-    facets = item.get("facets")
-    return {} if facets is None else _object(facets, f"{where}.facets")
+def _facets(item: Object, where: str, name: str = "facets") -> Object:
+    facets = item.get(name)
+    return {} if facets is None else _object(facets, f"{where}.{name}")
 
 
 def _object(value: JsonValue, where: str) -> Object:

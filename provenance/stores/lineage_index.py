@@ -18,9 +18,11 @@ from typing import Any, Final
 
 from provenance.encoding import Digest
 from provenance.errors import LimitError, StoreError
+from provenance.lineage.facets import Facets
 from provenance.lineage.openlineage import DatasetSaid, LineageEvent
 
 MAX_NODES: Final = 10_000
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
     digest BLOB PRIMARY KEY, entry INTEGER NOT NULL, kind TEXT NOT NULL, time TEXT NOT NULL, run TEXT,
@@ -39,6 +41,9 @@ CREATE TABLE IF NOT EXISTS sources (
 CREATE TABLE IF NOT EXISTS columns (
     dataset TEXT, field TEXT, source TEXT, source_field TEXT, PRIMARY KEY (dataset, field, source, source_field)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facets (
+    node TEXT, facet TEXT, time TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (node, facet)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS position (id INTEGER PRIMARY KEY CHECK (id = 1), entry INTEGER NOT NULL);
 INSERT OR IGNORE INTO position VALUES (1, 0);
 """
@@ -46,7 +51,7 @@ INSERT OR IGNORE INTO position VALUES (1, 0);
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """A job or dataset with its edges, as node ids."""
+    """A job or dataset with its edges, as node ids; `facets` are what was said last of its owners and quality."""
 
     id: str
     type: str
@@ -59,6 +64,7 @@ class GraphNode:
     sources: list[dict[str, Any]]
     before: list[str]
     after: list[str]
+    facets: dict[str, Any]
 
 
 class LineageIndex:
@@ -70,7 +76,16 @@ class LineageIndex:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")  # the log is what must survive; this is made again from it
-            self._db.executescript(_SCHEMA)
+            self._make()
+
+    def _make(self) -> None:
+        """Make the tables; those of another version are thrown away: all of it is made again from the log."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version != _VERSION:
+            names = self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            for (name,) in names:
+                self._db.execute(f"DROP TABLE {name}")
+        self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
 
     def close(self) -> None:
         """Release the file."""
@@ -131,6 +146,7 @@ class LineageIndex:
         job = event.job_node
         if job is not None and event.job is not None:
             self._node(job, "JOB", *event.job, event.time, None, ())
+            self._facets(job, event.job_facets, event.time)
         for said in (*event.inputs, *event.outputs, *((event.dataset,) if event.dataset else ())):
             self._dataset(said, event.time)
         edges = [(one.id.node, job) for one in event.inputs] + [(job, one.id.node) for one in event.outputs]
@@ -140,6 +156,7 @@ class LineageIndex:
     def _dataset(self, said: DatasetSaid, time: str) -> None:
         node = said.id.node
         self._node(node, "DATASET", said.id.namespace, said.id.name, time, said.version, said.fields)
+        self._facets(node, said.facets, time)
         for source in said.sources:
             if source != said.id:
                 self._node(source.node, "DATASET", source.namespace, source.name, time, None, ())
@@ -151,6 +168,13 @@ class LineageIndex:
         self._db.executemany(
             "INSERT OR IGNORE INTO columns VALUES (?, ?, ?, ?)",
             [(node, target, source.node, column) for target, source, column in said.columns],
+        )
+
+    def _facets(self, node: str, facets: Facets, time: str) -> None:
+        self._db.executemany(
+            """INSERT INTO facets VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+               time = excluded.time, value = excluded.value WHERE excluded.time >= time""",
+            [(node, name, time, value.decode()) for name, value in facets],
         )
 
     def _node(
@@ -225,6 +249,7 @@ class LineageIndex:
             return None
         known, kind, namespace, name, created, updated, version, fields = row
         sources = self._db.execute("SELECT source, declared FROM sources WHERE dataset = ? ORDER BY source", (node,))
+        said = self._db.execute("SELECT facet, value FROM facets WHERE node = ? ORDER BY facet", (node,)).fetchall()
         stated = [{"origin": source, "declared": bool(declared)} for source, declared in sources]
         return GraphNode(
             known,
@@ -238,4 +263,5 @@ class LineageIndex:
             stated,
             self._before(node),
             self._after(node),
+            {name: json.loads(value) for name, value in said},
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -148,6 +148,18 @@ def _show(run: Invocation, nodes: tuple[DeclaredNode, ...]) -> None:
                 *(("  from", printable(name)) for name in one.node.before),
                 *(("  to", printable(name)) for name in one.node.after),
                 ("  registered", ", ".join(one.registered) or None),
+                ("  owners", _owners(one.node.facets)),
+                ("  tests", _tests(one.node.facets)),
             ]
         )
     run.screen.prose("note: this is what was declared; nothing of it was verified")
+
+
+def _owners(facets: dict[str, Any]) -> str | None:
+    return ", ".join(printable(one["name"]) for one in facets.get("ownership", {}).get("owners", ())) or None
+
+
+def _tests(facets: dict[str, Any]) -> str | None:
+    found = [facets[name] for name in ("dataQualityAssertions", "test") if name in facets]
+    counts = {word: sum(one.get(word, 0) for one in found) for word in ("passed", "failed", "skipped")}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or None

@@ -202,6 +202,7 @@ def _shown(node: GraphNode) -> dict[str, Any]:
         "namespace": node.namespace,
         "createdAt": node.created,
         "updatedAt": node.updated,
+        "facets": node.facets,
     }
     if node.type == "DATASET":
         data |= {
