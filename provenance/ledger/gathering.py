@@ -18,8 +18,6 @@ from provenance.log import TileReader
 from provenance.policy import TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope
 from provenance.statement import DatasetStatement, parse_statement
-from provenance.statement.frame import open_frame
-from provenance.statement.key_event import read_key_event
 from provenance.statement.usage import Usage
 from provenance.stores import BlobStore, CheckpointRow, DatasetRow, EntryRow, OutboxRow, StoreReader
 from provenance.verify import Evidence, EvidenceEntry
@@ -58,7 +56,8 @@ def gather(
             raise StoreError("log entry is missing", where=f"entry {index}", hint="run `provenance log fsck`")
         envelope, statement = _read(row)
         proven = checkpoint, tiles
-        if index != target.entry_index and spoken.is_revoked_since(envelope.signatures[0].keyid, trust):
+        signer = trust.source(envelope.signatures[0].keyid)
+        if index != target.entry_index and signer is not None and signer.since is not None:
             # When it signed matters: the first anchor after it says so best.
             own, receipts = _checkpoint(store, index)
             if receipts:
@@ -103,14 +102,6 @@ class _KeyEvents:
                 _said(self._store, about, self._checkpoint, self._tiles, with_later=self._with_later)
             )
         return self._found[keyid]
-
-    def is_revoked_since(self, keyid: str, trust: TrustRoots) -> bool:
-        """Whether it matters when this key signed."""
-        source = trust.source(keyid)
-        if source is None or source.since is not None:
-            return source is not None
-        events = (read_key_event(open_frame(parse_envelope(one.envelope).payload)) for one in self.of(keyid))
-        return any(event.since is not None for event in events)
 
     def entries(self) -> list[EvidenceEntry]:
         """All that were found, each once."""

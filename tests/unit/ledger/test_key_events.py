@@ -13,7 +13,7 @@ from provenance.ledger.key_events import announce_key, revoke_key, rotate_key, s
 from provenance.signature import encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.key_event import KeyAction, KeyEvent, KeyReason, NamedKey, encode_key_event
-from provenance.verify import verify_bundle
+from provenance.verify import parse_bundle, verify_bundle
 
 
 def _event(ledger: Ledger, name: str, action: KeyAction, by: str | None = None, **options: object) -> bytes:
@@ -66,6 +66,7 @@ def test_what_a_block_proves_to_be_older_is_spared(ledger_of_history: Ledger) ->
         assert report.sound
         noted = [check.note for check in report.checks if check.id == "trust" and "revoked since" in check.note]
         assert len(noted) == 2  # of the two that the museum signed
+        assert len(parse_bundle(ledger.bundle("h/model")).anchors) == 2  # each is proven in the first that covers it
 
 
 def test_a_revocation_of_what_signed_a_parent_reaches_its_descendants(ledger_of_history: Ledger) -> None:
