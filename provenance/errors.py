@@ -73,6 +73,10 @@ class ChainError(ProvenanceError):
     """An EVM chain is unreachable, refuses a transaction or answers nonsense."""
 
 
+class WitnessError(ProvenanceError):
+    """A witness is unreachable or answers nonsense, or too few of them cosigned."""
+
+
 class PolicyError(ProvenanceError):
     """A rule of this ledger forbids what was asked."""
 

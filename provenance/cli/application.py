@@ -31,6 +31,7 @@ from provenance.cli.verbs import (
     runs,
     serve,
     verify,
+    witness,
 )
 
 _HELP_NAMES = {"help_option_names": ["--help", "-h"]}
@@ -124,6 +125,15 @@ add_verb(app, "events", events.events)
 
 _log = _group("The append-only log: entries, checkpoint, proofs, fsck.")
 app.add_typer(_log, name="log")
+_witness = _group("Witnesses of this log, and a witness of other logs.")
+app.add_typer(_witness, name="witness")
+add_verb(_witness, "init", witness.init)
+add_verb(_witness, "watch", witness.watch)
+add_verb(_witness, "serve", witness.serve)
+add_verb(_witness, "add", witness.add)
+add_verb(_witness, "remove", witness.remove)
+add_verb(_witness, "list", witness.show)
+add_verb(_witness, "cosign", witness.cosign)
 add_verb(_log, "show", log.show)
 add_verb(_log, "checkpoint", log.checkpoint)
 add_verb(_log, "access", log.access)

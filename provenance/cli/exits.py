@@ -23,6 +23,7 @@ from provenance.errors import (
     SourceError,
     StoreError,
     VerificationError,
+    WitnessError,
     printable,
 )
 
@@ -53,6 +54,7 @@ TABLE: Final[tuple[tuple[type[BaseException], str, int], ...]] = (
     (SignerError, "signer", USAGE),
     (StoreError, "store", ENVIRONMENT),
     (ChainError, "chain", ENVIRONMENT),
+    (WitnessError, "witness", ENVIRONMENT),
     (OSError, "system", ENVIRONMENT),
 )
 """(error class, its name in JSON, exit code)."""

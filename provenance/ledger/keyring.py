@@ -154,7 +154,7 @@ class Keyring:
             raise MalformedError("not a name for a key", expected="printable text", got=name)
         check_namespaces(namespaces)
         source = TrustedSource(name, key, revoked=revoked, namespaces=namespaces)
-        with self._editing_trust():
+        with self.editing_trust():
             trust = self.trust()
             _check_listing(trust, name, key, revoking=revoked)
             self.write_trust(trust.with_source(source))
@@ -170,7 +170,7 @@ class Keyring:
         """
         if since is not None:
             check_time(since)
-        with self._editing_trust():
+        with self.editing_trust():
             trust = self.trust()
             named = self._trusted_as(trust, name)
             if not named:
@@ -211,7 +211,8 @@ class Keyring:
         """As `trust_key`, for PEM text."""
         return self.trust_key(name, parse_public_key(pem), namespaces=namespaces, revoked=revoked)
 
-    def _editing_trust(self) -> AbstractContextManager[None]:
+    def editing_trust(self) -> AbstractContextManager[None]:
+        """Held by whoever reads the trust roots and writes them again."""
         return editing_lock(self._layout.directory / "trust.lock")
 
     def write_trust(self, trust: TrustRoots) -> None:

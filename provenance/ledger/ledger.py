@@ -76,6 +76,7 @@ from provenance.ledger.reference import pinned_name, resolve
 from provenance.ledger.registration import Clock, Description, check_description, pin_parents, sign_dataset
 from provenance.ledger.saying import Said, find_said
 from provenance.ledger.verification import Verification, file_report
+from provenance.log import NoteSignature, add_signatures
 from provenance.policy import TrustedAnchor, TrustedSource, TrustRoots
 from provenance.policy.policy import Policy
 from provenance.signature import Envelope, encode_envelope, parse_envelope, sign_envelope, verify_envelope
@@ -96,7 +97,16 @@ from provenance.statement.frame import open_frame
 from provenance.statement.key_event import KEY_TYPE, KeyAction, KeyEvent, read_key_event
 from provenance.statement.standards import Standards
 from provenance.statement.usage import Usage
-from provenance.stores import BlobStore, DatasetRow, EventRow, LocationRow, OutboxRow, Store, open_store
+from provenance.stores import (
+    BlobStore,
+    CheckpointRow,
+    DatasetRow,
+    EventRow,
+    LocationRow,
+    OutboxRow,
+    Store,
+    open_store,
+)
 from provenance.verify import ContentFinding, Evidence, Report, encode_bundle, verify_bundle
 from provenance.verify.audit import Audit, audit_evidence
 from provenance.verify.gate import Decision, decide, refused, verdict
@@ -487,8 +497,26 @@ class Ledger:
 
     # ---- anchoring ---------------------------------------------------------------------------------------------
 
+    def add_cosignatures(self, row: CheckpointRow, signatures: Sequence[NoteSignature]) -> None:
+        """Add verified lines to a checkpoint where it is still the latest, and where it is kept for an anchor."""
+        with self._store.transaction() as tx:
+            latest, kept = tx.checkpoint(), tx.checkpoint_at(row.size)
+            if latest is not None and (latest.size, latest.root) == (row.size, row.root):
+                tx.set_checkpoint(
+                    replace(latest, note=add_signatures(latest.note, signatures)), expected_size=latest.size
+                )
+            if kept is not None and kept.root == row.root:
+                tx.keep_checkpoint(replace(kept, note=add_signatures(kept.note, signatures)))
+
     def anchor(self) -> AnchorOutcome:
-        """Anchor everything logged so far in one transaction; nothing is sent if that is done already."""
+        """Anchor everything logged so far in one transaction; nothing is sent if that is done already.
+
+        Where the log has witnesses, they cosign first: `WitnessError` if fewer do than the trust roots ask for, and
+        nothing is sent.
+        """
+        from provenance.ledger.witnessing import require_quorum
+
+        require_quorum(self)
         with self._anchorer() as anchorer:
             return anchorer.anchor()
 
@@ -536,6 +564,7 @@ class Ledger:
         return self._store.outbox_pending()
 
     def newest_block(self) -> BlockReference | None:
+        """The block of the newest anchor that is mined; None if there is none."""
         row = self._store.outbox_latest_anchor()
         # One whose block was replaced is signed again and still keeps the receipt of that block.
         receipt = receipt_of(row) if row is not None and row.state in ("mined", "final") else None

@@ -34,6 +34,7 @@ from provenance.errors import (
     SourceError,
     StoreError,
     VerificationError,
+    WitnessError,
     printable,
 )
 
@@ -75,6 +76,7 @@ VERSION: Final = ProblemKind("http-version", "HTTP version not supported", 505)
 BUSY: Final = ProblemKind("busy", "Busy", 503)
 SIGNER: Final = ProblemKind("signer", "The ledger's keys are not available", 503)
 STORE: Final = ProblemKind("store", "The ledger's storage is not available", 503)
+WITNESS: Final = ProblemKind("witness", "The log's witnesses are not available", 503)
 CHAIN: Final = ProblemKind("chain", "The chain is not available", 503)
 SOURCE: Final = ProblemKind("source", "Data is not available", 503)
 
@@ -88,6 +90,7 @@ TABLE: Final[tuple[tuple[type[ProvenanceError], ProblemKind], ...]] = (
     (SignerError, SIGNER),
     (StoreError, STORE),
     (ChainError, CHAIN),
+    (WitnessError, WITNESS),
     (SourceError, SOURCE),
     (ProvenanceError, INTERNAL),
 )

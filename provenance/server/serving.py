@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from provenance.errors import MalformedError, StoreError
 from provenance.ledger import Ledger
@@ -81,31 +82,36 @@ def serve(
     """
     with Ledger.open(ledger_dir) as ledger:
         ledger.keyring.note_signer()
-        with (
-            _receiver(ledger, receiving) as receiver,
-            _access(ledger, noting) as access,
-            _listen(host, port) as address,
-        ):
+        with _receiver(ledger, receiving) as receiver, _access(ledger, noting) as access:
             keys = receiving.bearer_keys if receiving is not None else ()
-            config = uvicorn.Config(
-                create_app(ledger, limits=limits, receiver=receiver, bearer_keys=keys, access=access),
-                http=bounded_protocol(limits),
-                ws="none",
-                lifespan="off",
-                loop="asyncio",
-                log_config=LOGGING,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                h11_max_incomplete_event_size=limits.max_head_bytes,
-                timeout_keep_alive=limits.keep_alive_s,
-                timeout_graceful_shutdown=limits.shutdown_timeout_s,
-            )
-            server = uvicorn.Server(config)
-            with _stopped_by_signals(server):
-                if listening is not None:
-                    listening(_url(address))
-                server.run(sockets=[address])
+            app = create_app(ledger, limits=limits, receiver=receiver, bearer_keys=keys, access=access)
+            run_app(app, host, port, limits=limits, listening=listening)
+
+
+def run_app(
+    app: ASGIApp, host: str, port: int, *, limits: ServerLimits, listening: Callable[[str], None] | None
+) -> None:
+    """Serve an application at an address until SIGTERM or SIGINT; `StoreError` if the address cannot be had."""
+    with _listen(host, port) as address:
+        config = uvicorn.Config(
+            app,
+            http=bounded_protocol(limits),
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=LOGGING,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            h11_max_incomplete_event_size=limits.max_head_bytes,
+            timeout_keep_alive=limits.keep_alive_s,
+            timeout_graceful_shutdown=limits.shutdown_timeout_s,
+        )
+        server = uvicorn.Server(config)
+        with _stopped_by_signals(server):
+            if listening is not None:
+                listening(_url(address))
+            server.run(sockets=[address])
 
 
 @contextmanager

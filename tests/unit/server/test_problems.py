@@ -25,6 +25,7 @@ STATUS = {
     "StoreError": 503,
     "SignerError": 503,
     "ChainError": 503,
+    "WitnessError": 503,
     "PolicyError": 403,
     "ConflictError": 409,
     "ProvenanceError": 500,

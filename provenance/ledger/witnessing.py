@@ -1,0 +1,243 @@
+"""Collecting cosignatures: this log's checkpoint, shown to its witnesses.
+
+Steps: 1 the latest checkpoint; 2 each witness is sent it, with the proof from the size it saw last, all at once; 3 one
+that saw another size says which, and is sent another proof; 4 lines that verify are added to the checkpoint, if it is
+still the latest. Invariants: all of it ends within a stated time; a witness that fails stops no other; a witness that
+saw more than there is proves that this log went back, and nothing is published then.
+
+`.provenance/witnesses.json` (canonical JSON): `{"witnesses":[{"url":"https://..","vkey":".."}]}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from provenance.encoding import Fields, JsonValue, canonical_json, parse_json
+from provenance.errors import (
+    ConflictError,
+    NotFoundError,
+    ProvenanceError,
+    StoreError,
+    VerificationError,
+    WitnessError,
+)
+from provenance.ledger.layout import read_bounded, write_private
+from provenance.limits import MAX_CONFIG_BYTES, MAX_URI_CHARS
+from provenance.log import (
+    NoteSignature,
+    NoteVerifier,
+    check_witnesses,
+    encode_vkey,
+    open_checkpoint,
+    parse_vkey,
+    verify_cosignature,
+)
+from provenance.log.add_checkpoint import AddCheckpoint
+from provenance.stores import CheckpointRow
+from provenance.witnesses import Outgrown, open_witness
+
+if TYPE_CHECKING:
+    from provenance.ledger.ledger import Ledger
+
+MAX_WITNESSES: Final = 64
+DEFAULT_TIMEOUT_S: Final = 10.0
+_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessPlace:
+    """Where a witness is, and the key that its cosignatures must verify under."""
+
+    url: str
+    vkey: str
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessOutcome:
+    """What came of one witness: None, or why it did not cosign."""
+
+    place: WitnessPlace
+    problem: ProvenanceError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cosigning:
+    """What came of a round: of which checkpoint, what each witness did, and how many of them are enough."""
+
+    size: int
+    outcomes: tuple[WitnessOutcome, ...]
+    quorum: int
+
+    @property
+    def cosigned(self) -> int:
+        """How many cosigned."""
+        return sum(one.problem is None for one in self.outcomes)
+
+    @property
+    def is_met(self) -> bool:
+        """Whether they are enough."""
+        return self.cosigned >= self.quorum
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The round as a JSON value."""
+        return {
+            "size": self.size,
+            "quorum": self.quorum,
+            "met": self.is_met,
+            "witnesses": [
+                {
+                    "url": one.place.url,
+                    "vkey": one.place.vkey,
+                    "problem": one.problem.what if one.problem is not None else None,
+                }
+                for one in self.outcomes
+            ],
+        }
+
+
+def witnesses_of(ledger: Ledger) -> tuple[WitnessPlace, ...]:
+    """The witnesses that this ledger asks."""
+    path = _path(ledger)
+    try:
+        data = read_bounded(path, "witnesses", max_bytes=MAX_CONFIG_BYTES)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise StoreError("cannot read the witnesses", got=error.strerror, where=path) from error
+    fields = Fields(parse_json(data, what="witnesses", max_bytes=MAX_CONFIG_BYTES), "witnesses")
+    found = []
+    for item in fields.array("witnesses", max_items=MAX_WITNESSES):
+        one = Fields(item, "witnesses")
+        found.append(WitnessPlace(one.string("url", max_chars=MAX_URI_CHARS), one.string("vkey")))
+        one.end()
+    fields.end()
+    return tuple(found)
+
+
+def add_witness(ledger: Ledger, url: str, vkey: str, quorum: int | None = None) -> WitnessPlace:
+    """Ask one more witness from now on, and trust its key; `quorum`: how many must cosign from now on."""
+    place = WitnessPlace(url, encode_vkey(parse_vkey(vkey)))
+    open_witness(url, timeout_s=DEFAULT_TIMEOUT_S)
+    known = witnesses_of(ledger)
+    if any(one.vkey == place.vkey or one.url == place.url for one in known):
+        raise ConflictError("witness is asked already", got=place.url)
+    if len(known) >= MAX_WITNESSES:
+        raise ConflictError("too many witnesses", expected=f"at most {MAX_WITNESSES}")
+    with ledger.keyring.editing_trust():
+        trust = ledger.keyring.trust()
+        vkeys = tuple(dict.fromkeys((*trust.witnesses, place.vkey)))
+        check_witnesses([parse_vkey(one) for one in vkeys])
+        wanted = replace(trust, witnesses=vkeys, quorum=trust.quorum if quorum is None else quorum)
+        ledger.keyring.write_trust(wanted)
+    _write(ledger, (*known, place))
+    return place
+
+
+def remove_witness(ledger: Ledger, name: str) -> WitnessPlace:
+    """Ask a witness no more, by its address, key or name. Its key stays in the trust roots, for what it cosigned.
+    `NotFoundError` if it is not asked."""
+    known = witnesses_of(ledger)
+    found = next((one for one in known if name in (one.url, one.vkey, parse_vkey(one.vkey).name)), None)
+    if found is None:
+        raise NotFoundError("no such witness", got=name, hint="`provenance witness list` shows them")
+    _write(ledger, tuple(one for one in known if one != found))
+    return found
+
+
+def collect(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigning:
+    """Have the latest checkpoint cosigned by all witnesses that can be reached.
+
+    `NotFoundError` if the log is empty or has no witness; `VerificationError` if a witness saw more of this log than
+    there is: it was restored from an old copy, or somebody else signs with its key.
+    """
+    places, row = witnesses_of(ledger), ledger.log.checkpoint()
+    if not places:
+        raise NotFoundError("this log has no witness", hint="`provenance witness add URL KEY`")
+    with ThreadPoolExecutor(len(places)) as pool:
+        asked = [pool.submit(_ask, ledger, place, row, timeout_s) for place in places]
+        found = [one.result() for one in asked]
+    signatures = [signature for signature, _ in found if signature is not None]
+    if signatures:
+        ledger.add_cosignatures(row, signatures)
+    outcomes = tuple(WitnessOutcome(place, problem) for place, (_, problem) in zip(places, found, strict=True))
+    behind = next((one.problem for one in outcomes if isinstance(one.problem, LogWentBackError)), None)
+    if behind is not None:
+        raise behind
+    return Cosigning(row.size, outcomes, ledger.keyring.trust().quorum)
+
+
+def require_quorum(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigning | None:
+    """Collect what is needed before a checkpoint is published; None if the log has no witness.
+
+    `WitnessError` if too few cosigned.
+    """
+    if not witnesses_of(ledger):
+        return None
+    found = collect(ledger, timeout_s)
+    if not found.is_met:
+        problems = "; ".join(
+            f"{one.place.url}: {one.problem.what}" for one in found.outcomes if one.problem is not None
+        )
+        raise WitnessError(
+            "too few witnesses cosigned the checkpoint, and it is not published",
+            expected=f"{found.quorum} of {len(found.outcomes)}",
+            got=f"{found.cosigned} ({problems})",
+            hint="run it again when they can be reached",
+        )
+    return found
+
+
+class LogWentBackError(VerificationError):
+    """A witness saw a larger tree of this log than there is."""
+
+
+def _ask(
+    ledger: Ledger, place: WitnessPlace, row: CheckpointRow, timeout_s: float
+) -> tuple[NoteSignature | None, ProvenanceError | None]:
+    try:
+        return _cosigned(ledger, place, row, timeout_s), None
+    except ProvenanceError as error:
+        return None, error
+
+
+def _cosigned(ledger: Ledger, place: WitnessPlace, row: CheckpointRow, timeout_s: float) -> NoteSignature:
+    witness, verifier = open_witness(place.url, timeout_s=timeout_s), parse_vkey(place.vkey)
+    old = row.size
+    for _ in range(_TRIES):
+        proof: Sequence[bytes] = ledger.log.consistency(old, row.size)[4] if 0 < old < row.size else ()
+        answer = witness.add_checkpoint(AddCheckpoint(old, tuple(proof), row.note))
+        if not isinstance(answer, Outgrown):
+            return _own(answer.signatures, verifier, ledger, row)
+        if answer.size > row.size:
+            hint = "restore the newest copy of the ledger; nothing must be signed with this one"
+            what = "witness saw more of this log than there is"
+            got = f"size {answer.size}"
+            raise LogWentBackError(what, expected=f"up to {row.size}", got=got, where=place.url, hint=hint)
+        if answer.size == old:
+            break  # it is of the size, and there was another root
+        old = answer.size
+    what = "witness saw another tree of this size" if old == row.size else "witness sees another size each time"
+    raise VerificationError(what, expected=f"size {row.size}", got=f"size {old}", where=place.url)
+
+
+def _own(lines: Sequence[NoteSignature], verifier: NoteVerifier, ledger: Ledger, row: CheckpointRow) -> NoteSignature:
+    """The line of this witness, verified."""
+    checkpoint = open_checkpoint(row.note, parse_vkey(ledger.keyring.vkey))
+    for line in lines:
+        if (line.name, line.key_id) == (verifier.name, verifier.key_id):
+            verify_cosignature(checkpoint, line, verifier)
+            return line
+    raise WitnessError("witness answered with another key's cosignature", expected=encode_vkey(verifier))
+
+
+def _path(ledger: Ledger) -> Path:
+    return ledger.layout.directory / "witnesses.json"
+
+
+def _write(ledger: Ledger, places: Sequence[WitnessPlace]) -> None:
+    value: JsonValue = {"witnesses": [{"url": one.url, "vkey": one.vkey} for one in places]}
+    write_private(_path(ledger), canonical_json(value) + b"\n")

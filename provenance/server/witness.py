@@ -1,0 +1,153 @@
+"""A witness behind HTTP (c2sp.org/tlog-witness): `POST /add-checkpoint`, and pages of what it has seen.
+
+Invariants: 200 is answered only once what was seen is durable; 409 states the size that was seen last, as
+`text/x.tlog.size`; every log has its own bound of requests in a time, so that none keeps another from being witnessed.
+
+| answer | when |
+| --- | --- |
+| 200 | cosignature lines |
+| 400 | the request makes no sense |
+| 403 | no key of the log signed the checkpoint |
+| 404 | the log is not watched |
+| 409 | another size was cosigned last, or the same with another root |
+| 422 | the proof does not hold |
+| 429 | too many requests for this log: Retry-After |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from html import escape
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from provenance.encoding import JsonValue, b64encode
+from provenance.errors import LimitError
+from provenance.log import Cosigner, encode_vkey
+from provenance.log.add_checkpoint import MAX_REQUEST_BYTES, SIZE_TYPE, parse_add_checkpoint
+from provenance.server.bounds import DEFAULT_LIMITS, ServerLimits
+from provenance.server.gate import Gate
+from provenance.server.problems import on_http_error
+from provenance.server.serving import run_app
+from provenance.witnesses.state import Seen, SizeConflictError, WitnessState
+
+_BURST: Final = 30.0
+_A_SECOND: Final = 5.0
+_MAX_BUCKETS: Final = 10_000
+
+
+class _Buckets:
+    """So many requests at once and so many a second, for each log."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def take(self, origin: str) -> bool:
+        """Whether one more is allowed now."""
+        now = self._clock()
+        left, since = self._left.get(origin, (_BURST, now))
+        left = min(_BURST, left + (now - since) * _A_SECOND)
+        if len(self._left) >= _MAX_BUCKETS and origin not in self._left:
+            self._left.clear()  # logs that are not watched have none for long
+        self._left[origin] = (left - 1 if left >= 1 else left, now)
+        return left >= 1
+
+
+def witness_app(
+    state: WitnessState,
+    cosigner: Cosigner,
+    *,
+    limits: ServerLimits = DEFAULT_LIMITS,
+    clock: Callable[[], float] = time.time,
+) -> Starlette:
+    """The application of a witness over `state`, which stays the caller's to close."""
+    buckets = _Buckets(time.monotonic)
+
+    async def add_checkpoint(request: Request) -> Response:
+        body = await _body(request)
+        asked = parse_add_checkpoint(body)
+        origin = asked.note.partition(b"\n")[0].decode("utf-8", "replace")
+        if not buckets.take(origin):
+            return PlainTextResponse("too many requests for this log\n", 429, {"Retry-After": "1"})
+        try:
+            lines = await asyncio.to_thread(state.cosign, asked, cosigner, int(clock()))
+        except SizeConflictError as error:
+            return Response(f"{error.size}\n", 409, {"Content-Type": SIZE_TYPE})
+        return Response(lines, media_type="text/plain; charset=utf-8")
+
+    async def page(request: Request) -> Response:  # noqa: ARG001 what a route is given
+        return HTMLResponse(_page(cosigner, await asyncio.to_thread(state.logs)))
+
+    async def logs(request: Request) -> Response:  # noqa: ARG001 what a route is given
+        seen = await asyncio.to_thread(state.logs)
+        return JSONResponse({"witness": encode_vkey(cosigner.verifier), "logs": [_shown(one) for one in seen]})
+
+    async def evidence(request: Request) -> Response:
+        pairs = await asyncio.to_thread(state.evidence, request.query_params.get("origin", ""))
+        shown = [[first.decode("utf-8"), second.decode("utf-8")] for first, second in pairs]
+        return JSONResponse({"forks": shown})
+
+    app = Starlette(
+        routes=[
+            Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
+            Route("/", page),
+            Route("/logs", logs),
+            Route("/evidence", evidence),
+        ],
+        exception_handlers={HTTPException: on_http_error},
+    )
+    app.add_middleware(Gate, limits=limits)
+    return app
+
+
+def serve_witness(
+    state: WitnessState, cosigner: Cosigner, host: str, port: int, *, listening: Callable[[str], None] | None = None
+) -> None:
+    """Serve a witness until SIGTERM or SIGINT."""
+    run_app(witness_app(state, cosigner), host, port, limits=DEFAULT_LIMITS, listening=listening)
+
+
+async def _body(request: Request) -> bytes:
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > MAX_REQUEST_BYTES:
+            raise LimitError("request is too large", expected=f"at most {MAX_REQUEST_BYTES} bytes")
+    return data
+
+
+def _shown(seen: Seen) -> dict[str, JsonValue]:
+    return {
+        "origin": seen.origin,
+        "keys": list(seen.vkeys),
+        "size": seen.size,
+        "root": b64encode(seen.root) if seen.root else None,
+        "time": seen.time_s,
+        "forks": seen.evidence,
+    }
+
+
+def _page(cosigner: Cosigner, logs: tuple[Seen, ...]) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(one.origin)}</td><td>{one.size}</td><td>{escape(b64encode(one.root))}</td>"
+        f"<td>{_time(one.time_s)}</td><td>{one.evidence or 'none'}</td></tr>"
+        for one in logs
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Witness</title>'
+        f"<h1>{escape(cosigner.name)}</h1><p>Verifier key: <code>{escape(encode_vkey(cosigner.verifier))}</code></p>"
+        "<table border=1><caption>What this witness saw last of each log</caption><thead><tr><th>log</th><th>size</th>"
+        f"<th>root</th><th>time</th><th>forks seen</th></tr></thead><tbody>{rows}</tbody></table></html>\n"
+    )
+
+
+def _time(time_s: int | None) -> str:
+    return "never" if time_s is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_s))

@@ -1,0 +1,361 @@
+"""Witnesses as processes, and a log that shows them what it should and what it should not."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from provenance.errors import ConflictError, MalformedError, NotFoundError, WitnessError
+from provenance.ledger import Ledger
+from provenance.ledger.witness_folder import make_witness
+from provenance.ledger.witnessing import LogWentBackError, add_witness, collect, remove_witness, witnesses_of
+from provenance.log import (
+    Checkpoint,
+    Cosigner,
+    NoteSigner,
+    encode_vkey,
+    open_cosigned,
+    parse_checkpoint,
+    parse_note,
+    parse_vkey,
+    sign_checkpoint,
+)
+from provenance.log.add_checkpoint import AddCheckpoint, encode_add_checkpoint, parse_add_checkpoint
+from provenance.log.note import encode_signature_line
+from provenance.policy import Status
+from provenance.verify import verify_bundle
+from tests.sessions.session import COMMAND, Session, environment
+
+
+class _Witness:
+    """`provenance witness serve` on a free port."""
+
+    def __init__(self, folder: Path, name: str, *logs: str) -> None:
+        self.folder, self.name = folder, name
+        self.vkey = encode_vkey(make_witness(folder, name).verifier)
+        for vkey in logs:
+            subprocess.run(
+                [*COMMAND, "witness", "watch", str(folder), vkey],
+                env=environment(None),
+                check=True,
+                capture_output=True,
+            )
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, "witness", "serve", str(self.folder), "--port", "0", "--json"],
+            env=environment(None), stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        text = ""
+        while not text.rstrip().endswith("}"):
+            line = self.process.stdout.readline()
+            assert line, "the witness ended"
+            text += line
+        self.url = json.loads(text)["url"]
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+        assert self.process.wait(20) in (0, -number)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def get(self, path: str) -> tuple[int, str]:
+        return self._ask("GET", path, None)
+
+    def post(self, body: bytes) -> tuple[int, str]:
+        return self._ask("POST", "/add-checkpoint", body)
+
+    def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=20)
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        self.type = answer.getheader("Content-Type")
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, text
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger.init(tmp_path / "ledger", origin="watched.example/log") as made:
+        made.keyring.new("someone", algorithm="ed25519")
+        yield made
+
+
+@pytest.fixture
+def witnesses(tmp_path: Path, ledger: Ledger) -> Iterator[list[_Witness]]:
+    made = [_Witness(tmp_path / f"w{n}", f"witness.example/w{n}", ledger.keyring.vkey) for n in (1, 2, 3)]
+    yield made
+    for one in made:
+        if one.process.poll() is None:
+            one.stop()
+
+
+def _register(ledger: Ledger, name: str) -> None:
+    path = ledger.layout.directory.parent / name
+    path.write_text(name)
+    ledger.register(path, f"w/{name}", "1", key="someone", origin="https://w.example/", anchor=False)
+
+
+def test_a_quorum_cosigns_what_is_anchored_and_verifiers_ask_for_it(ledger: Ledger, witnesses: list[_Witness]) -> None:
+    for number, one in enumerate(witnesses):
+        add_witness(ledger, one.url, one.vkey, quorum=2 if number else None)
+    _register(ledger, "a")
+    assert not ledger.verify_reference("w/a").sound  # nobody has cosigned it yet
+    ledger.anchor()
+    report = ledger.verify_reference("w/a")
+    checks = {check.note for check in report.checks if check.id == "log.witnesses"}
+    assert (report.sound, checks) == (True, {"3 of 3 cosigned, 2 are needed"})
+    trust, bundle = ledger.trust_roots(with_blocks=True), ledger.bundle("w/a")
+    assert verify_bundle(bundle, trust).sound
+
+    # One that is down stops nothing, two do.
+    witnesses[0].stop()
+    _register(ledger, "b")
+    ledger.anchor()
+    assert ledger.verify_reference("w/b").sound
+    witnesses[1].stop()
+    _register(ledger, "c")
+    size = len(ledger.anchors())
+    with pytest.raises(WitnessError, match="too few witnesses cosigned"):
+        ledger.anchor()
+    assert len(ledger.anchors()) == size
+    assert not ledger.verify_reference("w/c").sound
+    assert ledger.verify_reference("w/a").sound
+    # One that comes back goes on where it was.
+    witnesses[1].start()
+    remove_witness(ledger, witnesses[1].name)
+    add_witness(ledger, witnesses[1].url, witnesses[1].vkey)
+    assert collect(ledger).cosigned == 2
+    ledger.anchor()
+    assert ledger.verify_reference("w/c").sound
+    assert ledger.fsck().clean
+    shown = json.loads(witnesses[1].get("/logs")[1])
+    assert [(one["origin"], one["size"], one["forks"]) for one in shown["logs"]] == [("watched.example/log", 3, 0)]
+    assert "watched.example/log" in witnesses[1].get("/")[1]
+
+
+def test_what_a_witness_answers(ledger: Ledger, witnesses: list[_Witness]) -> None:
+    one = witnesses[0]
+    _register(ledger, "a")
+    note = ledger.log.checkpoint().note
+    status, text = one.post(encode_add_checkpoint(AddCheckpoint(0, (), note)))
+    assert (status, one.type) == (200, "text/plain; charset=utf-8")
+    opened = open_cosigned(note + text.encode(), parse_vkey(ledger.keyring.vkey), [parse_vkey(one.vkey)])
+    assert len(opened.cosignatures) == 1
+    status, text = one.post(encode_add_checkpoint(AddCheckpoint(0, (), note)))
+    assert (status, text, one.type) == (409, "1\n", "text/x.tlog.size")
+    stranger = NoteSigner("other.example/log", bytes(32))
+    other = sign_checkpoint(Checkpoint(stranger.name, 1, bytes(32)), stranger)
+    assert one.post(encode_add_checkpoint(AddCheckpoint(0, (), other)))[0] == 404
+    forger = NoteSigner("watched.example/log", bytes(32))
+    forged = sign_checkpoint(Checkpoint(forger.name, 2, bytes(32)), forger)
+    assert one.post(encode_add_checkpoint(AddCheckpoint(1, (), forged)))[0] == 403
+    for body in (b"", b"old 1\n", b"old 9\n\n" + note, b"\xff" * 100):
+        assert one.post(body)[0] == 400
+    assert one.post(b"old 1\n\n" + b"x" * 10_000_000)[0] in (400, 413)
+    _register(ledger, "b")
+    grown = AddCheckpoint(1, (bytes(32),), ledger.log.checkpoint().note)
+    assert one.post(encode_add_checkpoint(grown))[0] == 422
+    assert one.get("/none")[0] == 404
+    assert one._ask("GET", "/add-checkpoint", None)[0] == 405
+
+
+def test_a_log_that_shows_two_faces_is_caught(ledger: Ledger, witnesses: list[_Witness], tmp_path: Path) -> None:
+    """The operator keeps two copies of the ledger and shows each to other witnesses."""
+    for one in witnesses:
+        add_witness(ledger, one.url, one.vkey, quorum=None)
+    _register(ledger, "a")
+    assert collect(ledger).cosigned == 3
+    shutil.copytree(ledger.layout.directory.parent, tmp_path / "twin")
+    _register(ledger, "b")
+    assert collect(ledger).cosigned == 3
+    with Ledger.open(tmp_path / "twin") as twin:
+        _register(twin, "other")
+        found = collect(twin)
+        assert found.cosigned == 0
+        assert {str(one.problem.what) for one in found.outcomes if one.problem} == {
+            "witness saw another tree of this size"
+        }
+        # Whoever asks for one witness does not believe it.
+        trust = twin.trust_roots()
+        strict = trust.__class__(trust.sources, trust.logs, (), (), trust.witnesses, 1)
+        report = verify_bundle(twin.bundle("w/other"), strict)
+        assert [check.status for check in report.checks if check.id == "log.witnesses"] == [Status.FAILED]
+    (pair,) = json.loads(witnesses[0].get("/evidence?origin=watched.example/log")[1])["forks"]
+    first, second = (parse_checkpoint(parse_note(note.encode()).text) for note in pair)
+    assert first.size == second.size == 2
+    assert first.root != second.root
+
+
+def test_a_log_that_was_rewound_is_told(ledger: Ledger, witnesses: list[_Witness], tmp_path: Path) -> None:
+    add_witness(ledger, witnesses[0].url, witnesses[0].vkey)
+    _register(ledger, "a")
+    shutil.copytree(ledger.layout.directory.parent, tmp_path / "old")
+    _register(ledger, "b")
+    _register(ledger, "c")
+    collect(ledger)
+    with Ledger.open(tmp_path / "old") as old:
+        with pytest.raises(LogWentBackError, match="saw more of this log"):
+            old.anchor()
+        _register(old, "x")
+        with pytest.raises(LogWentBackError):
+            collect(old)
+
+
+Answer = Callable[[AddCheckpoint], tuple[int, str, bytes]]
+
+
+@contextmanager
+def _scripted(answer: Answer) -> Iterator[str]:
+    """A witness that says what it is told to: over a real socket."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, kind, data = answer(parse_add_checkpoint(body))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            return
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            return  # the client went away
+
+    server = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+COSIGNER = Cosigner("liar.example/w", b"\x05" * 32)
+PLAIN = "text/plain; charset=utf-8"
+
+
+def _line(cosigner: Cosigner, note: bytes) -> bytes:
+    return encode_signature_line(cosigner.cosign(parse_checkpoint(parse_note(note).text), 1))
+
+
+def _lies(ledger: Ledger) -> dict[str, Answer]:
+    _register(ledger, "old")
+    replayed = _line(COSIGNER, ledger.log.checkpoint().note)
+    _register(ledger, "new")
+    return {
+        "replays": lambda asked: (200, PLAIN, replayed),
+        "signs with another key": lambda asked: (200, PLAIN, _line(Cosigner("liar.example/w", bytes(32)), asked.note)),
+        "says nothing": lambda asked: (200, PLAIN, b""),
+        "says rubbish": lambda asked: (200, PLAIN, b"\xff" * 100),
+        "says too much": lambda asked: (200, PLAIN, b"x" * 10_000_000),
+        "sees another size each time": lambda asked: (409, "text/x.tlog.size", b"%d\n" % (1 if asked.old != 1 else 2)),
+        "states no size": lambda asked: (409, "text/x.tlog.size", b"many\n"),
+        "fails": lambda asked: (500, PLAIN, b"oh"),
+        "knows no log": lambda asked: (404, PLAIN, b""),
+        "moves": lambda asked: (301, PLAIN, b""),
+    }
+
+
+def test_a_witness_that_lies_is_not_counted_and_stops_no_other(ledger: Ledger, witnesses: list[_Witness]) -> None:
+    add_witness(ledger, witnesses[0].url, witnesses[0].vkey, quorum=1)
+    for what, answer in _lies(ledger).items():
+        with _scripted(answer) as url:
+            place = add_witness(ledger, url, encode_vkey(COSIGNER.verifier))
+            found = collect(ledger)
+            problems = [one.problem for one in found.outcomes if one.place == place]
+            assert problems[0] is not None, what
+            assert (found.cosigned, found.is_met) == (1, True), what
+            remove_witness(ledger, url)
+    assert ledger.verify_reference("w/new").sound
+    honest: Answer = lambda asked: (200, PLAIN, _line(COSIGNER, asked.note))  # noqa: E731 - one of the answers
+    with _scripted(honest) as url:
+        add_witness(ledger, url, encode_vkey(COSIGNER.verifier))
+        assert collect(ledger).cosigned == 2
+
+
+def test_a_witness_that_is_slow_is_not_waited_for(ledger: Ledger, witnesses: list[_Witness]) -> None:
+    _register(ledger, "a")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        add_witness(ledger, f"http://127.0.0.1:{silent.getsockname()[1]}", encode_vkey(COSIGNER.verifier))
+        add_witness(ledger, witnesses[0].url, witnesses[0].vkey, quorum=1)
+        started = time.monotonic()
+        found = collect(ledger, timeout_s=1)
+        assert time.monotonic() - started < 5
+        assert (found.cosigned, found.is_met) == (1, True)
+
+
+def test_what_is_no_witness_is_not_added(ledger: Ledger) -> None:
+    vkey = encode_vkey(COSIGNER.verifier)
+    for url in ("ftp://w.example", "http://", "http://ada:hunter2@w.example", "http://w.example/?token=x", "w.example"):
+        with pytest.raises(MalformedError) as refused:
+            add_witness(ledger, url, vkey)
+        assert "hunter2" not in str(refused.value)
+    with pytest.raises(MalformedError):
+        add_witness(ledger, "http://127.0.0.1:1", ledger.keyring.vkey)  # a log's key is no witness's
+    with pytest.raises(MalformedError):
+        add_witness(ledger, "http://127.0.0.1:1", vkey, quorum=2)
+    assert witnesses_of(ledger) == ()
+    with pytest.raises(NotFoundError, match="no witness"):
+        _register(ledger, "a")
+        collect(ledger)
+    add_witness(ledger, "http://127.0.0.1:1", vkey)
+    with pytest.raises(ConflictError):
+        add_witness(ledger, "http://127.0.0.1:1", vkey)
+    with pytest.raises(NotFoundError):
+        remove_witness(ledger, "nobody")
+
+
+def test_as_a_user_types_it(tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    session.run("init", "--origin", "typed.example/log")
+    session.run("keys", "new", "lab")
+    (tmp_path / "a").write_text("a")
+    session.run("register", "a", "--name", "t/a", "--version", "1", "--no-anchor")
+    log_key = session.json("log", "checkpoint")["logKey"]
+    made = session.json("witness", "init", "w", "witness.example/w1")
+    session.run("witness", "watch", "w", log_key)
+    assert oct((tmp_path / "w" / "witness.key").stat().st_mode & 0o777) == "0o600"
+    session.run("witness", "init", "w", "again", code=2)
+    one = _Witness.__new__(_Witness)
+    one.folder, one.name = tmp_path / "w", "witness.example/w1"
+    one.start()
+    try:
+        assert "no witnesses yet" in session.run("witness", "list").out
+        session.run("witness", "add", one.url, made["vkey"], "--quorum", "1")
+        assert "too few witnesses" in session.run("verify", "a", code=1).out
+        assert "1 of 1 witnesses, 1 needed" in session.run("witness", "cosign").out
+        session.run("anchor")
+        assert "VERIFIED" in session.run("verify", "a").out
+        assert one.name in session.run("witness", "list").out
+    finally:
+        one.stop()
+    (tmp_path / "b").write_text("b")
+    session.run("register", "b", "--name", "t/b", "--version", "1", "--no-anchor")
+    assert "failed" in session.run("witness", "cosign", "--timeout", "2", code=3).out
+    assert "too few witnesses cosigned" in session.run("anchor", code=3).err
+    session.run("witness", "remove", one.url)
+    session.run("witness", "watch", "w", log_key, "--forget")
