@@ -167,7 +167,21 @@ def verify_proof(document: ProofDocument, expected: Digest | None = None) -> Non
             records = _records(stated)
             if records.index_count is None or records.index_root is None:
                 raise VerificationError("the dataset has no index", expected="one, to show absence")
+            _check_form(record, document.schema)
             verify_absence(record_leaf(record), absence, records.index_count, records.index_root.raw)
+
+
+def _check_form(record: bytes, schema: JsonValue) -> None:
+    """Raise unless these bytes are how a row of this schema is written down: of any others it is no wonder that they
+    are not in the dataset."""
+    if schema is None:
+        raise VerificationError("absence is shown of bytes of no schema", expected="the schema, to check their form")
+    from provenance.encoding.records import decode_row, parse_schema
+
+    try:
+        decode_row(record, parse_schema(schema))
+    except MalformedError as error:
+        raise VerificationError("record is not in the form of its schema", expected=error.expected) from error
 
 
 def encode_proof_document(document: ProofDocument) -> bytes:

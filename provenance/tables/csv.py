@@ -5,8 +5,9 @@ Rules: the first line names the columns; an empty field is null, and a quoted em
 as Arrow reads them; durations are integers in their unit; binary is base64; nested columns have no form in CSV.
 
 Without a schema, a column is the first of these that every field of it fits: nothing but null, `int64` (no leading
-zeros, no plus), `float64`, `bool` (`true`, `false`), `date`, a timestamp in microseconds without zone, text. What was
-inferred is recorded: the schema document is kept beside the fingerprint.
+zeros, no plus), `float64` (fields of digits alone only as `int64`, and up to 2**53: codes and long numbers are text),
+`bool` (`true`, `false`), `date`, a timestamp in microseconds without zone, text. What was inferred is recorded: the
+schema document is kept beside the fingerprint.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from provenance.tables.text import carrier_type, from_text
 
 _BLOCK_BYTES: Final = 4 * 2**20
 _INTEGER: Final = r"^-?(0|[1-9][0-9]*)$"
+_DIGITS: Final = r"^[+-]?[0-9]+$"
+_MAX_EXACT: Final = 2**53
 _CANDIDATES: Final = (pa.null(), pa.int64(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("us"), pa.string())
 _PLACE = re.compile(r"CSV column #([0-9]+)(?:: Row #([0-9]+))?")
 _ROW = re.compile(r"Row #([0-9]+)")
@@ -145,8 +148,23 @@ def _fits(column: pa.Array, kind: pa.DataType) -> bool:
         return bool(column.null_count == len(column))
     if pa.types.is_boolean(kind):
         return bool(pc.all(pc.is_in(column, pa.array(["true", "false", None]))).as_py())
+    if pa.types.is_float64(kind) and not _are_exact(column.filter(pc.match_substring_regex(column, _DIGITS))):
+        return False
     try:
         column.cast(kind)
     except pa.ArrowInvalid:
         return False
     return True
+
+
+def _are_exact(digits: pa.Array) -> bool:
+    """Whether these fields, of digits alone, are whole numbers that a float64 holds as they are written."""
+    try:
+        numbers = digits.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return False
+    if not len(numbers):
+        return True
+    is_plain = pc.all(pc.match_substring_regex(digits, _INTEGER)).as_py()
+    in_range = pc.all(pc.and_(pc.greater_equal(numbers, -_MAX_EXACT), pc.less_equal(numbers, _MAX_EXACT))).as_py()
+    return bool(is_plain and in_range)

@@ -4,9 +4,10 @@ Rules: a key that is missing is null, one that the schema lacks is an error, and
 timestamps are text by RFC 3339, decimals text or numbers, binary base64; NaN and infinities have no form in JSON; the
 order of keys says nothing. Lines end in LF or CR LF; empty lines are no rows.
 
-Without a schema, a column is what JSON says of it in all rows: `bool`, `int64`, `float64` (whole numbers beside
-others), text, lists and structs of these; keys in the order in which they first appear. Text stays text, whatever it
-looks like.
+Without a schema, a column is what JSON says of it in all rows: `bool`, `int64`, `decimal128(38, 0)` (whole numbers of
+more than 64 bits), `float64` (numbers with a fraction, and whole ones up to 2**53 beside them), text, lists and structs
+of these; keys in the order in which they first appear. Text stays text, whatever it looks like. Whole numbers that no
+one type holds exactly are an error: nothing is rounded unasked.
 """
 
 from __future__ import annotations
@@ -22,10 +23,22 @@ from provenance.encoding.records import RecordSchema
 from provenance.errors import MalformedError, ProvenanceError, SourceError
 from provenance.tables.base import MAX_BATCH_BYTES, Fragment, bounded, check_unchanged, identify, unreadable
 from provenance.tables.files import FileTable, fragments_of
-from provenance.tables.objects import array_of_json
+from provenance.tables.objects import WrittenFloat, array_of_json
 
 _MAX_LINE_BYTES: Final = 64 * 2**20
 _BATCH_ROWS: Final = 8_192
+_MAX_EXACT: Final = 2**53
+_WIDE: Final = "whole numbers beyond 2**53"
+_WIDEST: Final = "whole numbers beyond 64 bits"
+_WHOLE: Final = ("int64", _WIDE, _WIDEST)
+_TYPES: Final = {
+    "bool": pa.bool_(),
+    "int64": pa.int64(),
+    _WIDE: pa.int64(),
+    _WIDEST: pa.decimal128(38, 0),
+    "float64": pa.float64(),
+    "string": pa.string(),
+}
 
 
 def open_files(paths: Sequence[Path], schema: RecordSchema | None) -> FileTable:
@@ -82,12 +95,23 @@ def _rows(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(line.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        value = json.loads(
+            line.decode("utf-8"),
+            object_pairs_hook=_once,
+            parse_constant=_no_constant,
+            parse_float=WrittenFloat,
+            parse_int=_integer,
+        )
     except (ValueError, RecursionError, ProvenanceError):
         raise SourceError("line is not JSON", expected="one object with each key once", where=where) from None
     if not isinstance(value, dict):
         raise SourceError("line is no object", expected="a JSON object", got=type(value).__name__, where=where)
     return value
+
+
+def _integer(text: str) -> int | WrittenFloat:
+    """An integer; minus zero keeps its sign for a column of floats."""
+    return WrittenFloat(text) if text == "-0" else int(text)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -119,9 +143,9 @@ def _shape(value: Any) -> Any:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
-        return "int64" if -(2**63) <= value < 2**63 else "float64"
+        return _whole(value)
     if isinstance(value, float):
-        return "float64"
+        return "int64" if isinstance(value, WrittenFloat) and value.text == "-0" else "float64"
     if isinstance(value, str):
         return "string"
     if isinstance(value, list):
@@ -132,11 +156,23 @@ def _shape(value: Any) -> Any:
     return {name: _shape(item) for name, item in value.items()}
 
 
+def _whole(value: int) -> str:
+    """What holds a whole number exactly: beside numbers with a fraction those that a float64 does."""
+    if abs(value) <= _MAX_EXACT:
+        return "int64"
+    if -(2**63) <= value < 2**63:
+        return _WIDE
+    return _WIDEST if abs(value) < 10**38 else "a number of more than 38 digits"
+
+
 def _merge(one: Any, other: Any, where: str) -> Any:
     if one is None or other is None or one == other:
         return other if one is None else one
-    if {str(one), str(other)} == {"int64", "float64"}:
+    kinds = {str(one), str(other)}
+    if kinds == {"int64", "float64"}:
         return "float64"
+    if kinds <= set(_WHOLE):
+        return max(kinds, key=_WHOLE.index)
     if isinstance(one, list) and isinstance(other, list):
         return ["list", _merge(one[1], other[1], where)]
     if isinstance(one, dict) and isinstance(other, dict):
@@ -158,4 +194,7 @@ def _type(shape: Any) -> pa.DataType:
         return pa.list_(_type(shape[1]))
     if isinstance(shape, dict):
         return pa.struct([(name, _type(kind)) for name, kind in shape.items()])
-    return {"bool": pa.bool_(), "int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}[shape]
+    if shape not in _TYPES:
+        hint = "give the schema, with --schema"
+        raise SourceError("column holds what no type is guessed for", got=shape, hint=hint)
+    return _TYPES[shape]

@@ -11,10 +11,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from provenance.encoding.records.types import record_type
 from provenance.encoding.records.written import value_of_json
 from provenance.errors import MalformedError, SourceError
+
+
+class WrittenFloat(float):
+    """A float, and the text it was written as: decimals and narrower floats are made of that, not of the float64."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> WrittenFloat:
+        """The float that a number of JSON is."""
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
 
 
 def array_of_json(values: Sequence[Any], kind: pa.DataType, where: str) -> pa.Array:
@@ -28,6 +42,8 @@ def array_of_json(values: Sequence[Any], kind: pa.DataType, where: str) -> pa.Ar
         _require(values, list, "an array", where)
         flat = [item for value in values if value is not None for item in value]
         return pa.ListArray.from_arrays(_offsets(values), array_of_json(flat, kind.value_type, where))
+    if types.is_float32(kind) or types.is_float16(kind):
+        return _narrow_floats(values, kind, where)
     try:
         return pa.array([None if value is None else _scalar(value, kind, where) for value in values], kind)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
@@ -39,6 +55,8 @@ def _scalar(value: Any, kind: pa.DataType, where: str) -> Any:
     if types.is_boolean(kind):
         return _of(value, bool, "true or false", where)
     if types.is_integer(kind):
+        if isinstance(value, WrittenFloat) and value.text == "-0":
+            return 0
         if isinstance(value, bool):
             raise SourceError("value does not fit its column", expected="an integer", where=where)
         return _of(value, int, "an integer", where)
@@ -53,12 +71,25 @@ def _scalar(value: Any, kind: pa.DataType, where: str) -> Any:
     if types.is_null(kind):
         raise SourceError("value does not fit its column", expected="null", where=where)
     if isinstance(value, float) and types.is_decimal(kind):
-        value = repr(value)
+        value = value.text if isinstance(value, WrittenFloat) else repr(value)
     try:
         found = value_of_json(value, record_type(kind, where), where)
     except MalformedError as error:
         raise SourceError("value does not fit its column", expected=error.expected, where=where) from error
     return found if types.is_decimal(kind) else _of(found, int, "a time", where)
+
+
+def _narrow_floats(values: Sequence[Any], kind: pa.DataType, where: str) -> pa.Array:
+    """Floats of less than 64 bits, rounded once: from the text, as in CSV."""
+    for value in values:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise SourceError("value does not fit its column", expected="a number", where=where)
+    texts = [None if v is None else v.text if isinstance(v, WrittenFloat) else repr(v) for v in values]
+    try:
+        found = pa.array(texts, pa.string()).cast(pa.float32())
+    except pa.ArrowException as error:
+        raise SourceError("value does not fit its column", expected=kind, where=where) from error
+    return found if found.type == kind else pc.cast(found, kind, safe=False)
 
 
 def _binary(value: str, where: str) -> bytes:

@@ -66,7 +66,10 @@ def test_a_row_is_proven_and_the_proof_checked_by_whoever_has_the_digest(session
         checked = stranger.run("verify", "--proof", "proof.json", "--digest", digest)
         assert said in checked.out
         assert "VERIFIED" in checked.out
-        assert stranger.json("verify", "--proof", "proof.json")["verified"] is False
+        told = stranger.json("verify", "--proof", "proof.json")
+        assert told["verified"] is False
+        assert told["present"] is said.startswith("yes")
+        assert told["says"]["in it"] == said
         other = "0" * 64
         assert "another dataset" in stranger.run("verify", "--proof", "proof.json", "--digest", other, code=1).err
 

@@ -65,7 +65,7 @@ def test_events_page() -> None:
     body = Revocation(RevocationReason.CONSENT_WITHDRAWN, "2026-11-01T00:00:00Z", "the museum withdrew its consent")
     assert json.loads(shown) == json.loads(encode_event(Event(about, body, "2026-11-20T12:00:00Z")))
     named = set(re.findall(r"\(\.\./schemas/([a-z0-9.-]+\.json)\)", (PAGES / "events.md").read_text("utf-8")))
-    named.add("dataset-1.json")  # statement.md
+    named |= {"dataset-1.json", "openlineage-batch-1.json"}  # statement.md, openlineage.md
     assert named == {path.name for path in (PROJECT / "docs" / "schemas").iterdir()}
 
 

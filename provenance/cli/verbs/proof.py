@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 def check_proof(run: Invocation, file: str, target: str | None, expected: str | None, digest: str | None) -> int:
     """Check the proof in `file`, and that the file at `target`, if one is named, is the one it is about."""
-    from provenance.fingerprint.proof import MAX_PROOF_BYTES, parse_proof_document, verify_proof
+    from provenance.fingerprint.proof import (
+        MAX_PROOF_BYTES,
+        FileAbsenceProof,
+        RecordAbsenceProof,
+        encode_claim,
+        parse_proof_document,
+        verify_proof,
+    )
     from provenance.verify.input_proof import is_input_proof
 
     data = read_file(file, "proof", max_bytes=MAX_PROOF_BYTES)
@@ -38,7 +45,15 @@ def check_proof(run: Invocation, file: str, target: str | None, expected: str | 
     else:
         run.screen.spans(("VERIFIED", "good"), (f"  against {whose}", None))
     run.document(
-        {"verified": wanted is not None, "holds": True, "digest": {"sha256": document.digest.hex}, "file": target}
+        {
+            "verified": wanted is not None,
+            "holds": True,
+            "kind": encode_claim(document.claim)["kind"],
+            "present": not isinstance(document.claim, FileAbsenceProof | RecordAbsenceProof),
+            "says": {label: text for label, text in proof_rows(document) if text is not None and label != "digest"},
+            "digest": {"sha256": document.digest.hex},
+            "file": target,
+        }
     )
     return DONE
 

@@ -11,6 +11,7 @@ proportional to rule times name, whatever the rule.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -100,6 +101,25 @@ def parse_rule(line: str) -> Rule | None:
     return Rule(text, takes_back, folders_only, tuple(parts))
 
 
+_NOTHING: Final = "[]"
+"""A class that never ends: it fits nothing."""
+_NAMED: Final = re.compile(r"\[:([a-z]*):\]")
+_CLASSES: Final = {
+    "alnum": string.ascii_letters + string.digits,
+    "alpha": string.ascii_letters,
+    "blank": " \t",
+    "cntrl": "".join(map(chr, range(32))) + "\x7f",
+    "digit": string.digits,
+    "graph": string.ascii_letters + string.digits + string.punctuation,
+    "lower": string.ascii_lowercase,
+    "print": string.ascii_letters + string.digits + string.punctuation + " ",
+    "punct": string.punctuation,
+    "space": " \t\n\r\v\f",
+    "upper": string.ascii_uppercase,
+    "xdigit": string.hexdigits,
+}
+
+
 def _without_trailing_spaces(line: str) -> str:
     stripped = line.rstrip(" ")
     slashes = len(stripped) - len(stripped.rstrip("\\"))
@@ -120,9 +140,10 @@ def _tokens(name: str) -> tuple[str, ...]:
         elif character == "\\" and place + 1 < len(name):
             place += 1
             tokens.append(f"={name[place]}")
-        elif character == "[" and (end := _class_end(name, place)):
-            tokens.append(name[place : end + 1])
-            place = end
+        elif character == "[":
+            end = _class_end(name, place)
+            tokens.append(name[place : end + 1] if end else _NOTHING)
+            place = end or len(name)
         else:
             tokens.append(f"={character}")
         place += 1
@@ -138,7 +159,8 @@ def _class_end(name: str, start: int) -> int:
     while place < len(name):
         if name[place] == "]" and place > first:
             return place
-        place += 2 if name[place] == "\\" else 1
+        named = _NAMED.match(name, place)
+        place = named.end() if named is not None else place + (2 if name[place] == "\\" else 1)
     return 0
 
 
@@ -186,8 +208,18 @@ def _fits_character(step: str, character: str) -> bool:
 
 def _in_class(inner: str, character: str) -> bool:
     negated = inner[:1] in ("!", "^")
-    members = [match[1] or match[0] for match in re.finditer(r"\\(.)|.", inner[1:] if negated else inner, re.DOTALL)]
     found = False
+
+    def named(match: re.Match[str]) -> str:
+        nonlocal found
+        found = found or character in _CLASSES.get(match[1], "")
+        return ""
+
+    rest = inner[1:] if negated else inner
+    if any(match[1] not in _CLASSES for match in _NAMED.finditer(rest)):
+        return False  # as in git: a class that nobody knows fits nothing
+    rest = _NAMED.sub(named, rest)
+    members = [match[1] or match[0] for match in re.finditer(r"\\(.)|.", rest, re.DOTALL)]
     place = 0
     while place < len(members):
         if place + 2 < len(members) and members[place + 1] == "-":

@@ -32,6 +32,7 @@ _LEASING: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "f2fs"})
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "hugetlbfs", "devtmpfs"})
 _PROCESS: Final = Path("/proc/self")
 _MAX_MOUNTS_BYTES: Final = 4 * 2**20
+_NO_ATTRIBUTE: Final = "user.provenance-ledger.never.set"
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 _fcntl: Any = None
@@ -81,10 +82,7 @@ def settle(descriptor: int, identity: Identity) -> None:
     if kind in _LEASING and not _is_held(descriptor):
         return
     _state.held += 1
-    # A call that writes holds the file's lock to its end, and so does this one wait for it.
-    with suppress(OSError, AttributeError):
-        os.lseek(descriptor, 0, os.SEEK_HOLE)
-        os.lseek(descriptor, 0, os.SEEK_SET)
+    _wait_for_calls(descriptor)
     if kind not in _LEASING:
         now_ns = time.time_ns()
         if altered < _state.written_back.get(device, 0) - TICK_NS:
@@ -94,6 +92,20 @@ def settle(descriptor: int, identity: Identity) -> None:
             if altered < now_ns - TICK_NS:
                 return
     _write_back(descriptor)
+
+
+def _wait_for_calls(descriptor: int) -> None:
+    """Wait for the write calls that are under way: each holds the file's lock to its end.
+
+    Those that overwrite past the page cache (O_DIRECT) share it among themselves and with whoever looks for holes: only
+    what would change the file waits for them, too. To take away an attribute that is not there is such a thing, and
+    changes nothing.
+    """
+    with suppress(OSError, AttributeError):
+        os.lseek(descriptor, 0, os.SEEK_HOLE)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    with suppress(OSError, AttributeError):
+        os.removexattr(descriptor, _NO_ATTRIBUTE)
 
 
 def keeps_times(path: str | os.PathLike[str]) -> bool:

@@ -37,7 +37,14 @@ from provenance.merkle.proof import ReadHash
 from provenance.merkle.span import prove_range
 
 RECORDS = [b"\x82\x18%c\xf6" % (40 + number) for number in range(11)]
-SCHEMA: dict[str, JsonValue] = {"fields": [], "format": "urn:provenance-ledger:schema:1", "sort": []}
+SCHEMA: dict[str, JsonValue] = {
+    "fields": [
+        {"name": "n", "nullable": False, "type": "int64"},
+        {"name": "v", "nullable": True, "type": "null"},
+    ],
+    "format": "urn:provenance-ledger:schema:1",
+    "sort": [],
+}
 
 
 def _read(leaves: list[bytes]) -> ReadHash:
@@ -193,3 +200,15 @@ def test_a_path_is_named_once_and_is_one() -> None:
 def test_the_page_shows_the_form() -> None:
     value = json.loads(encode_proof_document(_file("d")))
     assert sorted(value) == ["fingerprint", "format", "index", "kind", "leaf", "proof"]
+
+
+def test_absence_is_shown_of_what_a_row_can_be_alone() -> None:
+    """A row in another form of CBOR is in no dataset, and that says nothing."""
+    stated, document = _dataset().document, _documents()["record absent"]
+    read = _read(sorted(record_leaf(record) for record in RECORDS))
+    for other in (b"\x98\x02\x18\x2a\xf6", b"\x82\x19\x00\x2a\xf6", b"\x82\x18\x2a", b"\x82\x18\x2a\xf6\x00", b"x"):
+        claim = RecordAbsenceProof(other, prove_absence(record_leaf(other), 11, read))
+        with pytest.raises(VerificationError, match="not in the form"):
+            verify_proof(ProofDocument(stated, claim, dict(SCHEMA)))
+    with pytest.raises(VerificationError, match="no schema"):
+        verify_proof(ProofDocument(stated, document.claim))

@@ -196,28 +196,41 @@ source = os.open(sys.argv[1], os.O_RDONLY)
 os.posix_fadvise(source, 0, 0, os.POSIX_FADV_DONTNEED)
 data = mmap.mmap(source, 0, prot=mmap.PROT_READ)
 data.madvise(mmap.MADV_RANDOM)
-target = os.open(sys.argv[2], os.O_WRONLY)
+target = os.open(sys.argv[2], os.O_WRONLY | int((sys.argv + ["0"])[3]))
 print("begins", flush=True)
 os.write(target, data)
 print("ends", flush=True)
 """
 
 
+def _takes_direct_writes(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_DIRECT))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_write_call_that_takes_long_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool, direct: bool
 ) -> None:
     monkeypatch.setattr(cache, "RACY_NS", 0)
-    source, target, size = tmp_path / "source", tmp_path / "set" / "a", 96 * 2**20
+    source, target, size = tmp_path / "source", tmp_path / "set" / "a", (24 if direct else 96) * 2**20
     target.parent.mkdir()
     for path, value in ((source, b"\2"), (target, b"\1")):
         with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # of one piece: what is overwritten past the cache must be
             file.write(value * size)
             file.flush()
             os.fsync(file.fileno())
     old, new = sha256(b"\1" * size).digest(), sha256(b"\2" * size).digest()
     reading = Reading(cache=tmp_path / "cache") if cached else Reading()
-    words = [sys.executable, "-c", _SLOW_WRITER, str(source), str(target)]
+    if direct and not _takes_direct_writes(target):
+        pytest.skip("this file system takes no direct writes")
+    before = target.stat()
+    words = [sys.executable, "-c", _SLOW_WRITER, str(source), str(target), str(os.O_DIRECT if direct else 0)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "begins\n"
@@ -226,6 +239,21 @@ def test_a_write_call_that_takes_long_is_waited_for(
             assert open_source(tmp_path / "set", reading).fingerprint().files[0].digest.raw in (old, new)
         writer.wait(60)
     assert open_source(tmp_path / "set", reading).fingerprint().files[0].digest.raw == new
+    assert os.listxattr(target) == []
+    assert target.stat().st_ino == before.st_ino
+
+
+def test_to_wait_for_calls_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"text")
+    before = path.stat()
+    with path.open("rb") as file:
+        settling._wait_for_calls(file.fileno())
+        assert file.read() == b"text"
+    after = path.stat()
+    assert (before.st_ctime_ns, before.st_mtime_ns, before.st_size) == (
+        after.st_ctime_ns, after.st_mtime_ns, after.st_size,
+    )  # fmt: skip
 
 
 def test_remembered_files_are_looked_at_again_if_another_was_held(

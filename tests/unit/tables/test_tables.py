@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -157,6 +158,59 @@ def test_what_csv_and_json_lines_hold_is_inferred_by_rule(tmp_path: Path) -> Non
     (tmp_path / "a.jsonl").write_text('{"n":1,"l":[1.5],"o":{"k":null}}\n\n{"n":2.5,"o":{"k":"2026-01-31"}}\n')
     found = {field.name: field.type for field in RecordSchema.of(open_table(tmp_path / "a.jsonl").schema).fields}
     assert found == {"n": "float64", "l": {"list": "float64"}, "o": {"struct": [{"name": "k", "type": "string"}]}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("z\n02134\n", "z\n2134\n"),
+        ("z\n+1\n", "z\n1\n"),
+        ("i\n12345678901234567890\n", "i\n12345678901234567891\n"),
+        ("f\n0.5\n9007199254740993\n", "f\n0.5\n9007199254740992\n"),
+    ],
+)
+def test_nothing_is_rounded_unasked_in_csv(tmp_path: Path, one: str, other: str) -> None:
+    (tmp_path / "a.csv").write_text(one)
+    (tmp_path / "b.csv").write_text(other)
+    assert _root(tmp_path / "a.csv").root != _root(tmp_path / "b.csv").root
+
+
+def test_nothing_is_rounded_unasked_in_json_lines(tmp_path: Path) -> None:
+    def typed(text: str) -> str:
+        (tmp_path / "a.jsonl").write_text(text)
+        return str(open_table(tmp_path / "a.jsonl").schema.field(0).type)
+
+    assert typed('{"i":9007199254740993}\n{"i":1}\n') == "int64"
+    assert typed('{"i":12345678901234567890}\n{"i":1}\n') == "decimal128(38, 0)"
+    assert typed('{"i":9007199254740992}\n{"i":0.5}\n{"i":-0}\n') == "double"
+    assert typed('{"i":-0}\n') == "int64"
+    for text in (
+        '{"i":9007199254740993}\n{"i":0.5}\n',
+        f'{{"i":{10**38}}}\n',
+        '{"i":12345678901234567890}\n{"i":0.5}\n',
+    ):
+        with pytest.raises(SourceError, match=r"several kinds|no type"):
+            typed(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (pa.decimal128(38, 10), "1234567890123456789.0123456789", Decimal("1234567890123456789.0123456789")),
+        (pa.decimal128(18, 2), "9999999999999999.99", Decimal("9999999999999999.99")),
+        (pa.decimal128(18, 2), "1.25e3", Decimal("1250.00")),
+        (pa.float32(), "7.038531e-26", np.array([0x15AE43FD], np.uint32).view(np.float32)[0].item()),
+        (pa.float64(), "-0", -0.0),
+        (pa.int64(), "-0", 0),
+    ],
+)
+def test_numbers_of_json_lines_are_what_is_written(tmp_path: Path, kind: pa.DataType, text: str, value: Any) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"x":{text}}}\n')
+    pq.write_table(pa.table({"x": pa.array([value], kind)}), tmp_path / "a.parquet")
+    schema = RecordSchema.of(pa.schema([("x", kind)]))
+    tables = [open_table(tmp_path / "a.jsonl", schema=schema), open_table(tmp_path / "a.parquet")]
+    roots = {fingerprint_records(table).fingerprint.root for table in tables}
+    assert len(roots) == 1
 
 
 @pytest.mark.parametrize(
