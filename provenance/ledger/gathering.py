@@ -18,6 +18,8 @@ from provenance.log import TileReader
 from provenance.policy import TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope
 from provenance.statement import DatasetStatement, parse_statement
+from provenance.statement.frame import open_frame
+from provenance.statement.key_event import KeyAction, read_key_event
 from provenance.statement.usage import Usage
 from provenance.stores import BlobStore, CheckpointRow, DatasetRow, EntryRow, OutboxRow, StoreReader
 from provenance.verify import Evidence, EvidenceEntry
@@ -98,14 +100,18 @@ class _KeyEvents:
         """The entries about a key."""
         if keyid not in self._found:
             about = Digest.from_hex(keyid)
-            self._found[keyid] = list(
-                _said(self._store, about, self._checkpoint, self._tiles, with_later=self._with_later)
-            )
+            said = _said(self._store, about, self._checkpoint, self._tiles, with_later=self._with_later)
+            self._found[keyid] = [entry for entry in said if _ends_a_key(entry.envelope)]
         return self._found[keyid]
 
     def entries(self) -> list[EvidenceEntry]:
         """All that were found, each once."""
         return list({one.digest: one for found in self._found.values() for one in found}.values())
+
+
+def _ends_a_key(envelope: bytes) -> bool:
+    event = read_key_event(open_frame(parse_envelope(envelope).payload))
+    return event.action is KeyAction.REVOKED
 
 
 def _said(

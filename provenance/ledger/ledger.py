@@ -21,7 +21,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from provenance.chains import Chain, open_chain
 from provenance.encoding import Digest, JsonValue
@@ -94,7 +94,7 @@ from provenance.statement import (
 )
 from provenance.statement.events import EVENT_TYPES, Body, Event, encode_event, parse_event
 from provenance.statement.frame import open_frame
-from provenance.statement.key_event import KEY_TYPE, KeyAction, KeyEvent, read_key_event
+from provenance.statement.key_event import KEY_TYPE, KeyAction, KeyEvent, read_key_event, since_of
 from provenance.statement.standards import Standards
 from provenance.statement.usage import Usage
 from provenance.stores import (
@@ -120,6 +120,8 @@ if TYPE_CHECKING:
     from provenance.tables import Table
 
 Location = str | PathLike[str]
+_MAX_ENDS: Final = 8
+"""Revocations of one key, each from an earlier time on."""
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
@@ -290,9 +292,21 @@ class Ledger:
         if speaker.revoked and not (is_end and signer == listed.key.keyid):
             raise PolicyError("key is revoked here", expected="a key in force", got=signer)
         if is_end:
-            self.keyring.revoke(listed.key.keyid, event.since)
+            self._check_end(event)
+            self.keyring.revoke(listed.key.keyid, since_of(event))
         published = publish_key_event(self._store, self.blobs, self.keyring.note_signer(), envelope)
         return self._said_receipt("key", event.key.keyid, envelope, published)
+
+    def _check_end(self, event: KeyEvent) -> None:
+        """Raise `ConflictError` for a revocation that says no more than one that is logged already."""
+        ends = [
+            known
+            for _, envelope in self.entries_about(event.key.keyid)
+            if (known := read_key_event(open_frame(parse_envelope(envelope).payload))).action is KeyAction.REVOKED
+        ]
+        told = any(one.since is None or (event.since is not None and event.since >= one.since) for one in ends)
+        if (told and event not in ends) or len(ends) >= _MAX_ENDS:
+            raise ConflictError("key is revoked in the log already", got=event.key.keyid)
 
     def entries_about(self, about: Digest) -> tuple[tuple[int, bytes], ...]:
         """Index and envelope of every entry about a key, by its id, in log order."""

@@ -95,11 +95,21 @@ class TrustRoots:
         if not found:
             return None
         revoked = [source for source in found if source.revoked]
-        if revoked:  # the strictest: one without a time, else the earliest
-            return min(revoked, key=lambda source: source.since or "")
-        confined = all(source.namespaces for source in found)
-        namespaces = dict.fromkeys(name for source in found for name in source.namespaces) if confined else ()
-        return replace(found[0], namespaces=tuple(namespaces))
+        others = [source for source in found if not source.revoked]
+        confined = others and all(source.namespaces for source in others)
+        namespaces = tuple(dict.fromkeys(name for one in others for name in one.namespaces)) if confined else ()
+        if not revoked:
+            return replace(found[0], namespaces=namespaces)
+        # The strictest: one without a time, else the earliest; and what none of them confines it to.
+        strictest = min(revoked, key=lambda source: source.since or "")
+        for given in (namespaces, *(source.namespaces for source in revoked)):
+            if given and namespaces:
+                namespaces = tuple(name for name in namespaces if name in given)
+                if not namespaces:  # confined to nothing: then nothing it signed counts
+                    return replace(strictest, since=None)
+            else:
+                namespaces = namespaces or given
+        return replace(strictest, namespaces=namespaces)
 
     def anchor(self, chain_id: int, contract: str, publisher: str) -> TrustedAnchor | None:
         """The trusted anchor of this chain, contract and publisher; addresses are compared without case."""
@@ -111,9 +121,28 @@ class TrustRoots:
         others = tuple(known for known in self.sources if known.key.keyid != source.key.keyid)
         return replace(self, sources=(*others, source))
 
+    def revoking(self, keyid: str, since: str | None) -> TrustRoots:
+        """These roots with every listing of a key revoked, from then on or earlier; what they do not list stays so."""
+        sources = tuple(
+            source
+            if source.key.keyid != keyid
+            else replace(source, revoked=True, since=_stricter(source, since) if source.revoked else since)
+            for source in self.sources
+        )
+        return self if sources == self.sources else replace(self, sources=sources)
+
     def with_revoked(self, known: TrustRoots) -> TrustRoots:
-        """These roots, with the keys that are revoked in `known` revoked here, too."""
-        return replace(self, sources=(*self.sources, *(source for source in known.sources if source.revoked)))
+        """These roots, with those of their keys revoked that are revoked in `known`."""
+        found = self
+        for keyid in dict.fromkeys(source.key.keyid for source in self.sources):
+            listed = known.source(keyid)
+            if listed is not None and listed.revoked:
+                found = found.revoking(keyid, listed.since)
+        return found
+
+
+def _stricter(source: TrustedSource, since: str | None) -> str | None:
+    return None if source.since is None or since is None else min(source.since, since)
 
 
 def encode_trust(trust: TrustRoots) -> bytes:

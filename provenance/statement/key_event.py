@@ -131,6 +131,11 @@ def read_key_event(frame: Frame, *, strict: bool = False) -> KeyEvent:
     return event
 
 
+def since_of(event: KeyEvent) -> str | None:
+    """From when on a revocation holds: not later than it was said, whatever it says."""
+    return None if event.since is None else min(event.since, event.created)
+
+
 def _key_json(key: NamedKey) -> JsonValue:
     return {"keyid": {"sha256": key.keyid.hex}, "publicKey": key.pem}
 

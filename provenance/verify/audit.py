@@ -7,6 +7,7 @@ is none; what was said by keys that do not count is not in it; the same evidence
 from __future__ import annotations
 
 import shlex
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from provenance.statement.run import Run
 from provenance.verify.entry_checks import EntryVerifier
 from provenance.verify.event_checks import judge_events
 from provenance.verify.evidence import BlockFinding, Evidence
+from provenance.verify.key_checks import with_key_revocations
 from provenance.verify.report import Artefact, Report
 
 
@@ -214,6 +216,7 @@ def audit_evidence(
 ) -> Audit:
     """The audit of what `report` says of this evidence."""
     statements = _statements(evidence)
+    trust = with_key_revocations(EntryVerifier(evidence, trust, blocks), evidence.entries, trust)
     verifier = EntryVerifier(evidence, trust, blocks)
     about = {envelope for envelope, _ in statements.values()}
     said = judge_events(verifier, evidence.entries, about)
@@ -232,9 +235,15 @@ def audit_evidence(
 
 
 def _statements(evidence: Evidence) -> Mapping[str, tuple[Digest, DatasetStatement]]:
-    """The dataset statements of the evidence, by name. The report fails where two claim one."""
+    """The dataset statements that the target's pins lead to, by name; what else lies in the evidence is nobody's
+    business. The report fails where two of them claim one name."""
+    entries = {entry.digest: entry for entry in evidence.entries}
     found: dict[str, tuple[Digest, DatasetStatement]] = {}
-    for entry in evidence.entries:
+    waiting, seen = deque([evidence.target]), {evidence.target}
+    while waiting:
+        entry = entries.get(waiting.popleft())
+        if entry is None:
+            continue
         try:
             statement = parse_statement(parse_envelope(entry.envelope).payload)
         except ProvenanceError:
@@ -243,4 +252,8 @@ def _statements(evidence: Evidence) -> Mapping[str, tuple[Digest, DatasetStateme
             with suppress(ProvenanceError):  # the report says so; it is audited all the same
                 statement = statement.with_materials(data)
         found.setdefault(str(statement.name), (entry.digest, statement))
+        for pin in statement.parents:
+            if pin.envelope not in seen:
+                seen.add(pin.envelope)
+                waiting.append(pin.envelope)
     return found

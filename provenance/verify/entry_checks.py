@@ -93,7 +93,10 @@ class EntryVerifier:
         data = self._blobs.get(stated.digest)
         if data is None:
             note = f"the list of its {stated.count} inputs is not at hand"
-            return statement, Check("materials", subject, Status.NOT_PERFORMED, note)
+            # As a parent that is named and missing: what is left out must not make the verdict better.
+            return statement, Check(
+                "materials", subject, Status.FAILED, note, f"the list {stated.digest.hex}", "nothing"
+            )
         try:
             whole = statement.with_materials(data)
         except ProvenanceError as error:
@@ -109,9 +112,16 @@ class EntryVerifier:
         signer, checks = self._signature(parse_envelope(entry.envelope), about, subject, anchor)
         return signer, -1 if index is None else index, (*checks, *log_checks)
 
-    def judge_log(self, entry: EvidenceEntry, subject: str) -> tuple[Check, ...]:
-        """The checks of the log alone: that a trusted one holds this entry, and that enough witnesses cosigned it."""
-        return tuple(self._log(entry, subject)[2])
+    def judge_log(self, entry: EvidenceEntry, subject: str) -> tuple[int | None, tuple[Check, ...]]:
+        """An entry's place, and the checks of the log alone: that a trusted one holds it, that enough witnesses
+        cosigned."""
+        index, _, checks = self._log(entry, subject)
+        return index, tuple(checks)
+
+    def source_name(self, keyid: str) -> str | None:
+        """What the trust roots call who has a key; None if they do not list it."""
+        source = self._source(keyid)
+        return None if source is None else source.name
 
     def _signature(
         self, envelope: Envelope, name: PinnedName, subject: str, anchor: AnchorReceipt | None

@@ -18,7 +18,7 @@ from provenance.errors import ProvenanceError, printable
 from provenance.policy import Status
 from provenance.signature import parse_envelope
 from provenance.statement import PAYLOAD_TYPE, DatasetStatement
-from provenance.statement.events import EVENT_TYPES, Event, read_event
+from provenance.statement.events import EVENT_TYPES, Body, Event, read_event
 from provenance.statement.finding import Finding, FindingState
 from provenance.statement.frame import Pin, open_frame
 from provenance.statement.materials import MaterialList, encode_materials
@@ -34,8 +34,8 @@ from provenance.verify.report import Check, TimeBound
 
 @dataclass(frozen=True, slots=True)
 class EventVerdict:
-    """An event, the SHA-256 of its envelope, its place in the log, who signed it, and whether it counts: `problem` says
-    why not."""
+    """An event, the SHA-256 of its envelope, its place in the log, who signed it, what the trust roots call them, and
+    whether it counts: `problem` says why not."""
 
     event: Event
     envelope: Digest
@@ -43,6 +43,11 @@ class EventVerdict:
     keyid: str
     signer: str
     problem: str | None = None
+    source: str | None = None
+
+    def is_of(self, registrant: str, source: str | None) -> bool:
+        """Whether who registered the artefact said it: by the same key, or another of the same name."""
+        return self.keyid == registrant or (source is not None and self.source == source)
 
     @property
     def where(self) -> str:
@@ -76,10 +81,23 @@ def _event(entry: EvidenceEntry) -> Event | None:
 
 def _judge(verifier: EntryVerifier, entry: EvidenceEntry, event: Event) -> EventVerdict:
     signer, index, checks = verifier.judge_saying(entry, event.about.name)
-    bad = next((check for check in checks if check.status is not Status.PASSED), None)
+    # Who holds cosignatures back must not hold back with them what speaks against an artefact.
+    asked = [check for check in checks if check.id != "log.witnesses" or not _speaks_against(event.body)]
+    bad = next((check for check in asked if check.status is not Status.PASSED), None)
     problem = None if bad is None else f"{bad.id}: {bad.note}"
     keyid = parse_envelope(entry.envelope).signatures[0].keyid
-    return EventVerdict(event, entry.digest, index, keyid, signer or f"key {keyid[:16]}", problem)
+    signer, source = signer or f"key {keyid[:16]}", verifier.source_name(keyid)
+    return EventVerdict(event, entry.digest, index, keyid, signer, problem, source)
+
+
+def _speaks_against(body: Body) -> bool:
+    return (
+        isinstance(body, Revocation)
+        or (isinstance(body, Finding) and body.state in (FindingState.OPEN, FindingState.CONFIRMED))
+        or (isinstance(body, Review) and body.decision is not Decision.APPROVED)
+        or (isinstance(body, Quality) and body.result is QualityResult.FAILED)
+        or (isinstance(body, Replay) and body.result is ReplayResult.DIFFERS)
+    )
 
 
 def revocation_checks(
@@ -106,9 +124,12 @@ def revocation_checks(
     return tuple(checks)
 
 
-def review_check(subject: str, registrant: str, verdicts: Iterable[EventVerdict]) -> Check | None:
+def review_check(
+    subject: str, registrant: str, verdicts: Iterable[EventVerdict], source: str | None = None
+) -> Check | None:
     """What reviewers decided, the last word of each: failed if one rejected it, passed if one approved it who did not
-    register it; None if nobody who counts said anything."""
+    register it (`registrant` is the key, `source` the name that the trust roots have for it); None if nobody who counts
+    said anything."""
     last: dict[str, tuple[EventVerdict, Review]] = {}
     for verdict in verdicts:
         if isinstance(verdict.event.body, Review) and verdict.problem is None:
@@ -117,7 +138,7 @@ def review_check(subject: str, registrant: str, verdicts: Iterable[EventVerdict]
     approved = [
         verdict
         for verdict, review in last.values()
-        if review.decision is Decision.APPROVED and verdict.keyid != registrant
+        if review.decision is Decision.APPROVED and not verdict.is_of(registrant, source)
     ]
     if rejected:
         return Check("review", subject, Status.FAILED, "rejected by a reviewer", where=rejected[-1].where)
@@ -206,9 +227,16 @@ def quality_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | Non
     return Check("quality", subject, Status.PASSED, note, where=worst.where)
 
 
-def agreement_check(subject: str, registrant: str, verdicts: Iterable[EventVerdict]) -> Check | None:
+def agreement_check(
+    subject: str,
+    registrant: str,
+    verdicts: Iterable[EventVerdict],
+    file_root: Digest,
+    source: str | None = None,
+) -> Check | None:
     """What replays came to, the last of each signer and run: failed if one differs, passed if one that somebody else
-    than the registrant made reproduced it; None if there is none of a run that counts.
+    than the registrant (by key, and by name) made reproduced these very files; None if there is none of a run that
+    counts.
 
     A sample can fail it and never pass it, and another sample takes nothing back: the signer's next whole replay does.
     """
@@ -234,11 +262,12 @@ def agreement_check(subject: str, registrant: str, verdicts: Iterable[EventVerdi
                 note = "what comes of some of its input's records is not in it"
                 found = f"{replay.sample.missing} of {replay.sample.found} records are missing"
             return Check("agreement", subject, Status.FAILED, note, found=found, where=verdict.where)
-    others = [verdict for verdict, _ in whole.values() if verdict.keyid != registrant]
+    others = [v for v, replay in whole.values() if not v.is_of(registrant, source) and replay.found == file_root]
     if others:
         return Check("agreement", subject, Status.PASSED, f"reproduced: {others[-1].where}")
     if whole:
-        return Check("agreement", subject, Status.NOT_PERFORMED, "nobody but its registrant reproduced it")
+        note = "nobody but its registrant reproduced it, file for file"
+        return Check("agreement", subject, Status.NOT_PERFORMED, note)
     for verdict, replay in sampled.values():
         drawn = f"{replay.sample.records} of {replay.sample.of}" if replay.sample is not None else "some"
         note = f"a sample was reproduced, {drawn} records; of the others nothing is said"

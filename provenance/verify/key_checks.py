@@ -9,35 +9,44 @@ older. That there is none cannot be proven by what is at hand.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass
 
 from provenance.errors import ProvenanceError
 from provenance.policy import Status, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, parse_public_key, verify_envelope
 from provenance.statement.frame import open_frame
-from provenance.statement.key_event import KEY_TYPE, KeyAction, KeyEvent, read_key_event
+from provenance.statement.key_event import KEY_TYPE, KeyAction, KeyEvent, read_key_event, since_of
 from provenance.verify.entry_checks import EntryVerifier
 from provenance.verify.evidence import EvidenceEntry
 
 
 def with_key_revocations(verifier: EntryVerifier, entries: Iterable[EvidenceEntry], trust: TrustRoots) -> TrustRoots:
     """The trust roots with those keys revoked of which that is said in entries at hand; the same object if none is."""
-    said = [one for entry in entries if (one := _revocation(verifier, entry)) is not None]
-    found = trust
-    # Those of the keys themselves first: a key that was ended ends no other.
-    for is_own in (True, False):
-        for envelope, event, key in said:
-            signer = envelope.signatures[0].keyid
-            listed = found.source(key.keyid)
-            if listed is None or (signer == key.keyid) is not is_own or not _counts(envelope, key, listed, found):
-                continue
-            revoked = TrustedSource(listed.name, key, revoked=True, since=event.since)
-            if revoked not in found.sources:
-                found = replace(found, sources=(*found.sources, revoked))
+    said = sorted(
+        (one for entry in entries if (one := _revocation(verifier, entry)) is not None), key=lambda one: one.index
+    )
+    found, ended = trust, set[str]()
+    for one in said:  # in the order of the log: what a key says after it was ended, does not count
+        signer, listed = one.envelope.signatures[0].keyid, trust.source(one.key.keyid)
+        if listed is None or signer in ended or not _counts(one, listed, trust):
+            continue
+        # Nothing that is signed after it was said is spared, whatever it says.
+        found = found.revoking(one.key.keyid, since_of(one.event))
+        ended.add(one.key.keyid)
     return found
 
 
-def _revocation(verifier: EntryVerifier, entry: EvidenceEntry) -> tuple[Envelope, KeyEvent, PublicKey] | None:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A revocation that a trusted log holds, and its place there."""
+
+    index: int
+    envelope: Envelope
+    event: KeyEvent
+    key: PublicKey
+
+
+def _revocation(verifier: EntryVerifier, entry: EvidenceEntry) -> _Said | None:
     try:
         envelope = parse_envelope(entry.envelope)
         frame = open_frame(envelope.payload)
@@ -49,19 +58,22 @@ def _revocation(verifier: EntryVerifier, entry: EvidenceEntry) -> tuple[Envelope
         return None  # it says nothing that could be understood
     if event.action is not KeyAction.REVOKED or key.keyid != event.key.keyid.hex:
         return None
-    checks = verifier.judge_log(entry, f"key {key.keyid[:16]}")
-    return (envelope, event, key) if all(check.status is Status.PASSED for check in checks) else None
+    # A quorum of witnesses is not asked for: who holds cosignatures back must not hold a revocation back with them.
+    index, checks = verifier.judge_log(entry, f"key {key.keyid[:16]}")
+    is_logged = all(check.status is Status.PASSED for check in checks if check.id != "log.witnesses")
+    return _Said(index, envelope, event, key) if index is not None and is_logged else None
 
 
-def _counts(envelope: Envelope, key: PublicKey, listed: TrustedSource, trust: TrustRoots) -> bool:
-    signer = envelope.signatures[0].keyid
+def _counts(said: _Said, listed: TrustedSource, trust: TrustRoots) -> bool:
+    signer, key = said.envelope.signatures[0].keyid, said.key
     if signer != key.keyid:
         other = trust.source(signer)
-        if other is None or other.revoked or other.name != listed.name:
+        # One that the trust roots revoke from some time on was in force before: its word on others is kept.
+        if other is None or other.name != listed.name or (other.revoked and other.since is None):
             return False
         key = other.key
     try:
-        verify_envelope(envelope, key)
+        verify_envelope(said.envelope, key)
     except ProvenanceError:
         return False
     return True

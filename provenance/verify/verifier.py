@@ -22,6 +22,7 @@ from provenance.lineage import LineageGraph, Node
 from provenance.policy import REQUIRED_LEVEL, Status, TrustRoots, standing
 from provenance.verify.entry_checks import LAST_SECOND, EntryVerdict, EntryVerifier
 from provenance.verify.event_checks import (
+    EventVerdict,
     agreement_check,
     finding_checks,
     judge_events,
@@ -91,7 +92,7 @@ def verify_evidence(
         if depth:  # the target's stand in the summary
             others = (
                 quality_check(_name(node), spoken),
-                agreement_check(_name(node), verdicts[node.envelope].keyid, spoken),
+                _agreement(verifier, node, verdicts[node.envelope].keyid, spoken),
             )
             later += [check for check in others if check is not None]
         own = (*verdicts[node.envelope].checks, *_edges(graph, node, verdicts), *content, *later)
@@ -106,8 +107,8 @@ def verify_evidence(
     opinions = _opinions(
         target.subject,
         quality_check(target.subject, spoken),
-        agreement_check(target.subject, target.keyid, spoken),
-        review_check(target.subject, target.keyid, spoken),
+        _agreement(verifier, target.node, target.keyid, spoken),
+        review_check(target.subject, target.keyid, spoken, verifier.source_name(target.keyid)),
     )
     summary = (_lineage(target, ancestry, verdicts, checks), *opinions)
     stood = standing(_statuses([*own_checks[evidence.target], *summary]))
@@ -144,6 +145,11 @@ def _judge_reachable(verifier: EntryVerifier, evidence: Evidence) -> dict[Digest
         if verdict.node is not None:
             waiting += [pin.envelope for pin in verdict.node.statement.parents]
     return verdicts
+
+
+def _agreement(verifier: EntryVerifier, node: Node, keyid: str, spoken: Iterable[EventVerdict]) -> Check | None:
+    root = node.statement.fingerprint.file_root
+    return agreement_check(_name(node), keyid, spoken, root, verifier.source_name(keyid))
 
 
 def _name(node: Node) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -61,6 +62,9 @@ def test_a_policy_trusts_whom_it_names_and_nobody_else(opened: Ledger) -> None:
         assert "log.witnesses: too few witnesses cosigned the checkpoint" in [
             one.reason for one in ledger.gate("h/clean", asked).denials
         ]
+        # What the policy does not list is not trusted for being revoked here from some time on.
+        ledger.keyring.revoke("lab", "2099-01-01T00:00:00Z")
+        assert not ledger.gate("h/model", _policy(trust={**roots, "sources": museum})).allowed
         # What is revoked here is revoked, whatever the policy says.
         ledger.keyring.revoke("museum")
         assert ledger.gate("h/clean", _policy(trust=roots)).denials[0].reason == "trust: signed by a revoked key"
@@ -264,3 +268,44 @@ def test_a_verdict_can_be_logged_and_says_what_it_is_of(opened: Ledger) -> None:
         with pytest.raises(SignerError):
             ledger.gate("h/model", policy, log=True, key="nobody")
         assert ledger.log.size() == size
+
+
+def test_a_decoy_in_a_bundle_is_not_audited(opened: Ledger) -> None:
+    """A statement of an ancestor's name that nobody pins, by a stranger, put first."""
+    from provenance.signature import encode_envelope, parse_envelope, sign_envelope
+    from provenance.signature.keys import derive_private_key
+    from provenance.statement import PAYLOAD_TYPE, encode_statement, parse_statement
+    from provenance.verify import parse_bundle, verify_evidence
+    from provenance.verify.audit import audit_evidence
+    from provenance.verify.evidence import EvidenceEntry
+
+    with opened as ledger:
+        evidence, trust = parse_bundle(ledger.bundle("h/model")), ledger.trust_roots(with_blocks=True)
+    stated = {str(parse_statement(parse_envelope(e.envelope).payload).name): e for e in evidence.entries}
+    raw = stated["h/raw@1"]
+    statement = parse_statement(parse_envelope(raw.envelope).payload)
+    forged = sign_envelope(
+        encode_statement(replace(statement, license="MIT")), PAYLOAD_TYPE, derive_private_key("ed25519", bytes(32))
+    )
+    decoy = EvidenceEntry(encode_envelope(forged), raw.proof)
+    with_decoy = replace(evidence, entries=(decoy, *evidence.entries))
+    audit = audit_evidence(with_decoy, verify_evidence(with_decoy, trust), trust)
+    assert [item.statement.license for item in audit.items if item.name == "h/raw@1"] == [statement.license]
+    assert statement.license != "MIT"
+
+
+def test_a_list_of_inputs_that_is_lost_is_no_way_around_a_policy(opened: Ledger, tmp_path: Path) -> None:
+    with opened as ledger:
+        names = []
+        for number in range(257):
+            (tmp_path / f"s{number}").write_text(str(number))
+            ledger.register(tmp_path / f"s{number}", f"ok/s{number}", "1", key="lab", anchor=False)
+            names.append(f"ok/s{number}")
+        (tmp_path / "m").write_text("m")
+        ledger.register(tmp_path / "m", "ok/m", "1", key="lab", parents=names, anchor=False)
+        forbids = _policy(forbiddenAncestors=["ok/s7"])
+        assert not ledger.gate("ok/m", forbids).allowed
+        listed = ledger.proofs("ok/m").statement.materials
+        assert listed is not None
+        ledger.blobs.remove(listed.digest)
+        assert not ledger.gate("ok/m", forbids).allowed

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from provenance.encoding import Digest
-from provenance.errors import NotFoundError, PolicyError, ProvenanceError, SignerError
+from provenance.errors import ConflictError, NotFoundError, PolicyError, ProvenanceError, SignerError
 from provenance.ledger import Ledger
+from provenance.ledger.gathering import receipt_of
 from provenance.ledger.key_events import announce_key, revoke_key, rotate_key, said_of_key
 from provenance.signature import encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
@@ -61,6 +63,9 @@ def test_who_has_an_older_trust_is_told_by_the_bundle(ledger_of_history: Ledger)
 def test_what_a_block_proves_to_be_older_is_spared(ledger_of_history: Ledger) -> None:
     with ledger_of_history as ledger:
         trust = ledger.trust_roots(with_blocks=True)
+        receipts = [receipt_of(row) for row in ledger.anchors()]
+        while time.time() < max(one.block_time_s for one in receipts if one is not None) + 1:
+            time.sleep(0.1)  # blocks of this chain may be seconds ahead; what is spared is older than what was said
         revoke_key(ledger, "museum", KeyReason.RETIRED, "2099-01-01T00:00:00Z")
         report = verify_bundle(ledger.bundle("h/model"), trust)
         assert report.sound
@@ -109,3 +114,18 @@ def test_who_cannot_sign_says_nothing(ledger: Ledger) -> None:
     assert said_of_key(ledger, Digest.of(b"x").hex) == ()
     assert ledger.log.size() == 0
     assert not ledger.keyring.trust().source(ledger.keyring.show("someone").public.keyid).revoked  # type: ignore[union-attr]
+
+
+def test_a_key_that_was_ended_does_not_flood_the_log(ledger: Ledger) -> None:
+    sent = _event(ledger, "someone", KeyAction.REVOKED, reason=KeyReason.COMPROMISED, since="2026-06-01T00:00:00Z")
+    ledger.submit(sent)
+    for since in ("2026-06-01T00:00:00Z", "2026-07-01T00:00:00Z"):
+        with pytest.raises(ConflictError, match="already"):
+            ledger.submit(_event(ledger, "someone", KeyAction.REVOKED, reason=KeyReason.RETIRED, since=since))
+    ledger.submit(
+        _event(ledger, "someone", KeyAction.REVOKED, reason=KeyReason.COMPROMISED, since="2026-05-01T00:00:00Z")
+    )
+    ledger.submit(_event(ledger, "someone", KeyAction.REVOKED, reason=KeyReason.COMPROMISED))
+    with pytest.raises(ConflictError, match="already"):
+        ledger.submit(_event(ledger, "someone", KeyAction.REVOKED, reason=KeyReason.RETIRED))
+    assert ledger.log.size() == 3

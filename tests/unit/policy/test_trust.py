@@ -149,8 +149,21 @@ def test_the_word_on_a_key() -> None:
     assert word() is None
     assert word(TrustedSource("m", other)) is None
     assert word(trusted) == trusted
-    for sources in ((trusted, revoked), (revoked, trusted), (a, revoked, b)):
+    for sources in ((trusted, revoked), (revoked, trusted)):
         assert word(*sources) == revoked
+    assert word(a, revoked, b) == replace(revoked, namespaces=("a", "b"))
+    # A revoked listing confines the key no less than the others do.
+    since = replace(revoked, since="2026-01-01T00:00:00Z")
+    assert word(a, since) == replace(since, namespaces=("a",))
+    assert word(b, replace(since, namespaces=("a", "c"))) == replace(since, namespaces=("a",))
+    assert word(a, replace(since, namespaces=("c",))) == replace(since, namespaces=("c",), since=None)
+    assert TrustRoots((a,)).with_revoked(TrustRoots((since,))).source(key.keyid) == replace(
+        a, revoked=True, since=since.since
+    )
+    assert TrustRoots(()).with_revoked(TrustRoots((since,))) == TrustRoots(())
+    assert TrustRoots((since,)).revoking(key.keyid, "2025-01-01T00:00:00Z").sources[0].since == "2025-01-01T00:00:00Z"
+    assert TrustRoots((since,)).revoking(key.keyid, "2027-01-01T00:00:00Z").sources[0] == since
+    assert TrustRoots((since,)).revoking(key.keyid, None).sources[0].since is None
     assert word(a, b) == replace(a, namespaces=("a", "b"))
     assert word(a, trusted) == replace(a, namespaces=())
     assert TrustRoots(sources=(trusted, a)).with_source(revoked).sources == (revoked,)

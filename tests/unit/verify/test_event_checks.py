@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from provenance.encoding import Digest
+from provenance.log import Cosigner, encode_vkey
 from provenance.policy import Status, TrustedSource, TrustRoots
 from provenance.signature import PrivateKey, encode_envelope, parse_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
@@ -291,7 +292,8 @@ def test_a_replay_by_somebody_else_counts_for_a_run_that_counts(
     lineage = _lineage()
     indexes = [_said(lineage, "c", _run(lineage, "b"), key(runner))]
     run = lineage.log.entries_at(indexes)[0].digest
-    indexes += [_said(lineage, "c", Replay(run, result, Digest.of(b"root")), key(number)) for number, result in replays]
+    root = lineage.statements["c"].fingerprint.file_root
+    indexes += [_said(lineage, "c", Replay(run, result, root), key(number)) for number, result in replays]
     report = _report(lineage, "c", indexes)
     assert _check(report, "agreement").status is expected
     assert report.sound == (expected is not Status.FAILED)
@@ -317,7 +319,8 @@ def test_a_sample_fails_and_never_passes(replays: list[bool | None], expected: S
     for fits in replays:
         sample = None if fits is None else Sample(5, 9, Digest.of(b"seed"), 5, int(not fits))
         result = ReplayResult.DIFFERS if fits is False else ReplayResult.REPRODUCED
-        indexes.append(_said(lineage, "c", Replay(run, result, Digest.of(b"root"), sample), key(2)))
+        root = lineage.statements["c"].fingerprint.file_root
+        indexes.append(_said(lineage, "c", Replay(run, result, root, sample), key(2)))
     report = _report(lineage, "c", indexes)
     assert _check(report, "agreement").status is expected
     assert report.sound == (expected is not Status.FAILED)
@@ -329,3 +332,50 @@ def test_a_replay_of_a_run_of_something_else_says_nothing() -> None:
     replay = Replay(lineage.log.entries_at([run])[0].digest, ReplayResult.DIFFERS, Digest.of(b"root"))
     report = _report(lineage, "c", [run, _said(lineage, "c", replay, key(2))])
     assert [status for name, status in _checks(report, "agreement") if name == "forge/c@1"] == [Status.NOT_PERFORMED]
+
+
+def test_to_reproduce_is_to_make_these_very_files() -> None:
+    lineage = _lineage()
+    indexes = [_said(lineage, "c", _run(lineage, "b"), key(1))]
+    run = lineage.log.entries_at(indexes)[0].digest
+    indexes.append(_said(lineage, "c", Replay(run, ReplayResult.REPRODUCED, Digest.of(b"other")), key(2)))
+    assert _check(_report(lineage, "c", indexes), "agreement").status is Status.NOT_PERFORMED
+
+
+def test_another_key_of_the_registrant_is_nobody_else() -> None:
+    lineage = _lineage()
+    indexes = [_said(lineage, "c", _run(lineage, "b"), key(1))]
+    run, root = lineage.log.entries_at(indexes)[0].digest, lineage.statements["c"].fingerprint.file_root
+    indexes.append(_said(lineage, "c", Replay(run, ReplayResult.REPRODUCED, root), key(2)))
+    indexes.append(_said(lineage, "c", Review(Decision.APPROVED), key(2)))
+    labels = [lineage.indexes[label] for label in ("c", "b", "a")]
+    evidence = Evidence(
+        lineage.log.entries_at(labels)[0].digest,
+        tuple(lineage.log.entries_at([*labels, *indexes])),
+        keys=(key(1).public,),
+    )
+    for names, status in ((("lab", "lab"), Status.NOT_PERFORMED), (("lab", "other"), Status.PASSED)):
+        sources = tuple(TrustedSource(name, key(number).public) for number, name in enumerate(names, 1))
+        report = verify_evidence(evidence, replace(lineage.trust(), sources=sources))
+        assert {_check(report, "agreement").status, _check(report, "review").status} == {status}
+
+
+def test_who_holds_cosignatures_back_holds_no_revocation_back() -> None:
+    """What was logged after the last cosigned checkpoint counts if it speaks against the artefact, and else not."""
+    witness = Cosigner("witness.example/w", b"\x05" * 32)
+    for body, status in (
+        (Revocation(RevocationReason.CONSENT_WITHDRAWN), Status.FAILED),
+        (Review(Decision.REJECTED), Status.FAILED),
+        (Review(Decision.APPROVED), Status.NOT_PERFORMED),
+    ):
+        lineage = _lineage()
+        lineage.log.cosigners = (witness,)
+        labels = [lineage.indexes[label] for label in ("c", "b", "a")]
+        cosigned = lineage.log.entries_at(labels)
+        index = _said(lineage, "c", body, key(2))
+        lineage.log.cosigners = ()
+        later = lineage.log.entries_at([index])
+        trust = lineage.trust(1, 2, witnesses=(encode_vkey(witness.verifier),), quorum=1)
+        report = verify_evidence(Evidence(cosigned[0].digest, (*cosigned, *later), keys=(key(1).public,)), trust)
+        name = "revocation" if isinstance(body, Revocation) else "review"
+        assert _check(report, name).status is status

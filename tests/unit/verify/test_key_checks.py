@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from provenance.log import Cosigner, encode_vkey
 from provenance.policy import Status, TrustedSource
 from provenance.signature import PrivateKey, encode_envelope, parse_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
-from provenance.statement.key_event import KeyAction, KeyEvent, KeyReason, NamedKey, encode_key_event
+from provenance.statement.key_event import KeyAction, KeyEvent, KeyReason, NamedKey, encode_key_event, since_of
 from provenance.verify import Report, verify_evidence
 from tests.unit.verify.forge import CREATED, Lineage, Log, key
 
@@ -68,7 +69,7 @@ def test_another_key_of_the_same_name_ends_it_and_nobody_else(names: tuple[str, 
 def test_a_key_that_was_ended_ends_no_other() -> None:
     names = ("museum", "other", "museum")
     both = [_revocation(key(1), key(3)), _revocation(key(3), key(3))]
-    assert _report(both, names=names).sound
+    assert not _report(both, names=names).sound  # it was in force when it said so, and a later end takes nothing back
     assert _report(both[::-1], names=names).sound
 
 
@@ -97,3 +98,39 @@ def test_nothing_is_spared_without_a_block() -> None:
     report = _report([_revocation(key(1), key(1), since="2099-01-01T00:00:00Z")])
     assert not report.sound
     assert any("nothing proves that it signed before" in check.note for check in report.failures)
+
+
+def test_a_key_does_not_leave_its_namespaces_by_ending_itself() -> None:
+    lineage = Lineage()
+    lineage.add("a")
+    index = lineage.log.append(_revocation(key(1), key(1), since="2099-01-01T00:00:00Z"))
+    evidence = lineage.evidence("a")
+    evidence = replace(evidence, entries=(*evidence.entries, *lineage.log.entries_at([index])))
+    confined = (TrustedSource("museum", key(1).public, namespaces=("elsewhere",)),)
+    report = verify_evidence(evidence, replace(lineage.trust(), sources=confined))
+    assert not report.sound
+
+
+def test_a_revocation_that_is_not_cosigned_counts() -> None:
+    witness = Cosigner("witness.example/w", b"\x05" * 32)
+    lineage = Lineage(Log(cosigners=(witness,)))
+    lineage.add("a")
+    evidence = lineage.evidence("a")
+    index = lineage.log.append(_revocation(key(1), key(1)))
+    lineage.log.cosigners = ()
+    trust = lineage.trust(witnesses=(encode_vkey(witness.verifier),), quorum=1)
+    assert verify_evidence(evidence, trust).sound
+    told = replace(evidence, entries=(*evidence.entries, *lineage.log.entries_at([index])))
+    assert not verify_evidence(told, trust).sound
+
+
+def test_nothing_that_is_younger_than_a_revocation_is_spared() -> None:
+    event = KeyEvent(
+        NamedKey.of(key(1).public.pem),
+        KeyAction.REVOKED,
+        CREATED,
+        reason=KeyReason.RETIRED,
+        since="2099-01-01T00:00:00Z",
+    )
+    assert since_of(event) == CREATED
+    assert since_of(replace(event, since="2001-01-01T00:00:00Z")) == "2001-01-01T00:00:00Z"
