@@ -18,6 +18,7 @@ from mlflow.data.dataset_source import DatasetSource
 from provenance.errors import MalformedError, PolicyError
 from provenance.ledger import Ledger
 from provenance.lineage.imports.mlflow import SOURCE_TYPE
+from provenance.policy import Status
 
 _SCHEME: Final = "provenance:"
 _DIGEST_CHARS: Final = 32
@@ -56,8 +57,7 @@ class ProvenanceSource(DatasetSource):
                 raise PolicyError(
                     "reference names another dataset here", expected=self.sha256, got=pin.digest, where=self.reference
                 )
-            _check(ledger, self.reference)
-            return str(ledger.place_of(self.reference))
+            return _verified(ledger, self.reference)
 
     def to_dict(self) -> dict[str, Any]:
         """The source as MLflow keeps it."""
@@ -107,7 +107,7 @@ def from_provenance(reference: str, name: str | None = None, digest: str | None 
         source = ProvenanceSource.of(ledger, reference)
         if digest is not None and not source.sha256.startswith(digest):
             raise PolicyError("dataset has another digest", expected=digest, got=source.sha256, where=source.reference)
-        _check(ledger, source.reference)
+        _verified(ledger, source.reference)
         document = ledger.proofs(source.reference).document
         profile = {"files": document.file_count, "bytes": document.total_bytes}
         if document.records is not None:
@@ -115,9 +115,13 @@ def from_provenance(reference: str, name: str | None = None, digest: str | None 
     return ProvenanceDataset(source, profile, name)
 
 
-def _check(ledger: Ledger, reference: str) -> None:
-    report = ledger.verify(reference)
-    if not report.sound:
-        first = report.failures[0]
-        what = f"dataset does not verify: {first.id} of {first.subject}: {first.note}"
-        raise PolicyError(what, expected=first.expected, got=first.found, where=reference)
+def _verified(ledger: Ledger, reference: str) -> str:
+    """Where it lies, once the bytes there are what was registered, and its lineage verified."""
+    place = ledger.place_of(reference)
+    report = ledger.verify(place, expected=reference)
+    content = next((check for check in report.checks if check.id == "content" and check.subject == report.target), None)
+    if not report.sound or content is None or content.status is not Status.PASSED:
+        first = report.failures[0] if report.failures else content
+        told = f"{first.id} of {first.subject}: {first.note}" if first is not None else "its bytes are not at hand"
+        raise PolicyError(f"dataset does not verify: {told}", where=reference)
+    return str(place)

@@ -18,6 +18,7 @@ from provenance.errors import LimitError, MalformedError, NotFoundError, SourceE
 from provenance.ledger.receiving import EventLog, catch_up, read_event
 from provenance.ledger.reference import pinned_name
 from provenance.lineage.imports import MAX_DOCUMENT_BYTES, Declared, Origin, read_document, run_id_of, tell
+from provenance.lineage.imports.telling import PRODUCER
 from provenance.stores.lineage_index import GraphNode, LineageIndex
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def known_steps(ledger: Ledger, declared: Declared, declarer: Declarer) -> list[
     runs = [run_id_of(declared.form, step, number, origin) for number, step in enumerate(declared.steps)]
     index = open_index(ledger)
     try:
-        known = index.known_runs(runs)
+        known = index.known_runs(runs, PRODUCER)
     finally:
         index.close()
     return [run in known for run in runs]
@@ -127,7 +128,7 @@ def _log(ledger: Ledger, data: bytes, declared: Declared, declarer: Declarer, or
     ledger.blobs.put(data)
     index = open_index(ledger)
     try:
-        known = index.known_runs([event.run for _, event in events if event.run is not None])
+        known = index.known_runs([event.run for _, event in events if event.run is not None], PRODUCER)
         fresh = [(raw, event) for raw, event in events if event.run not in known]
         new, entries = EventLog(ledger, signer, index).add(fresh)
     finally:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from provenance.encoding import Digest, parse_foreign_json
 from provenance.errors import PolicyError, ProvenanceError, StoreError
+from provenance.lineage.imports.telling import PRODUCER
 from provenance.lineage.openlineage import LineageEvent, parse_event
 from provenance.lineage.signed_event import is_signed, open_signed
 from provenance.signature import Envelope, Signer, encode_envelope, parse_envelope, sign_envelope, verify_envelope
@@ -87,6 +88,9 @@ class Receiver:
                 hint = "its owner's public key goes in with `provenance keys trust NAME FILE`"
                 raise PolicyError(what, expected="a trusted key", got=keyid, hint=hint)
             verify_envelope(envelope, source.key)
+        if event.producer == PRODUCER:
+            what = "events of this producer are made by `provenance import` alone"
+            raise PolicyError(what, expected="another producer", got=event.producer)
         return event
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ Sources: RFC 4180 (a line break within quotes ends no record); Fisher and Yates 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Final
@@ -84,7 +85,8 @@ def cut(source: Path, target: Path, choose: Callable[[int], Sequence[int]]) -> t
 
 
 def _cut_csv(source: Path, target: Path, choose: Callable[[int], Sequence[int]]) -> tuple[int, int]:
-    return _cut_text(source, target, choose, _csv_records, 1)
+    delimiter = b"\t" if source.suffix.lower() == ".tsv" else b","
+    return _cut_text(source, target, choose, partial(_csv_records, delimiter=delimiter), 1)
 
 
 def _cut_lines(source: Path, target: Path, choose: Callable[[int], Sequence[int]]) -> tuple[int, int]:
@@ -116,18 +118,49 @@ def _bounded_lines(file: IO[bytes]) -> Iterator[bytes]:
         yield line
 
 
-def _csv_records(file: IO[bytes]) -> Iterator[bytes]:
-    """Records as they stand, each with its line break. Quotes are even in number where a record ends."""
-    record = b""
+def _csv_records(file: IO[bytes], delimiter: bytes) -> Iterator[bytes]:
+    """Records as they stand, each with its line break; lines without anything are none.
+
+    A quote opens a field only where it begins, as readers of CSV have it: 5" is five inches.
+    """
+    pieces: list[bytes] = []
+    held, is_open = 0, False
     for line in _bounded_lines(file):
-        record += line
-        if len(record) > _MAX_RECORD_BYTES:
+        if not pieces and not line.strip(b"\r\n"):
+            continue
+        if b"\r" in line.rstrip(b"\r\n"):
+            raise MalformedError("lines of the table end in CR alone", expected="LF, or CR LF")
+        is_open = _is_open_after(line, delimiter, is_open)
+        pieces.append(line)
+        held += len(line)
+        if held > _MAX_RECORD_BYTES:
             raise LimitError("record is too large", expected=f"at most {_MAX_RECORD_BYTES} bytes")
-        if record.count(b'"') % 2 == 0:
-            yield record
-            record = b""
-    if record:
-        yield record
+        if not is_open:
+            yield b"".join(pieces)
+            pieces, held = [], 0
+    if pieces:
+        raise MalformedError("a quoted field of the table does not end", expected="a quote")
+
+
+def _is_open_after(line: bytes, delimiter: bytes, is_open: bool) -> bool:
+    """Whether a quoted field is open at the end of a line, given whether one was at its beginning."""
+    place = 0
+    while True:
+        if is_open:
+            quote = line.find(b'"', place)
+            if quote < 0:
+                return True
+            if line[quote + 1 : quote + 2] == b'"':
+                place = quote + 2
+                continue
+            is_open, place = False, quote + 1
+        elif place == 0 and line[:1] == b'"':
+            is_open, place = True, 1
+        else:
+            begin = line.find(delimiter + b'"', place)
+            if begin < 0:
+                return False
+            is_open, place = True, begin + 2
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:

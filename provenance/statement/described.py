@@ -23,7 +23,7 @@ from provenance.statement.standards import Method, Standards
 from provenance.statement.text import MAX_TITLE_CHARS, check_note
 
 HUB_LICENCES: Final = {
-    "apache-2.0": "Apache-2.0", "mit": "MIT", "bsd": "BSD-3-Clause", "bsd-2-clause": "BSD-2-Clause",
+    "apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-2-clause": "BSD-2-Clause",
     "bsd-3-clause": "BSD-3-Clause", "bsd-3-clause-clear": "BSD-3-Clause-Clear", "c-uda": "C-UDA-1.0", "isc": "ISC",
     "cc0-1.0": "CC0-1.0", "cc-by-2.0": "CC-BY-2.0", "cc-by-2.5": "CC-BY-2.5", "cc-by-3.0": "CC-BY-3.0",
     "cc-by-4.0": "CC-BY-4.0", "cc-by-sa-3.0": "CC-BY-SA-3.0", "cc-by-sa-4.0": "CC-BY-SA-4.0",
@@ -88,7 +88,7 @@ def _of_croissant(value: dict[str, JsonValue]) -> Described:
     span = _texts(value.get("rai:dataCollectionTimeframe"))
     standards = Standards(
         title=_short(value.get("name")),
-        issuer=_short(_name_of(value.get("publisher"))) or _short(_name_of(value.get("creator"), organisations=True)),
+        issuer=_short(_name_of(value.get("publisher"))) or _short(_name_of(value.get("creator"))),
         description=_note(value.get("description")),
         source=_short(value.get("rai:dataCollection")),
         intended_use=_note(value.get("rai:dataUseCases")),
@@ -159,13 +159,14 @@ def _paragraph(text: str) -> str | None:
     return None
 
 
-def _name_of(value: JsonValue, *, organisations: bool = False) -> JsonValue:
-    """The name of the first; with `organisations`, only if it is one: no person is named in a statement."""
+def _name_of(value: JsonValue) -> JsonValue:
+    """The name of the first, if that is said to be an organisation and nothing else: no person is named."""
     one = value[0] if isinstance(value, list) and value else value
     if not isinstance(one, dict):
         return None
-    kind = str(one.get("@type", "")).rpartition("/")[2].rpartition(":")[2]
-    return None if kind == "Person" or (organisations and kind != "Organization") else one.get("name")
+    stated = one.get("@type")
+    kinds = [str(kind) for kind in (stated if isinstance(stated, list) else [stated])]
+    return one.get("name") if {re.split(r"[/#:]", kind)[-1] for kind in kinds} == {"Organization"} else None
 
 
 def _method(value: JsonValue) -> Method | None:

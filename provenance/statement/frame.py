@@ -32,8 +32,8 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 _USER = re.compile(r"//[^/?#]*@|^[^:]*:/*[^/?#]*@")
 _SECRET_PARAMETER = re.compile(
-    r"[?&;#](?:[^=&;#]*[^a-z=&;#])?(?:passw(?:or)?d|pwd|secret|(?:access|auth|id)?token|sig(?:nature)?|credentials?"
-    r"|api[_-]?key|access[_-]?key|awsaccesskeyid)(?:[^a-z=&;#][^=&;#]*)?=",
+    r"[?&;#](?:[^=&;#]*[^a-z=&;#])?(?:passw(?:or)?d|pwd|secret|(?:access|auth|id)?token|auth(?:orization)?|sig(?:nature)?"
+    r"|credentials?|api[_-]?key|access[_-]?key|awsaccesskeyid)(?:[^a-z=&;#][^=&;#]*)?=",
     re.IGNORECASE,
 )
 """Names under which URLs carry what opens them: signed links of S3, Azure and Google, access tokens, API keys."""
@@ -176,8 +176,9 @@ def check_no_secret(text: str, what: str) -> None:
 
 def without_secrets(text: str) -> str:
     """A name that may be a URL, without its user and password, and without its query if that seems to hold a secret."""
-    text = re.sub(r"://[^/?#]*@", "://", text)
-    return text.partition("?")[0] if _SECRET_PARAMETER.search(text) else text
+    text = re.sub(r"://[^/?#\s]*@", "://", text)
+    found = _SECRET_PARAMETER.search(text)
+    return text if found is None else re.split(r"[?#;&]", text, maxsplit=1)[0]
 
 
 _Choice = TypeVar("_Choice", bound=StrEnum)

@@ -26,7 +26,7 @@ _VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
     digest BLOB PRIMARY KEY, entry INTEGER NOT NULL, kind TEXT NOT NULL, time TEXT NOT NULL, run TEXT,
-    flags TEXT NOT NULL
+    producer TEXT NOT NULL, flags TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS events_run ON events (run);
 CREATE TABLE IF NOT EXISTS nodes (
@@ -114,11 +114,11 @@ class LineageIndex:
                     found.add(digest)
         return found
 
-    def known_runs(self, runs: Sequence[str]) -> set[str]:
-        """Those of these runs that an event here is of."""
+    def known_runs(self, runs: Sequence[str], producer: str) -> set[str]:
+        """Those of these runs that an event of this producer here is of."""
         with self._failing("reading"):
-            query = "SELECT 1 FROM events WHERE run = ?"
-            return {run for run in runs if self._db.execute(query, (run,)).fetchone()}
+            query = "SELECT 1 FROM events WHERE run = ? AND producer = ?"
+            return {run for run in runs if self._db.execute(query, (run, producer)).fetchone()}
 
     def add(self, entry: int, events: Iterable[tuple[Digest, LineageEvent]]) -> None:
         """Index the events of one log entry, and say that all up to it are indexed."""
@@ -140,8 +140,8 @@ class LineageIndex:
 
     def _add(self, entry: int, digest: Digest, event: LineageEvent) -> None:
         self._db.execute(
-            "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?)",
-            (digest.raw, entry, event.kind, event.time, event.run, ", ".join(event.flags)),
+            "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (digest.raw, entry, event.kind, event.time, event.run, event.producer, ", ".join(event.flags)),
         )
         job = event.job_node
         if job is not None and event.job is not None:

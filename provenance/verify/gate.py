@@ -168,7 +168,9 @@ def _age(policy: Policy, audit: Audit, now: datetime) -> Iterable[Ruling]:
         made = datetime.strptime(item.statement.created, _TIME).replace(tzinfo=UTC)
         days = (now - made) / timedelta(days=1)
         reason = f"{max(days, 0):.0f} days old by its signer's clock, {policy.max_age_days} are allowed"
-        yield Ruling("age", item.name, days <= policy.max_age_days, reason)
+        if days < -1:
+            reason = f"said to be made {-days:.0f} days from now, by its signer's clock"
+        yield Ruling("age", item.name, -1 <= days <= policy.max_age_days, reason)
 
 
 def _rule(rule: Rule, target: str, facts: dict[str, Any]) -> Ruling:

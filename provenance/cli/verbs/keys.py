@@ -218,14 +218,14 @@ def revoke(
         bool, typer.Option("--log", help="Say so in the log, too, signed with the key itself: it must be held here.")
     ] = False,
     reason: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--reason",
             metavar="WORD",
-            help="With --log: compromised, superseded or retired.",
+            help="With --log: compromised (if not said), superseded or retired.",
             autocompletion=complete_key_reason,
         ),
-    ] = "compromised",
+    ] = None,
     passphrase_file: PassphraseFileOption = None,
 ) -> int:
     """Trust a key no more. What it signed fails verification from now on, but for what a final block proves to be older
@@ -234,12 +234,14 @@ def revoke(
     from provenance.statement.frame import parse_choice
     from provenance.statement.key_event import KeyReason
 
+    if reason is not None and not log:
+        raise MalformedError("--reason is said in the log", expected="--log with it")
     with run.ledger() as ledger:
         if log:
             said = revoke_key(
                 ledger,
                 name,
-                parse_choice(KeyReason, reason, "reason"),
+                parse_choice(KeyReason, reason or "compromised", "reason"),
                 since,
                 passphrase_for(ledger.keyring, name, passphrase_file),
             )

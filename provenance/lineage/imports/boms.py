@@ -14,7 +14,15 @@ from typing import Final
 
 from provenance.encoding import JsonValue
 from provenance.errors import MalformedError
-from provenance.lineage.imports.declared import Declared, DeclaredDataset, DeclaredStep, objects, text_of, texts
+from provenance.lineage.imports.declared import (
+    Declared,
+    DeclaredDataset,
+    DeclaredStep,
+    objects,
+    text_of,
+    texts,
+    told_apart,
+)
 
 SPDX_FORM: Final = "spdx"
 CYCLONEDX_FORM: Final = "cyclonedx"
@@ -106,6 +114,7 @@ def _card(one: dict[str, JsonValue]) -> Iterable[str]:
 
 
 def _joined(form: str, known: dict[str, DeclaredDataset], edges: dict[str, list[str]]) -> Declared:
+    known = told_apart(known)
     steps, used = [], set[str]()
     for child, parents in edges.items():
         inputs = [name for name in dict.fromkeys(parents) if name in known and name != child]

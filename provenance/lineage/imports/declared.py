@@ -6,6 +6,7 @@ the names of their algorithms; a dataset is known by namespace and name.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +18,8 @@ from provenance.statement.frame import without_secrets
 
 MAX_DECLARED: Final = 10_000
 """Steps in a document, and datasets of a step."""
+MAX_EDGES: Final = 100_000
+"""Inputs and outputs of all steps of a document."""
 MAX_NAME_CHARS: Final = 2_048
 
 
@@ -57,6 +60,9 @@ class DeclaredStep:
     """What its run is known by, in whichever document it stands; None: by the document."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", without_secrets(self.name))
+        plain = {name: without_secrets(one) if isinstance(one, str) else one for name, one in self.facts.items()}
+        object.__setattr__(self, "facts", plain)
         check_size("name", len(self.name), MAX_NAME_CHARS, "characters")
         check_size("step", len(self.inputs) + len(self.outputs), MAX_DECLARED, "datasets")
 
@@ -71,6 +77,8 @@ class Declared:
 
     def __post_init__(self) -> None:
         check_size("document", len(self.steps) + len(self.datasets), MAX_DECLARED, "steps and datasets")
+        edges = sum(len(step.inputs) + len(step.outputs) for step in self.steps)
+        check_size("document", edges, MAX_EDGES, "inputs and outputs")
         if not self.steps and not self.datasets:
             raise MalformedError("document declares no lineage", expected="a step or a dataset", got=self.form)
 
@@ -78,6 +86,15 @@ class Declared:
 def as_object(value: JsonValue) -> dict[str, JsonValue]:
     """The object, or an empty one if it is none."""
     return value if isinstance(value, dict) else {}
+
+
+def told_apart(known: Mapping[str, DeclaredDataset]) -> dict[str, DeclaredDataset]:
+    """The same datasets by their ids; those of a name that several have are called by it and their id."""
+    counts = Counter(one.name for one in known.values())
+    return {
+        key: one if counts[one.name] == 1 else DeclaredDataset(f"{one.name} ({key})"[:MAX_NAME_CHARS], one.digests)
+        for key, one in known.items()
+    }
 
 
 def texts(value: JsonValue) -> dict[str, str]:

@@ -8,6 +8,7 @@ Source: DVC documentation, `dvc.lock` schema 2.0 and `.dvc` files.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from provenance.encoding import JsonValue
@@ -24,6 +25,12 @@ from provenance.lineage.imports.declared import (
 from provenance.statement.run import check_words
 
 FORM: Final = "dvc"
+_WITHHELD: Final = "withheld: it seems to hold a secret"
+_SECRET: Final = re.compile(
+    r"://[^/\s]*@|authorization|bearer\s|(?:secret|token|passw|pwd|api_?key|access_?key|credential)[a-z0-9_]*[\"']?\s*[=:]"
+    r"|\s-[pP]\S",
+    re.IGNORECASE,
+)
 _MAX_BYTES: Final = 16 * 2**20
 _HASHES: Final = ("md5", "etag", "checksum", "sha256", "version_id")
 
@@ -70,8 +77,8 @@ def _withheld(command: str | None) -> str | None:
     try:
         check_words((command or "").split())
     except MalformedError:
-        return "withheld: it seems to hold a secret"
-    return command
+        return _WITHHELD
+    return _WITHHELD if command is not None and _SECRET.search(command) else command
 
 
 def _datasets(value: JsonValue, where: str) -> tuple[DeclaredDataset, ...]:

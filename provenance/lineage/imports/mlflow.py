@@ -33,7 +33,8 @@ FORM: Final = "mlflow"
 SOURCE_TYPE: Final = "provenance"
 """What MLflow calls a source that is a registered dataset (`provenance.mlflow`)."""
 _CONTEXT: Final = "mlflow.data.context"
-_ONLY_EVALUATED: Final = frozenset({"eval", "evaluation", "test", "testing", "validation"})
+_WENT_IN: Final = frozenset({"", "fit", "fine-tuning", "finetuning", "input", "inputs", "pretraining", "pre-training"})
+"""Contexts of what went into a model, besides those that begin with `train`; it is not concluded of any other."""
 _COMMIT: Final = "mlflow.source.git.commit"
 _LAST_MS: Final = 253_402_300_799_000
 _MAX_SOURCE_BYTES: Final = 65_535
@@ -80,16 +81,17 @@ def _step(run: dict[str, JsonValue]) -> DeclaredStep:
     if run_id is None:
         raise MalformedError("run has no id", expected="run_id", where="runs.info")
     given, stated = as_object(run.get("inputs")), as_object(run.get("outputs"))
-    inputs, evaluated = list[DeclaredDataset](), list[JsonValue]()
+    inputs, others = list[DeclaredDataset](), list[JsonValue]()
     for one in objects(given.get("dataset_inputs"), "dataset_inputs"):
         dataset = _dataset(as_object(one.get("dataset")))
-        if _context(one) in _ONLY_EVALUATED:
-            evaluated.append(dataset.name)
-        else:
+        context = _context(one)
+        if context in _WENT_IN or context.startswith("train"):
             inputs.append(dataset)
+        else:
+            others.append(f"{context}: {dataset.name}")
     inputs += _models(given.get("model_inputs"), "model_inputs")
     outputs = _models(stated.get("model_outputs"), "model_outputs") or [DeclaredDataset(f"runs:/{run_id}")]
-    facts: dict[str, JsonValue] = {"runId": run_id, "evaluatedOn": evaluated or None, "gitCommit": _commit(run)}
+    facts: dict[str, JsonValue] = {"runId": run_id, "otherwiseUsed": others or None, "gitCommit": _commit(run)}
     name = text_of(info.get("run_name"))
     return DeclaredStep(
         f"{name} {run_id}" if name is not None else run_id,
@@ -117,7 +119,9 @@ def _dataset(dataset: dict[str, JsonValue]) -> DeclaredDataset:
             return DeclaredDataset(reference, {"sha256": exact})
     place = next((text for key in ("uri", "url", "path") if (text := text_of(source.get(key))) is not None), None)
     digests = {"mlflow": digest} if digest is not None else {}
-    return DeclaredDataset(place or (f"{name}#{digest}" if digest is not None else name), digests)
+    if place is not None and (":" in place or place.startswith("/")):
+        return DeclaredDataset(place, digests)
+    return DeclaredDataset(f"{place or name}#{digest}" if digest is not None else place or name, digests)
 
 
 def _source(value: JsonValue) -> dict[str, JsonValue]:

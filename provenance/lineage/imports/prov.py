@@ -17,15 +17,18 @@ from provenance.errors import MalformedError
 from provenance.limits import check_size
 from provenance.lineage.imports.declared import (
     MAX_DECLARED,
+    MAX_EDGES,
     MAX_NAME_CHARS,
     Declared,
     DeclaredDataset,
     DeclaredStep,
     text_of,
+    told_apart,
 )
 
 FORM: Final = "prov"
 _RECORDS: Final = ("entity", "activity", "used", "wasGeneratedBy", "wasDerivedFrom")
+_ENDS: Final = frozenset({"prov:entity", "prov:activity", "prov:generatedEntity", "prov:usedEntity"})
 _Record = tuple[str, dict[str, JsonValue]]
 
 
@@ -34,9 +37,10 @@ def read_prov(value: JsonValue) -> Declared:
     if not isinstance(value, dict) or not any(name in value for name in (*_RECORDS, "bundle")):
         raise MalformedError("not a PROV-JSON document", expected=f"an object with {', '.join(_RECORDS)}")
     parts = [value, *(part for _, part in _records(value, "bundle"))]
-    found = {name: [one for part in parts for one in _records(part, name)] for name in _RECORDS}
+    prefixes = _prefixes(value)
+    found = {name: [one for part in parts for one in _expanded(part, name, prefixes)] for name in _RECORDS}
     check_size("document", sum(map(len, found.values())), 4 * MAX_DECLARED, "records")
-    entities = {name: _dataset(name, record) for name, record in found["entity"]}
+    entities = told_apart({name: _dataset(name, record) for name, record in found["entity"]})
     activities = dict(found["activity"])
     used, generated, derived = dict[str, list[str]](), dict[str, list[str]](), dict[str, list[str]]()
     for records, start, end, edges in (
@@ -49,10 +53,34 @@ def read_prov(value: JsonValue) -> Declared:
             if one is not None and other is not None:
                 edges.setdefault(one, []).append(other)
     steps: list[DeclaredStep] = []
+    count = 0
     for name in dict.fromkeys((*generated, *derived)):
+        makers = generated.get(name, [])
+        sources = derived.get(name)
+        count += sum(len(sources if sources is not None else used.get(maker, [])) for maker in makers) + len(makers) + 1
+        check_size("document", count, MAX_EDGES, "inputs and outputs")
         steps += _steps(name, generated.get(name, []), derived.get(name), used, entities, activities)
     told = {one.name for step in steps for one in (*step.inputs, *step.outputs)}
     return Declared(FORM, tuple(steps), tuple(one for one in entities.values() if one.name not in told))
+
+
+def _prefixes(part: dict[str, JsonValue]) -> dict[str, str]:
+    stated = part.get("prefix")
+    return {name: uri for name, uri in stated.items() if isinstance(uri, str)} if isinstance(stated, dict) else {}
+
+
+def _expanded(part: dict[str, JsonValue], name: str, outer: dict[str, str]) -> Iterator[_Record]:
+    """The records of a kind, ids as URIs where their prefix is declared: the same short name may be two things."""
+    prefixes = {**outer, **_prefixes(part)}
+
+    def whole(text: str) -> str:
+        prefix, colon, local = text.partition(":")
+        uri = prefixes.get(prefix) if colon else prefixes.get("default")
+        return text if uri is None or prefix == "_" else uri + (local if colon else text)
+
+    for identifier, record in _records(part, name):
+        ends = {key: whole(one) if key in _ENDS and isinstance(one, str) else one for key, one in record.items()}
+        yield whole(identifier), ends
 
 
 def _steps(

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import queue
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prov.model import ProvDocument
 
-from provenance.errors import MalformedError, NotFoundError, ProvenanceError, SourceError
+from provenance.encoding import Digest
+from provenance.errors import MalformedError, NotFoundError, PolicyError, ProvenanceError, SourceError
 from provenance.ledger import Ledger
 from provenance.ledger.importing import Imported, declared_graph, import_document
-from provenance.lineage.imports import FORMS, DeclaredDataset, DeclaredStep, read_document
+from provenance.ledger.receiving import Receiver
+from provenance.lineage.imports import FORMS, DeclaredDataset, DeclaredStep, Origin, read_document, tell
 from provenance.verify.drawing import draw
 from tests.paths import vectors
 
+CREATED = "2026-01-02T03:04:05Z"
 DVC = Path(__file__).parents[2] / "compat" / "dvc_3_67"
 SLSA_1 = {
     "_type": "https://in-toto.io/Statement/v1",
@@ -82,6 +86,25 @@ def test_dvc_files_become_a_graph(ledger: Ledger) -> None:
     raw = next(one for one in declared_graph(ledger, "dataset:dvc:raw", 0))
     assert raw.node.version == "md5:51632bc2b792dba466b077eb7a807c5b.dir"
     assert raw.registered == ()
+
+
+def test_nobody_keeps_an_import_out(ledger: Ledger, tmp_path: Path) -> None:
+    """A sender who guesses the run of an import is refused its producer, and under another's it is no import's."""
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(SLSA_1))
+    (raw,) = tell(read_document(path.read_bytes()), Origin(Digest.of(path.read_bytes()), "in-toto", "in-toto", CREATED))
+    receiver = Receiver(ledger, "someone")
+    try:
+        with pytest.raises(PolicyError, match="provenance import"):
+            receiver.read(raw)
+        other = json.loads(raw) | {"producer": "https://p.example/", "inputs": [], "outputs": []}
+        squat = json.dumps(other).encode()
+        done: queue.Queue[BaseException | None] = queue.Queue()
+        assert receiver.submit(squat, receiver.read(squat), done.put)
+        assert done.get(timeout=30) is None
+    finally:
+        receiver.close()
+    assert _imported(ledger, path).new == 1
 
 
 def test_the_same_document_adds_nothing(ledger: Ledger, tmp_path: Path) -> None:
@@ -197,9 +220,12 @@ def test_nothing_that_opens_a_url_is_carried_over() -> None:
         {"uri": "https://ada:hunter2@host.example/d"},
         {"uri": "https://bucket.example/d?X-Amz-Signature=hunter2"},
         {"uri": "https://host.example/d?rev=3"},
+        {"uri": "https://host.example/e?auth=hunter2"},
+        {"uri": "https://host.example/f#access_token=hunter2"},
     ]
     (step,) = read_document(json.dumps(statement).encode()).steps
     names = ["https://host.example/d", "https://bucket.example/d", "https://host.example/d?rev=3"]
+    names += ["https://host.example/e", "https://host.example/f"]
     assert [one.name for one in step.inputs] == names
     text = "deps:\n- path: d\n  repo: {url: 'https://ada:hunter2@git.example/r'}\nouts:\n- {path: d, md5: bb}\n"
     (step,) = read_document(text.encode(), "dvc").steps
@@ -300,8 +326,100 @@ def test_a_document_of_the_prov_library() -> None:
     made.wasGeneratedBy(model, training)
     made.wasAssociatedWith(training, made.agent("ex:ada"))
     (step,) = read_document(str(made.serialize(format="json")).encode()).steps
-    assert (step.name, [one.name for one in step.inputs]) == ("ex:training the model", ["ex:raw"])
+    assert step.name == "https://ex.example/training the model"
+    assert [one.name for one in step.inputs] == ["https://ex.example/raw"]
     assert (step.started, step.finished) == ("2026-01-02T03:04:05", "2026-01-02T04:04:05")
+
+
+def test_two_things_of_one_name_are_two() -> None:
+    prov = {
+        "prefix": {"a": "https://a.example/", "b": "https://b.example/"},
+        "entity": {"a:x": {"prov:label": "raw"}, "b:x": {"prov:label": "raw"}, "a:m": {}, "b:m": {}},
+        "wasDerivedFrom": {
+            "_:1": {"prov:generatedEntity": "a:m", "prov:usedEntity": "a:x"},
+            "_:2": {"prov:generatedEntity": "b:m", "prov:usedEntity": "b:x"},
+        },
+    }
+    made = {
+        step.outputs[0].name: [one.name for one in step.inputs]
+        for step in read_document(json.dumps(prov).encode()).steps
+    }
+    assert made == {
+        "https://a.example/m": ["raw (https://a.example/x)"],
+        "https://b.example/m": ["raw (https://b.example/x)"],
+    }
+    bom = {
+        "bomFormat": "CycloneDX",
+        "components": [
+            {"type": "data", "name": "train", "bom-ref": "1"}, {"type": "data", "name": "train", "bom-ref": "2"},
+            {"type": "machine-learning-model", "name": "m", "bom-ref": "3"},
+            {"type": "data", "name": "s", "bom-ref": "4"},
+        ],
+        "dependencies": [{"ref": "3", "dependsOn": ["1"]}, {"ref": "2", "dependsOn": ["4"]}],
+    }  # fmt: skip
+    made = {
+        step.outputs[0].name: [one.name for one in step.inputs]
+        for step in read_document(json.dumps(bom).encode()).steps
+    }
+    assert made == {"m": ["train (1)"], "train (2)": ["s"]}
+
+
+def test_an_activity_of_very_many_is_refused() -> None:
+    names = [f"e:{number}" for number in range(2_000)]
+    prov = {
+        "activity": {"a:a": {}},
+        "used": {f"_:u{n}": {"prov:activity": "a:a", "prov:entity": name} for n, name in enumerate(names)},
+        "wasGeneratedBy": {
+            f"_:g{n}": {"prov:entity": f"{name}o", "prov:activity": "a:a"} for n, name in enumerate(names)
+        },
+    }
+    with pytest.raises(MalformedError, match="document"):
+        read_document(json.dumps(prov).encode(), "prov")
+
+
+def test_contexts_of_mlflow() -> None:
+    def run(context: str) -> dict[str, Any]:
+        dataset = {"name": "d", "digest": "1", "source": '{"path":"data/x"}', "source_type": "local"}
+        tags = [{"key": "mlflow.data.context", "value": context}]
+        return {
+            "info": {"run_id": "r", "status": "FINISHED", "run_name": "https://ada:pw@h.example/"},
+            "inputs": {"dataset_inputs": [{"dataset": dataset, "tags": tags}]},
+        }
+
+    for context, is_input in (
+        ("training", True),
+        ("train", True),
+        ("", True),
+        ("val", False),
+        ("holdout", False),
+        ("dev", False),
+    ):
+        (step,) = read_document(json.dumps({"runs": [run(context)]}).encode()).steps
+        assert bool(step.inputs) is is_input, context
+        assert "pw" not in step.name
+        if is_input:
+            assert step.inputs[0].name == "data/x#1"  # a path of somebody's folder says little
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "curl https://u:pw@h.example/x", "AWS_SECRET_ACCESS_KEY=x run", "mysql -pPW db", "run --config token: x",
+        "curl -H 'Authorization: Bearer x'",
+    ],
+)  # fmt: skip
+def test_commands_that_seem_to_hold_a_secret_are_withheld(command: str) -> None:
+    text = json.dumps({"schema": "2.0", "stages": {"a": {"cmd": command, "outs": [{"path": "x", "md5": "aa"}]}}})
+    (step,) = read_document(text.encode(), "dvc").steps
+    assert step.facts["command"] == "withheld: it seems to hold a secret"
+
+
+def test_yaml_that_means_two_things_is_refused() -> None:
+    for text in ("outs:\n- path: a\n  md5: b\nouts: []\n", "outs: [{path: a, path: b, md5: c}]\n"):
+        with pytest.raises(MalformedError, match="twice"):
+            read_document(text.encode(), "dvc")
+    with pytest.raises(MalformedError, match="base 60"):
+        read_document(b"outs: " + b"1:" * 200_000 + b"1\n", "dvc")
 
 
 def test_our_own_prov_and_croissant_come_back(ledger: Ledger, copy: Path, tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
@@ -17,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provenance.encoding import Digest
-from provenance.errors import MalformedError, NotFoundError, PolicyError, SourceError
+from provenance.errors import MalformedError, NotFoundError, PolicyError, ProvenanceError, SourceError
 from provenance.ledger import Ledger
 from provenance.ledger.fingerprinting import Wanted
 from provenance.ledger.running import RunRecorder
@@ -117,6 +120,47 @@ def test_a_table_is_cut_to_the_rows_that_were_chosen(tmp_path: Path, name: str, 
     assert part.to_pylist() == whole.take(pa.array(rows, pa.int64())).to_pylist()
     if name.endswith(("parquet", "feather", "arrow")):
         assert part.schema.equals(whole.schema, check_metadata=True)
+
+
+def _chosen(rows: tuple[int, ...], _total: int) -> tuple[int, ...]:
+    return rows
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_quotes_that_open_nothing_hide_no_record(tmp_path: Path, name: str) -> None:
+    """Against pandas: inch marks, quotes within and around, line breaks in quotes, blank lines."""
+    mark = "\t" if name.endswith("tsv") else ","
+    rows = ['5" pipe', 'a "b" c', '"x\ny"', '"say ""hi"""', '""', '"a', 'z"', "plain"]
+    text = (
+        f"n{mark}t\n"
+        + "".join(f"{n}{mark}{row}\n" for n, row in enumerate(rows) if row != '"a')
+        + "\n7"
+        + mark
+        + "end\n"
+    )
+    (tmp_path / name).write_text(text)
+    (tmp_path / "out").mkdir()
+    whole = pd.read_csv(tmp_path / name, sep=mark, keep_default_na=False)
+    for chosen in ((0,), (1, 2), (3, 6), tuple(range(len(whole)))):
+        (tmp_path / "out" / name).unlink(missing_ok=True)
+        assert cut(tmp_path / name, tmp_path / "out" / name, partial(_chosen, chosen)) == (
+            len(chosen),
+            len(whole),
+        )
+        part = pd.read_csv(tmp_path / "out" / name, sep=mark, keep_default_na=False)
+        assert part.to_dict("records") == whole.iloc[list(chosen)].to_dict("records")
+
+
+def test_a_table_that_cannot_be_told_apart_is_refused(tmp_path: Path) -> None:
+    for text in (b'a,b\n1,"open\n2,3\n', b"a\r1\r2\r"):
+        (tmp_path / "t.csv").write_bytes(text)
+        with pytest.raises(ProvenanceError):
+            cut(tmp_path / "t.csv", tmp_path / "u.csv", range)
+    (tmp_path / "t.csv").write_bytes(b'a\n"' + b"x\n" * 1_000_000)
+    started = time.monotonic()
+    with pytest.raises(ProvenanceError):
+        cut(tmp_path / "t.csv", tmp_path / "u.csv", range)
+    assert time.monotonic() - started < 20
 
 
 def test_what_is_no_table_is_not_cut(tmp_path: Path) -> None:

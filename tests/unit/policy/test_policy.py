@@ -41,6 +41,12 @@ def test_a_policy_says_what_must_hold() -> None:
     ]  # fmt: skip
 
 
+def test_a_policy_that_says_two_things_is_refused() -> None:
+    for text in (TEXT + b"minimumLevel: D0\n", b'{"format": "x", "format": "%s", "name": "x"}' % FORMAT.encode()):
+        with pytest.raises(MalformedError, match="twice"):
+            parse_policy(text)
+
+
 def test_json_is_yaml() -> None:
     assert parse_policy(json.dumps({"format": FORMAT, "name": "x"}).encode()).rules == ()
 

@@ -90,6 +90,9 @@ def test_a_croissant_licence(license: Any, found: str | None) -> None:
 def test_no_person_is_named() -> None:
     person, body = {"@type": "sc:Person", "name": "Ada"}, {"@type": "sc:Organization", "name": "City Museum"}
     assert _croissant(creator=person).standards.issuer is None
+    for kind in (["Person"], ["Organization", "Person"], "https://schema.org/#Person", None, []):
+        for role in ("creator", "publisher"):
+            assert _croissant(**{role: {"@type": kind, "name": "Ada"}}).standards.issuer is None
     assert _croissant(creator={"name": "Ada"}).standards.issuer is None
     assert _croissant(creator=[body, person]).standards.issuer == "City Museum"
     assert _croissant(creator=person, publisher=body).standards.issuer == "City Museum"
