@@ -111,6 +111,8 @@ def test_keys_speak_for_themselves(tmp_path: Path) -> None:
     assert "revoked key" in session.run("verify", "a", code=1).out
     assert "revoked since" in session.run("keys", "list").out
     for wrong in (
-        ("revoke", "new", "--log", "--reason", "tired"), ("rotate", "new", "new"), ("revoke", "new", "--reason", "retired"),
-    ):  # fmt: skip
+        ("revoke", "new", "--log", "--reason", "tired"),
+        ("revoke", "new", "--reason", "retired"),
+        ("rotate", "new", "new"),
+    ):
         assert "error:" in session.run("keys", *wrong, code=2).err
