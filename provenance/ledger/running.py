@@ -28,13 +28,16 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from provenance.encoding import Digest, JsonValue, canonical_json
 from provenance.errors import ConflictError, LimitError, MalformedError, PolicyError, ProvenanceError, SourceError
+from provenance.ledger.reading import ReadUsage
 from provenance.ledger.receipts import Receipt
 from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, MAX_MATERIALS, check_size
+from provenance.machine.opens import Opens, watch_opens
 from provenance.statement import Pin, PinnedName
 from provenance.statement.run import (
     CodeFile,
     Input,
     InputList,
+    Observed,
     Revision,
     Run,
     check_parameters,
@@ -52,6 +55,10 @@ _Result = TypeVar("_Result")
 MAX_CODE_BYTES: Final = 16 * 2**20
 """One file of a program; data are inputs."""
 _GIT_TIMEOUT_S: Final = 10.0
+_MAX_FILES: Final = 1_000_000
+"""Files in the folder of a run; what more than these are opened is not told apart."""
+_NOT_DATA: Final = frozenset({"__pycache__", ".git", ".provenance"})
+"""Folders whose files are made of others, or are this program's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,8 @@ class RunRecorder:
         self._row_wise = self._path(row_wise) if row_wise is not None else None
         self._revision = find_revision(self.folder)
         self._command: tuple[str, ...] = ()
+        self._observed: Observed | None = None
+        self._unnamed: tuple[str, ...] = ()
         self._inputs: list[Input] = []
         self._outputs: list[Output] = []
         self._started = _now()
@@ -154,7 +163,39 @@ class RunRecorder:
         if self._row_wise is not None and not (self.folder / self._row_wise).is_file():
             raise MalformedError("run works by the rows of no file", expected="a table", got=self._row_wise)
         self._command, self._started = tuple(command), _now()
-        execute(command, self.folder, timeout_s)
+        before = _files_in(self.folder)
+        with watch_opens(self.folder) as opens:
+            execute(command, self.folder, timeout_s)
+        self._observe(before, opens)
+
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """Files of the folder that the command opened, that were there before it, and that nobody named."""
+        return self._unnamed
+
+    def _observe(self, before: frozenset[str] | None, opens: Opens) -> None:
+        """Keep what was opened of the inputs, and what else that was there."""
+        code, outputs = {one.path for one in self._code}, [one.path for one in self._outputs]
+        read, others = ReadUsage(), opens.files & (before or frozenset())
+        for one in self._inputs:
+            if one.path is None:
+                continue
+            for entry in self._ledger.proofs(str(one.pin.name)).files():
+                path = one.path + entry.path if one.path.endswith("/") else one.path
+                if path in opens.files:
+                    read.add(entry)
+                others.discard(path)
+        self._unnamed = tuple(
+            sorted(
+                path
+                for path in others
+                if path not in code
+                and not any(path == one or path.startswith(one + "/") for one in outputs)
+                and _NOT_DATA.isdisjoint(path.split("/"))
+            )
+        )
+        is_whole = opens.is_whole and before is not None
+        self._observed = Observed(len(read.leaves), read.digest, len(self._unnamed), is_whole)
 
     def finish(self) -> tuple[Made, ...]:
         """Register the outputs and state how each was made, in the order they were named."""
@@ -193,6 +234,7 @@ class RunRecorder:
                 parameters=self._parameters,
                 environment=environment,
                 row_wise=self._row_wise,
+                observed=self._observed,
             )
             row = self._ledger.state(receipt.name, run, key=self._key, passphrase=self._passphrase)
             made.append(Made(receipt, row.entry_index))
@@ -322,6 +364,18 @@ def made_at(folder: Path, path: str) -> Path:
     if not place.exists():
         raise SourceError("the run did not make its output", expected="a file or folder", where=path)
     return place
+
+
+def _files_in(folder: Path) -> frozenset[str] | None:
+    """The files of a folder, by their paths in it; None if there are too many."""
+    found = set[str]()
+    for place, folders, files in os.walk(folder):
+        folders[:] = [one for one in folders if one not in _NOT_DATA]
+        begin = Path(place).relative_to(folder).as_posix()
+        found.update(name if begin == "." else f"{begin}/{name}" for name in files)
+        if len(found) > _MAX_FILES:
+            return None
+    return frozenset(found)
 
 
 def execute(

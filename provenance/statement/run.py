@@ -63,6 +63,27 @@ class InputList:
 
 
 @dataclass(frozen=True, slots=True)
+class Observed:
+    """What the system told of a command while it ran: how many files of its inputs were opened, with the root over them
+    (a usage digest); how many files that had been in its folder and are no input, code or output; `whole` if all that
+    was opened there was told of."""
+
+    files: int
+    root: Digest
+    unnamed: int
+    whole: bool
+
+    def __post_init__(self) -> None:
+        if min(self.files, self.unnamed) < 0:
+            raise MalformedError("number of files is below zero", got=min(self.files, self.unnamed))
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """What was observed, as a JSON object."""
+        opened: dict[str, JsonValue] = {"files": self.files, "root": self.root.hex}
+        return {"opened": opened, "unnamed": self.unnamed, "whole": self.whole}
+
+
+@dataclass(frozen=True, slots=True)
 class CodeFile:
     """A file of the program that ran, by its path in the run's folder."""
 
@@ -110,6 +131,7 @@ class Run:
     environment: Mapping[str, str] = field(default_factory=dict)
     listed: InputList | None = None
     row_wise: str | None = None
+    observed: Observed | None = None
 
     def __post_init__(self) -> None:
         check_word(self.step, "step")
@@ -181,7 +203,10 @@ class Run:
             "buildDefinition": {
                 "buildType": COMMAND if self.command else PROGRAM,
                 "externalParameters": external,
-                "internalParameters": {"environment": dict(self.environment)},
+                "internalParameters": {
+                    "environment": dict(self.environment),
+                    **({"observed": self.observed.to_json()} if self.observed is not None else {}),
+                },
                 "resolvedDependencies": materials,
             },
             "runDetails": {
@@ -289,10 +314,23 @@ def read_run(fields: Fields) -> Run:
         environment=_read_environment(internal),
         listed=listed,
         row_wise=external.optional_string("rowWise"),
+        observed=_read_observed(internal),
     )
     for part in (external, internal, builder, metadata, definition, details):
         part.end()
     return run
+
+
+def _read_observed(internal: Fields) -> Observed | None:
+    if not internal.has("observed"):
+        internal.skip("observed")
+        return None
+    stated = internal.object("observed")
+    opened = stated.object("opened")
+    found = Observed(opened.integer("files"), opened.digest("root"), stated.integer("unnamed"), stated.boolean("whole"))
+    opened.end()
+    stated.end()
+    return found
 
 
 def _read_command(external: Fields) -> tuple[str, ...]:

@@ -178,6 +178,8 @@ def run_checks(subject: str, statement: DatasetStatement, verdicts: Iterable[Eve
             note = f"made by {what} in step {run.step}" + (
                 f", commit {run.revision.commit[:12]}" if run.revision else ""
             )
+            if run.observed is not None and run.observed.unnamed:
+                note += f"; it opened {run.observed.unnamed} files of its folder that nobody named"
             checks.append(Check("run", subject, Status.PASSED, note, where=verdict.where))
             continue
         note = "the run did not read what the artefact is said to be made from"

@@ -12,7 +12,7 @@ from provenance.cli.exits import DONE, FAILED
 from provenance.cli.invocation import Invocation
 from provenance.cli.passphrase import passphrase_for
 from provenance.cli.screen import count_text
-from provenance.errors import MalformedError
+from provenance.errors import MalformedError, printable
 
 _MAX_SHOWN = 20
 
@@ -97,8 +97,11 @@ def run_command(
     for one in made:
         pairs = [("registered", one.receipt.name), ("digest", one.receipt.digest), ("run", f"log entry {one.index}")]
         run.screen.pairs(pairs)
+    if recorder.unnamed:
+        shown = ", ".join(printable(path) for path in recorder.unnamed[:_MAX_SHOWN])
+        run.screen.pairs([("opened, too", f"{shown}: name what it needs with --input or --code")], style="warn")
     run.screen.pairs([("anchor", "not anchored yet: provenance anchor")], style="warn")
-    run.document({"made": [one.to_json() for one in made]})
+    run.document({"made": [one.to_json() for one in made], "unnamed": list(recorder.unnamed)})
     return DONE
 
 

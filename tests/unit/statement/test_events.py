@@ -22,7 +22,7 @@ from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.replay import Replay, ReplayResult, Sample
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
-from provenance.statement.run import CodeFile, Input, Revision, Run, list_inputs
+from provenance.statement.run import CodeFile, Input, Observed, Revision, Run, list_inputs
 from provenance.statement.supersession import Supersession
 from provenance.statement.usage import Usage
 from provenance.statement.verdict import Verdict, VerdictResult
@@ -66,6 +66,7 @@ BODIES: list[Body] = [
         {"rate": 0.5, "seed": 1, "name": "x", "fast": True, "none": None},
         {"python": "3.11.2"},
         row_wise="raw.csv",
+        observed=Observed(3, Digest.of(b"usage"), 1, True),
     ),
     Run("join", (), "out/", CREATED, CREATED, "0123", listed=list_inputs([Input(OTHER, "raw.csv")])[2]),
 ]

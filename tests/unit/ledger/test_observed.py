@@ -1,0 +1,130 @@
+"""What a command opens while it runs: of its inputs, and what nobody named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from provenance.ledger import Ledger
+from provenance.ledger.reading import ReadUsage
+from provenance.ledger.running import RunRecorder
+from provenance.machine import opens
+from provenance.machine.opens import watch_opens
+from provenance.policy import Status
+from provenance.statement.run import Run
+
+SCRIPT = """
+import mmap, os, pathlib, sys
+sys.path.insert(0, os.getcwd())
+import helper
+texts = [pathlib.Path('raw/a').read_text(), pathlib.Path('other/list').read_text()]
+with open('raw/deep/b', 'rb') as file:
+    texts.append(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)[:].decode())
+pathlib.Path('scratch').write_text('x')
+pathlib.Path('scratch').read_text()
+pathlib.Path('out').mkdir()
+pathlib.Path('out/c').write_text(''.join(texts) + helper.WORD)
+pathlib.Path('out/c').read_text()
+"""
+
+
+@pytest.fixture
+def folder(ledger: Ledger, tmp_path: Path) -> Path:
+    made = tmp_path / "work"
+    (made / "raw" / "deep").mkdir(parents=True)
+    (made / "other").mkdir()
+    for path, text in (
+        ("raw/a", "1"), ("raw/deep/b", "2"), ("raw/unread", "3"), ("other/list", "4"), ("other/unread", "5"),
+        ("helper.py", "WORD = 'w'\n"), ("work.py", SCRIPT),
+    ):  # fmt: skip
+        (made / path).write_text(text)
+    ledger.register(made / "raw", "h/raw", "1", key="someone", origin="https://h.example/raw", anchor=False)
+    return made
+
+
+def _recorder(ledger: Ledger, folder: Path, *code: str) -> RunRecorder:
+    recorder = RunRecorder(ledger, "work", folder=folder, code=["work.py", *code], key="someone")
+    recorder.output("out", "h/out", "1")
+    recorder.input("raw")
+    return recorder
+
+
+def test_what_a_command_opened_is_stated(ledger: Ledger, folder: Path) -> None:
+    recorder = _recorder(ledger, folder, "helper.py")
+    recorder.execute([sys.executable, "work.py"])
+    assert recorder.unnamed == ("other/list",)
+    recorder.finish()
+    run = ledger.said_about("h/out")[0].event.body
+    assert isinstance(run, Run)
+    assert run.observed is not None
+    read = ReadUsage()
+    for entry in ledger.proofs("h/raw").files():
+        if entry.path != "unread":
+            read.add(entry)
+    assert (run.observed.files, run.observed.root) == (2, read.digest)
+    assert (run.observed.unnamed, run.observed.whole) == (1, True)
+    (check,) = (check for check in ledger.verify(folder / "out").checks if check.id == "run")
+    assert check.status is Status.PASSED
+    assert "it opened 1 files of its folder that nobody named" in check.note
+
+
+def test_code_that_is_not_named_is_told_of(ledger: Ledger, folder: Path) -> None:
+    recorder = _recorder(ledger, folder)
+    recorder.execute([sys.executable, "work.py"])
+    assert recorder.unnamed == ("helper.py", "other/list")
+
+
+def test_where_nothing_tells_it_is_not_whole(ledger: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opens, "MAX_FOLDERS", 1)
+    recorder = _recorder(ledger, folder)
+    recorder.execute([sys.executable, "work.py"])
+    recorder.finish()
+    run = ledger.said_about("h/out")[0].event.body
+    assert isinstance(run, Run)
+    assert run.observed is not None
+    assert run.observed.whole is False
+    monkeypatch.setattr(sys, "platform", "other")
+    with watch_opens(folder) as found:
+        (folder / "raw" / "a").read_text()
+    assert (found.files, found.is_whole) == (set(), False)
+
+
+def test_names_are_of_any_bytes_and_nothing_is_left_open(tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/\xff\n \xc3\xa9"
+    descriptor = os.open(odd, os.O_CREAT | os.O_WRONLY)
+    os.close(descriptor)
+    before, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+    with watch_opens(tmp_path) as found:
+        subprocess.run(["cat", odd], check=True, capture_output=True)
+        (tmp_path / "new" / "in").mkdir(parents=True)
+    assert found.files == {os.fsdecode(b"\xff\n \xc3\xa9")}
+    assert found.is_whole
+    assert (len(list(Path("/proc/self/fd").iterdir())), threading.active_count()) == (before, threads)
+
+
+def test_more_than_can_be_told_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if limit > 100_000:
+        pytest.skip(f"the queue takes {limit} events")
+    monkeypatch.setattr(opens._Watch, "_work", lambda self: self._stopped())
+    monkeypatch.setattr(
+        opens._Watch,
+        "_stopped",
+        lambda self: (os.read(self._stop_in, 1), self._take(self._read()), self._drain()),
+        raising=False,
+    )
+    monkeypatch.setattr(
+        opens._Watch, "_drain", lambda self: [self._take(data) for data in iter(self._read, b"")], raising=False
+    )
+    names = [tmp_path / f"{number}" for number in range(200)]
+    for name in names:
+        name.touch()
+    with watch_opens(tmp_path) as found:
+        for number in range(limit + 1_000):
+            names[number % 200].open("rb").close()
+    assert not found.is_whole
