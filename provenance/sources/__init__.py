@@ -22,6 +22,8 @@ def open_source(location: str | os.PathLike[str], reading: Reading | None = None
     """
     reading = reading or Reading()
     text = os.fspath(location)
+    if not text:
+        raise SourceError("there is no path", expected="a file, a folder or a URI", got="an empty text")
     scheme = _SCHEME.match(text)
     if scheme is not None and scheme[1].lower() == "file":
         local = _LOCAL_FILE.fullmatch(text)

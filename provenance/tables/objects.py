@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +16,9 @@ import pyarrow.compute as pc
 from provenance.encoding.records.types import record_type
 from provenance.encoding.records.written import value_of_json
 from provenance.errors import MalformedError, SourceError
+
+_INFINITIES: Final = (float("inf"), float("-inf"))
+"""What a number becomes that is too large: JSON has no infinities."""
 
 
 class WrittenFloat(float):
@@ -61,7 +64,7 @@ def _scalar(value: Any, kind: pa.DataType, where: str) -> Any:
             raise SourceError("value does not fit its column", expected="an integer", where=where)
         return _of(value, int, "an integer", where)
     if types.is_floating(kind):
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value in _INFINITIES:
             raise SourceError("value does not fit its column", expected="a number", where=where)
         return float(value)
     if types.is_string(kind):
@@ -80,7 +83,7 @@ def _scalar(value: Any, kind: pa.DataType, where: str) -> Any:
 
 
 def _narrow_floats(values: Sequence[Any], kind: pa.DataType, where: str) -> pa.Array:
-    """Floats of less than 64 bits, rounded once: from the text, as in CSV."""
+    """Floats of 32 bits, rounded once: from the text, as in CSV. Those of 16 bits come by way of them, as there."""
     for value in values:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise SourceError("value does not fit its column", expected="a number", where=where)
@@ -89,6 +92,8 @@ def _narrow_floats(values: Sequence[Any], kind: pa.DataType, where: str) -> pa.A
         found = pa.array(texts, pa.string()).cast(pa.float32())
     except pa.ArrowException as error:
         raise SourceError("value does not fit its column", expected=kind, where=where) from error
+    if pc.any(pc.is_inf(found)).as_py():
+        raise SourceError("value does not fit its column", expected=kind, where=where)
     return found if found.type == kind else pc.cast(found, kind, safe=False)
 
 

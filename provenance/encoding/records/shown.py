@@ -22,6 +22,7 @@ from provenance.limits import MAX_SAFE_INTEGER
 
 _UINT, _NEGATIVE, _BYTES, _TEXT, _ARRAY = range(5)
 _EXACT: Final = Context(prec=200)
+_FORMS: Final = {"float16": ">e", "float32": ">f", "float64": ">d"}
 _FIRST_DAY, _LAST_DAY = date.min.toordinal() - EPOCH, date.max.toordinal() - EPOCH
 
 
@@ -157,6 +158,8 @@ def _plain(reader: Reader, kind: str) -> JsonValue:
             value = reader.number()
             if value != value:
                 return "NaN"
+            if not _is_of(value, kind):
+                raise _malformed(f"a {kind}")
             return next((name for name, special in FLOATS.items() if special == value), value)
         case "string":
             return reader.text()
@@ -169,6 +172,14 @@ def _plain(reader: Reader, kind: str) -> JsonValue:
             days = _integer(reader, kind)
             return _date(days) or _safe(days)
     return _safe(_integer(reader, kind))
+
+
+def _is_of(value: float, kind: str) -> bool:
+    """Whether a column of this kind can hold the value: what none of its rows can be, is no row of it."""
+    try:
+        return bool(struct.unpack(_FORMS[kind], struct.pack(_FORMS[kind], value))[0] == value)
+    except OverflowError:
+        return False
 
 
 def _integer(reader: Reader, kind: str = "int64") -> int:

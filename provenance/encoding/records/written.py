@@ -9,6 +9,7 @@ a column without a zone), times `"12:34:56.789"`; all of these but decimals may 
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -67,7 +68,7 @@ def fields_of_json(value: Mapping[str, JsonValue], fields: Sequence[tuple[str, J
 def _plain(value: JsonValue, kind: str, where: str) -> object:
     match kind:
         case "float16" | "float32" | "float64":
-            return _float(value, where)
+            return _float(value, kind, where)
         case "binary":
             return b64decode(value, what=where, max_bytes=MAX_VALUE_BYTES)
         case "interval":
@@ -85,9 +86,11 @@ def _integer(value: JsonValue) -> object:
     return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else value
 
 
-def _float(value: JsonValue, where: str) -> object:
+def _float(value: JsonValue, kind: str, where: str) -> object:
     if isinstance(value, str):
         return FLOATS.get(value, value)
+    if isinstance(value, float):
+        return _rounded_once(value) if kind == "float32" else value
     if isinstance(value, bool) or not isinstance(value, int):
         return value
     try:
@@ -96,8 +99,31 @@ def _float(value: JsonValue, where: str) -> object:
         raise MalformedError("number is out of its column's range", where=where) from error
 
 
+def _rounded_once(value: float) -> float:
+    """The float32 nearest to what was written, which `value` is the float64 of.
+
+    They differ where the float64 stands between two of them: there what was written decides, and not the even one.
+    """
+    try:
+        nearest: float = struct.unpack(">f", struct.pack(">f", value))[0]
+    except OverflowError:
+        return value  # out of range: the check of its type says so
+    if nearest == value or value != value or value in (float("inf"), float("-inf")):
+        return nearest
+    bits: int = struct.unpack(">I", struct.pack(">f", nearest))[0]
+    away = (abs(value) > abs(nearest)) or not nearest
+    try:
+        other: float = struct.unpack(">f", struct.pack(">I", bits + (1 if away else -1)))[0]
+    except struct.error:
+        return nearest
+    exact, written = Decimal(value), Decimal(repr(value))
+    if exact == written or value - nearest != other - value:
+        return nearest
+    return max(nearest, other) if written > exact else min(nearest, other)
+
+
 def _decimal(value: JsonValue, where: str) -> Decimal:
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**20 else value
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**100 else value
     if not isinstance(text, str) or len(text) > MAX_DIGITS or not _NUMBER.fullmatch(text):
         raise wrong('a decimal as text, like "12.50"', value, where)
     return Decimal(text)

@@ -212,3 +212,28 @@ def test_absence_is_shown_of_what_a_row_can_be_alone() -> None:
             verify_proof(ProofDocument(stated, claim, dict(SCHEMA)))
     with pytest.raises(VerificationError, match="no schema"):
         verify_proof(ProofDocument(stated, document.claim))
+
+
+def test_a_float_of_another_width_is_no_row() -> None:
+    fields: list[JsonValue] = [{"name": "f", "nullable": False, "type": "float32"}]
+    schema: dict[str, JsonValue] = {**SCHEMA, "fields": fields}
+    stated = _dataset().document
+    records = stated.records
+    assert records is not None
+    stated = replace(stated, records=replace(records, schema=Digest.of(canonical_json(schema))))
+    read = _read(sorted(record_leaf(record) for record in RECORDS))
+    for raw, is_row in (
+        ("81fa3dcccccd", True),
+        ("81fb3fb999999999999a", False),
+        ("81fb7fefffffffffffff", False),
+        ("81f97e00", True),
+    ):
+        record = bytes.fromhex(raw)
+        document = ProofDocument(
+            stated, RecordAbsenceProof(record, prove_absence(record_leaf(record), 11, read)), schema
+        )
+        if is_row:
+            verify_proof(document)
+        else:
+            with pytest.raises(VerificationError, match="not in the form"):
+                verify_proof(document)

@@ -20,7 +20,7 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from provenance.encoding.records import RecordSchema
+from provenance.encoding.records import RecordSchema, decode_row, row_from_json
 from provenance.errors import SourceError
 from provenance.fingerprint import RecordFingerprint
 from provenance.ledger.records import fingerprint_records
@@ -201,6 +201,7 @@ def test_nothing_is_rounded_unasked_in_json_lines(tmp_path: Path) -> None:
         (pa.decimal128(18, 2), "1.25e3", Decimal("1250.00")),
         (pa.float32(), "7.038531e-26", np.array([0x15AE43FD], np.uint32).view(np.float32)[0].item()),
         (pa.float64(), "-0", -0.0),
+        (pa.decimal128(38, 0), "1" * 38, Decimal("1" * 38)),
         (pa.int64(), "-0", 0),
     ],
 )
@@ -307,3 +308,28 @@ def test_decimals_that_arrow_reads_from_no_csv(tmp_path: Path) -> None:
         _root(path, RecordSchema.of(table.schema))
     assert "column 0" in str(raised.value.where)
     assert "secret" not in str(raised.value)
+
+
+def test_a_number_that_is_too_large_is_no_infinity(tmp_path: Path) -> None:
+    for kind, text in (
+        (pa.float64(), "1e400"),
+        (pa.float32(), "1e39"),
+        (pa.float32(), "-1e400"),
+        (pa.float16(), "1e400"),
+    ):
+        (tmp_path / "a.jsonl").write_text(f'{{"x":{text}}}\n')
+        with pytest.raises(SourceError, match="does not fit"):
+            _root(tmp_path / "a.jsonl", RecordSchema.of(pa.schema([("x", kind)])))
+
+
+def test_a_record_given_as_json_is_rounded_as_a_line_is(tmp_path: Path) -> None:
+    """Against Arrow, which rounds the text once: what stands between two floats of 32 bits, and what does not."""
+    rng = np.random.default_rng(7)
+    bits = rng.integers(0, 0x7F000000, 3_000, dtype=np.uint32)
+    texts = [str(np.float32(one)) for one in bits.view(np.float32)]
+    texts += ["7.038531e-26", "16777217", "16777217.0000001", "16777216.9999999", "1e-46", "-7.038531e-26", "0.1"]
+    schema = RecordSchema.of(pa.schema([("x", pa.float32())]))
+    expected = pa.array(texts).cast(pa.float32()).to_pylist()
+    for text, value in zip(texts, expected, strict=True):
+        found = decode_row(row_from_json({"x": json.loads(text)}, schema), schema)
+        assert found["x"] == value, text
