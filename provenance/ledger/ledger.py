@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
@@ -121,7 +121,8 @@ if TYPE_CHECKING:
 
 Location = str | PathLike[str]
 _MAX_ENDS: Final = 8
-"""Revocations of one key, each from an earlier time on."""
+"""Revocations of one key, each from an earlier time on, besides the one that knows no time."""
+_MAX_AHEAD: Final = timedelta(minutes=5)
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
@@ -298,14 +299,21 @@ class Ledger:
         return self._said_receipt("key", event.key.keyid, envelope, published)
 
     def _check_end(self, event: KeyEvent) -> None:
-        """Raise `ConflictError` for a revocation that says no more than one that is logged already."""
+        """Raise `ConflictError` for a revocation that says no more than one that is logged already, `PolicyError` for
+        one from a time that is yet to come."""
+        if event.created > (datetime.now(UTC) + _MAX_AHEAD).strftime("%Y-%m-%dT%H:%M:%SZ"):
+            raise PolicyError(
+                "revocation is of a time that is yet to come", expected="now or before", got=event.created
+            )
         ends = [
             known
             for _, envelope in self.entries_about(event.key.keyid)
             if (known := read_key_event(open_frame(parse_envelope(envelope).payload))).action is KeyAction.REVOKED
         ]
         told = any(one.since is None or (event.since is not None and event.since >= one.since) for one in ends)
-        if (told and event not in ends) or len(ends) >= _MAX_ENDS:
+        # One without a time is always taken: whoever has the key, too, must not be able to use up the room for it.
+        is_full = event.since is not None and len(ends) >= _MAX_ENDS
+        if event not in ends and (told or is_full):
             raise ConflictError("key is revoked in the log already", got=event.key.keyid)
 
     def entries_about(self, about: Digest) -> tuple[tuple[int, bytes], ...]:

@@ -12,6 +12,7 @@ Bytes (canonical JSON, one line): `{"anchors":[{"chainId":1,"contract":"0x..","p
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -96,20 +97,15 @@ class TrustRoots:
             return None
         revoked = [source for source in found if source.revoked]
         others = [source for source in found if not source.revoked]
-        confined = others and all(source.namespaces for source in others)
-        namespaces = tuple(dict.fromkeys(name for one in others for name in one.namespaces)) if confined else ()
         if not revoked:
-            return replace(found[0], namespaces=namespaces)
-        # The strictest: one without a time, else the earliest; and what none of them confines it to.
+            return replace(found[0], namespaces=_union(others))
+        # The strictest: one without a time, else the earliest; confined by what is trusted, and by what is revoked.
         strictest = min(revoked, key=lambda source: source.since or "")
-        for given in (namespaces, *(source.namespaces for source in revoked)):
-            if given and namespaces:
-                namespaces = tuple(name for name in namespaces if name in given)
-                if not namespaces:  # confined to nothing: then nothing it signed counts
-                    return replace(strictest, since=None)
-            else:
-                namespaces = namespaces or given
-        return replace(strictest, namespaces=namespaces)
+        trusted, ended = _union(others), _union(revoked)
+        if trusted and ended and not set(trusted) & set(ended):
+            return replace(strictest, since=None)  # confined to nothing: then nothing it signed counts
+        both = tuple(name for name in trusted if name in ended) if trusted and ended else trusted or ended
+        return replace(strictest, namespaces=both)
 
     def anchor(self, chain_id: int, contract: str, publisher: str) -> TrustedAnchor | None:
         """The trusted anchor of this chain, contract and publisher; addresses are compared without case."""
@@ -139,6 +135,13 @@ class TrustRoots:
             if listed is not None and listed.revoked:
                 found = found.revoking(keyid, listed.since)
         return found
+
+
+def _union(sources: Sequence[TrustedSource]) -> tuple[str, ...]:
+    """The namespaces of any of them; empty, which is any, if one is not confined or there is none."""
+    if not all(source.namespaces for source in sources):
+        return ()
+    return tuple(dict.fromkeys(name for source in sources for name in source.namespaces))
 
 
 def _stricter(source: TrustedSource, since: str | None) -> str | None:

@@ -26,13 +26,15 @@ def with_key_revocations(verifier: EntryVerifier, entries: Iterable[EvidenceEntr
         (one for entry in entries if (one := _revocation(verifier, entry)) is not None), key=lambda one: one.index
     )
     found, ended = trust, set[str]()
-    for one in said:  # in the order of the log: what a key says after it was ended, does not count
+    for one in said:  # in the order of the log: who ended a key of its own says nothing of others after that
         signer, listed = one.envelope.signatures[0].keyid, trust.source(one.key.keyid)
-        if listed is None or signer in ended or not _counts(one, listed, trust):
+        is_own = signer == one.key.keyid
+        if listed is None or (signer in ended and not is_own) or not _counts(one, listed, trust):
             continue
-        # Nothing that is signed after it was said is spared, whatever it says.
+        # Of several about one key the strictest holds: a thief who speaks first takes nothing from what comes after.
         found = found.revoking(one.key.keyid, since_of(one.event))
-        ended.add(one.key.keyid)
+        if is_own:
+            ended.add(signer)
     return found
 
 

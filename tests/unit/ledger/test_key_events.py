@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,24 @@ def test_a_key_that_was_ended_does_not_flood_the_log(ledger: Ledger) -> None:
     with pytest.raises(ConflictError, match="already"):
         ledger.submit(_event(ledger, "someone", KeyAction.REVOKED, reason=KeyReason.RETIRED))
     assert ledger.log.size() == 3
+
+
+def test_a_thief_does_not_use_up_the_room_for_the_true_revocation(ledger: Ledger) -> None:
+    def ended(since: str | None, **changes: object) -> bytes:
+        pem = ledger.keyring.show("someone").public.pem
+        event = KeyEvent(
+            NamedKey.of(pem), KeyAction.REVOKED, "2026-11-20T12:00:00Z", reason=KeyReason.RETIRED, since=since
+        )
+        payload = encode_key_event(replace(event, **changes))  # type: ignore[arg-type]
+        return encode_envelope(sign_envelope(payload, PAYLOAD_TYPE, ledger.keyring.signer("someone")))
+
+    with pytest.raises(PolicyError, match="yet to come"):
+        ledger.submit(ended("2098-01-01T00:00:00Z", created="2099-01-01T00:00:00Z"))
+    for year in range(2025, 2017, -1):
+        ledger.submit(ended(f"{year}-01-01T00:00:00Z"))
+    with pytest.raises(ConflictError):
+        ledger.submit(ended("2001-01-01T00:00:00Z"))
+    ledger.submit(ended(None))
+    listed = ledger.keyring.trust().source(ledger.keyring.show("someone").public.keyid)
+    assert listed is not None
+    assert (listed.revoked, listed.since) == (True, None)

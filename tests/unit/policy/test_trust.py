@@ -160,6 +160,8 @@ def test_the_word_on_a_key() -> None:
     assert TrustRoots((a,)).with_revoked(TrustRoots((since,))).source(key.keyid) == replace(
         a, revoked=True, since=since.since
     )
+    both = TrustRoots((a, TrustedSource("m", key, namespaces=("b",)))).revoking(key.keyid, since.since)
+    assert both.source(key.keyid) == replace(since, namespaces=("a", "b"))  # each is ended, and no more than that
     assert TrustRoots(()).with_revoked(TrustRoots((since,))) == TrustRoots(())
     assert TrustRoots((since,)).revoking(key.keyid, "2025-01-01T00:00:00Z").sources[0].since == "2025-01-01T00:00:00Z"
     assert TrustRoots((since,)).revoking(key.keyid, "2027-01-01T00:00:00Z").sources[0] == since

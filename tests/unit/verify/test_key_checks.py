@@ -134,3 +134,16 @@ def test_nothing_that_is_younger_than_a_revocation_is_spared() -> None:
     )
     assert since_of(event) == CREATED
     assert since_of(replace(event, since="2001-01-01T00:00:00Z")) == "2001-01-01T00:00:00Z"
+
+
+def test_a_thief_who_speaks_first_takes_nothing_back() -> None:
+    late = "2099-01-01T00:00:00Z"
+    thief = _revocation(key(1), key(1), created=late, since=late)
+    for true in (_revocation(key(1), key(1)), _revocation(key(1), key(1), since="2001-01-01T00:00:00Z")):
+        for both in ([thief, true], [true, thief]):
+            report = _report(both)
+            assert any("revoked" in check.note and late not in check.note for check in report.failures)
+    # A thief of one key who ends the other first does not silence it.
+    names = ("museum", "other", "museum")
+    report = _report([_revocation(key(3), key(1)), _revocation(key(1), key(3))], names=names)
+    assert not report.sound
