@@ -10,6 +10,7 @@ States: signed -> broadcast -> mined (receipt proven) -> final; or failed.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,10 +46,11 @@ class Anchorer:
         self._store, self._chain, self._account, self._origin = store, chain, account, origin
         self._info = chain.info()
 
-    def anchor(self) -> AnchorOutcome:
+    def anchor(self, check: Callable[[CheckpointRow], None] | None = None) -> AnchorOutcome:
         """Anchor the latest checkpoint, unless it is anchored already. Settles what is pending first.
 
-        `VerificationError` if the chain holds a checkpoint that this log does not have.
+        `check` raises if the checkpoint that is about to be sent must not be. `VerificationError` if the chain holds a
+        checkpoint that this log does not have.
         """
         gas_used = self.settle()
         checkpoint = self._store.checkpoint()
@@ -72,6 +74,8 @@ class Anchorer:
             # Restored from a backup that is older than its anchor: the chain has it, its receipt is lost.
             return AnchorOutcome("already anchored", checkpoint.size, chain=self._info.label)
         else:
+            if check is not None:
+                check(checkpoint)
             gas_used = self._send(contract, checkpoint)
             row, covered = self._latest(contract), checkpoint.size - head.size
         receipt = receipt_of(row) if row is not None else None

@@ -76,7 +76,7 @@ from provenance.ledger.reference import pinned_name, resolve
 from provenance.ledger.registration import Clock, Description, check_description, pin_parents, sign_dataset
 from provenance.ledger.saying import Said, find_said
 from provenance.ledger.verification import Verification, file_report
-from provenance.log import NoteSignature, add_signatures
+from provenance.log import NoteSignature, renew_signatures
 from provenance.policy import TrustedAnchor, TrustedSource, TrustRoots
 from provenance.policy.policy import Policy
 from provenance.signature import Envelope, encode_envelope, parse_envelope, sign_envelope, verify_envelope
@@ -525,10 +525,10 @@ class Ledger:
             latest, kept = tx.checkpoint(), tx.checkpoint_at(row.size)
             if latest is not None and (latest.size, latest.root) == (row.size, row.root):
                 tx.set_checkpoint(
-                    replace(latest, note=add_signatures(latest.note, signatures)), expected_size=latest.size
+                    replace(latest, note=renew_signatures(latest.note, signatures)), expected_size=latest.size
                 )
             if kept is not None and kept.root == row.root:
-                tx.keep_checkpoint(replace(kept, note=add_signatures(kept.note, signatures)))
+                tx.keep_checkpoint(replace(kept, note=renew_signatures(kept.note, signatures)))
 
     def anchor(self) -> AnchorOutcome:
         """Anchor everything logged so far in one transaction; nothing is sent if that is done already.
@@ -536,11 +536,11 @@ class Ledger:
         Where the log has witnesses, they cosign first: `WitnessError` if fewer do than the trust roots ask for, and
         nothing is sent.
         """
-        from provenance.ledger.witnessing import require_quorum
+        from provenance.ledger.witnessing import collect_for, require_quorum
 
-        require_quorum(self)
+        collect_for(self)
         with self._anchorer() as anchorer:
-            return anchorer.anchor()
+            return anchorer.anchor(lambda row: require_quorum(self, row))
 
     def deploy(self) -> Deployment:
         """Deploy the anchor contract on this ledger's chain, unless this account has done so."""

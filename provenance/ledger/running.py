@@ -176,11 +176,17 @@ class RunRecorder:
     def _observe(self, before: frozenset[str] | None, opens: Opens) -> None:
         """Keep what was opened of the inputs, and what else that was there."""
         code, outputs = {one.path for one in self._code}, [one.path for one in self._outputs]
-        read, others = ReadUsage(), opens.files & (before or frozenset())
+        read, others, is_known = ReadUsage(), opens.files & (before or frozenset()), True
         for one in self._inputs:
             if one.path is None:
                 continue
-            for entry in self._ledger.proofs(str(one.pin.name)).files():
+            try:
+                entries = self._ledger.proofs(str(one.pin.name)).files()
+            except ProvenanceError:  # its manifest is not kept here: what was opened of it cannot be told
+                is_known = False
+                others = {path for path in others if path != one.path and not path.startswith(one.path)}
+                continue
+            for entry in entries:
                 path = one.path + entry.path if one.path.endswith("/") else one.path
                 if path in opens.files:
                     read.add(entry)
@@ -194,7 +200,7 @@ class RunRecorder:
                 and _NOT_DATA.isdisjoint(path.split("/"))
             )
         )
-        is_whole = opens.is_whole and before is not None
+        is_whole = opens.is_whole and before is not None and is_known and not opens.has_moved
         self._observed = Observed(len(read.leaves), read.digest, len(self._unnamed), is_whole)
 
     def finish(self) -> tuple[Made, ...]:

@@ -119,16 +119,19 @@ def _bounded_lines(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _csv_records(file: IO[bytes], delimiter: bytes) -> Iterator[bytes]:
-    """Records as they stand, each with its line break; lines without anything are none.
+    """Records as they stand, each with its line break; lines without anything are none, but of a table of one column,
+    where they are nulls.
 
     A quote opens a field only where it begins, as readers of CSV have it: 5" is five inches.
     """
     pieces: list[bytes] = []
-    held, is_open = 0, False
-    for line in _bounded_lines(file):
-        if not pieces and not line.strip(b"\r\n"):
+    held, is_open, has_one_column = 0, False, False
+    for number, line in enumerate(_bounded_lines(file)):
+        if number == 0:
+            has_one_column = delimiter not in line
+        if not pieces and not line.strip(b"\r\n") and not (has_one_column and number):
             continue
-        if b"\r" in line.rstrip(b"\r\n"):
+        if b"\r" in line.rstrip(b"\r\n") and b'"' not in line and not is_open:
             raise MalformedError("lines of the table end in CR alone", expected="LF, or CR LF")
         is_open = _is_open_after(line, delimiter, is_open)
         pieces.append(line)

@@ -1,6 +1,7 @@
 """A witness on disk: its key (0600) and what it has seen.
 
-Invariants: the key is made once and never replaced; its name is in a file beside it.
+Invariants: the key is made once and never replaced; its name is in a file beside it; where what it has seen is gone, it
+signs nothing.
 
     witness/  name  witness.key  witness.db
 """
@@ -22,6 +23,7 @@ from provenance.signers.secret_file import read_secret, write_secret
 from provenance.witnesses.state import WitnessState
 
 _SEED_BYTES: Final = 32
+_STATE: Final = "witness.db"
 _MAX_NAME_BYTES: Final = 1_024
 
 
@@ -47,6 +49,7 @@ def make_witness(folder: Path, name: str) -> Cosigner:
         (folder / "name").write_text(name + "\n", "utf-8")
     except OSError as error:
         raise StoreError("cannot write the witness's name", got=error.strerror, where=folder) from error
+    WitnessState(folder / _STATE).close()
     with open_witness_folder(folder) as witness:
         return witness.cosigner
 
@@ -61,5 +64,9 @@ def open_witness_folder(folder: Path) -> Iterator[OpenWitness]:
     except OSError as error:
         raise StoreError("cannot read the witness's name", got=error.strerror, where=folder) from error
     cosigner = Cosigner(name.decode("utf-8", "replace").strip(), read_secret(folder / "witness.key"))
-    with closing(WitnessState(folder / "witness.db")) as state:
+    if not (folder / _STATE).is_file():
+        # Without what it has seen its key would sign a second history.
+        hint = "restore it, or make another witness, with another key"
+        raise StoreError("what the witness has seen is gone", where=folder / _STATE, hint=hint)
+    with closing(WitnessState(folder / _STATE)) as state:
         yield OpenWitness(cosigner, state)

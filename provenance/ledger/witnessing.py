@@ -10,8 +10,9 @@ saw more than there is proves that this log went back, and nothing is published 
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -33,6 +34,7 @@ from provenance.log import (
     check_witnesses,
     encode_vkey,
     open_checkpoint,
+    open_cosigned,
     parse_vkey,
     verify_cosignature,
 )
@@ -157,9 +159,7 @@ def collect(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigning:
     places, row = witnesses_of(ledger), ledger.log.checkpoint()
     if not places:
         raise NotFoundError("this log has no witness", hint="`provenance witness add URL KEY`")
-    with ThreadPoolExecutor(len(places)) as pool:
-        asked = [pool.submit(_ask, ledger, place, row, timeout_s) for place in places]
-        found = [one.result() for one in asked]
+    found = _ask_all(ledger, places, row, timeout_s)
     signatures = [signature for signature, _ in found if signature is not None]
     if signatures:
         ledger.add_cosignatures(row, signatures)
@@ -170,29 +170,52 @@ def collect(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigning:
     return Cosigning(row.size, outcomes, ledger.keyring.trust().quorum)
 
 
-def require_quorum(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigning | None:
-    """Collect what is needed before a checkpoint is published; None if the log has no witness.
+def collect_for(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    """Have the latest checkpoint cosigned before it is published, if this log has witnesses and an entry."""
+    if witnesses_of(ledger) and ledger.log.size():
+        collect(ledger, timeout_s)
 
-    `WitnessError` if too few cosigned.
-    """
-    if not witnesses_of(ledger):
-        return None
-    found = collect(ledger, timeout_s)
-    if not found.is_met:
-        problems = "; ".join(
-            f"{one.place.url}: {one.problem.what}" for one in found.outcomes if one.problem is not None
-        )
+
+def require_quorum(ledger: Ledger, row: CheckpointRow) -> None:
+    """Raise `WitnessError` unless as many of the witnesses in the trust roots cosigned this very checkpoint as they ask
+    for: whatever was asked of whom, and whatever was logged since."""
+    trust = ledger.keyring.trust()
+    if not trust.quorum:
+        return
+    known = [parse_vkey(vkey) for vkey in trust.witnesses]
+    count = len(open_cosigned(row.note, parse_vkey(ledger.keyring.vkey), known).cosignatures)
+    if count < trust.quorum:
         raise WitnessError(
             "too few witnesses cosigned the checkpoint, and it is not published",
-            expected=f"{found.quorum} of {len(found.outcomes)}",
-            got=f"{found.cosigned} ({problems})",
-            hint="run it again when they can be reached",
+            expected=f"{trust.quorum} of {len(known)}",
+            got=f"{count}, at size {row.size}",
+            hint="see `provenance witness cosign`, and run it again",
         )
-    return found
 
 
 class LogWentBackError(VerificationError):
     """A witness saw a larger tree of this log than there is."""
+
+
+def _ask_all(
+    ledger: Ledger, places: Sequence[WitnessPlace], row: CheckpointRow, timeout_s: float
+) -> list[tuple[NoteSignature | None, ProvenanceError | None]]:
+    """The answers of all, asked at once. One that takes longer than all its tries may is left to itself."""
+    answers: dict[int, tuple[NoteSignature | None, ProvenanceError | None]] = {}
+
+    def ask(number: int, place: WitnessPlace) -> None:
+        answers[number] = _ask(ledger, place, row, timeout_s)
+
+    threads = [
+        threading.Thread(target=ask, args=item, name="provenance-witness", daemon=True) for item in enumerate(places)
+    ]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + _TRIES * timeout_s
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = WitnessError("witness answered too slowly", expected=f"within {timeout_s:g} s a try")
+    return [answers.get(number, (None, late)) for number in range(len(places))]
 
 
 def _ask(

@@ -20,6 +20,7 @@ from provenance.log.note import (
     open_note,
     parse_note,
     parse_vkey,
+    renew_signatures,
     sign_note,
 )
 from provenance.log.proof import TlogProof, encode_proof, parse_proof, verify_proof
@@ -72,6 +73,7 @@ __all__ = [
     "parse_proof",
     "parse_tile_path",
     "parse_vkey",
+    "renew_signatures",
     "sign_checkpoint",
     "sign_note",
     "tile_paths",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 MAX_FOLDERS: Final = 10_000
-_OPEN, _MOVED_TO, _CREATE = 0x20, 0x80, 0x100
+_OPEN, _MOVED_FROM, _MOVED_TO, _CREATE = 0x20, 0x40, 0x80, 0x100
 _ONLY_FOLDERS, _OVERFLOW, _IS_FOLDER = 0x0100_0000, 0x4000, 0x4000_0000
 _EVENT: Final = struct.Struct("iIII")
 _READ_BYTES: Final = 256 * 2**10
@@ -27,11 +27,13 @@ _FLAGS: Final = os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class Opens:
-    """What was opened. `files` are paths below the folder, with `/`; `is_whole`: all that was opened is among them."""
+    """What was opened. `files` are paths below the folder, with `/`; `is_whole`: all that was opened is among them;
+    `has_moved`: something was given another name meanwhile, so that a path may not be what it was."""
 
     def __init__(self) -> None:
         self.files: set[str] = set()
         self.is_whole = False
+        self.has_moved = False
 
 
 @contextmanager
@@ -91,7 +93,7 @@ class _Watch:
         return True
 
     def _add(self, name: str) -> bool:
-        mask = _OPEN | _MOVED_TO | _CREATE | _ONLY_FOLDERS
+        mask = _OPEN | _MOVED_FROM | _MOVED_TO | _CREATE | _ONLY_FOLDERS
         number = self._calls.inotify_add_watch(self._descriptor, os.fsencode(self._root / name), mask)
         if number >= 0:
             self._names[number] = name
@@ -125,6 +127,7 @@ class _Watch:
             if folder is None or not name:
                 continue
             path = folder + os.fsdecode(name)
+            self._found.has_moved = self._found.has_moved or bool(mask & _MOVED_FROM)
             if mask & _IS_FOLDER:
                 if mask & (_CREATE | _MOVED_TO):
                     self._add_below(path + "/")  # what came later is the program's own

@@ -40,7 +40,6 @@ from provenance.witnesses.state import Seen, SizeConflictError, WitnessState
 
 _BURST: Final = 30.0
 _A_SECOND: Final = 5.0
-_MAX_BUCKETS: Final = 10_000
 
 
 class _Buckets:
@@ -55,8 +54,6 @@ class _Buckets:
         now = self._clock()
         left, since = self._left.get(origin, (_BURST, now))
         left = min(_BURST, left + (now - since) * _A_SECOND)
-        if len(self._left) >= _MAX_BUCKETS and origin not in self._left:
-            self._left.clear()  # logs that are not watched have none for long
         self._left[origin] = (left - 1 if left >= 1 else left, now)
         return left >= 1
 
@@ -74,7 +71,8 @@ def witness_app(
     async def add_checkpoint(request: Request) -> Response:
         body = await _body(request)
         asked = parse_add_checkpoint(body)
-        origin = asked.note.partition(b"\n")[0].decode("utf-8", "replace")
+        # Of a log's share only that is taken which its own key signed.
+        origin = (await asyncio.to_thread(state.opened, asked)).origin
         if not buckets.take(origin):
             return PlainTextResponse("too many requests for this log\n", 429, {"Retry-After": "1"})
         try:

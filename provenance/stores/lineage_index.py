@@ -22,7 +22,7 @@ from provenance.lineage.facets import Facets
 from provenance.lineage.openlineage import DatasetSaid, LineageEvent
 
 MAX_NODES: Final = 10_000
-_VERSION: Final = 2
+_VERSION: Final = 3
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
     digest BLOB PRIMARY KEY, entry INTEGER NOT NULL, kind TEXT NOT NULL, time TEXT NOT NULL, run TEXT,

@@ -7,7 +7,7 @@ order of keys says nothing. Lines end in LF or CR LF; empty lines are no rows.
 Without a schema, a column is what JSON says of it in all rows: `bool`, `int64`, `decimal128(38, 0)` (whole numbers of
 more than 64 bits), `float64` (numbers with a fraction, and whole ones up to 2**53 beside them), text, lists and structs
 of these; keys in the order in which they first appear. Text stays text, whatever it looks like. Whole numbers that no
-one type holds exactly are an error: nothing is rounded unasked.
+one type holds exactly are an error. What is written with a point or an exponent is rounded to a float64.
 """
 
 from __future__ import annotations

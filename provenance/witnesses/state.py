@@ -126,6 +126,18 @@ class WitnessState:
             rows = self._db.execute("SELECT earlier, later FROM evidence WHERE origin = ? ORDER BY id", (origin,))
             return tuple((bytes(earlier), bytes(later)) for earlier, later in rows)
 
+    def opened(self, request: AddCheckpoint) -> Checkpoint:
+        """The checkpoint of a request, signed by a key of its log. `NotFoundError` for a log that is not watched,
+        `PolicyError` if none of its keys signed it, `MalformedError` for what makes no sense."""
+        origin = parse_checkpoint(parse_note(request.note).text).origin
+        verifiers = self._verifiers(origin)
+        if not verifiers:
+            raise NotFoundError("log is not watched here", got=origin)
+        try:
+            return parse_checkpoint(open_note(request.note, verifiers).text)
+        except VerificationError as error:
+            raise PolicyError("checkpoint is not signed by a key of its log", got=error.what, where=origin) from error
+
     def cosign(self, request: AddCheckpoint, cosigner: Cosigner, now_s: int) -> bytes:
         """The cosignature line for a checkpoint that extends what was seen last, which it is from now on.
 
@@ -133,7 +145,7 @@ class WitnessState:
         `SizeConflictError` if another size was seen last or the same with another root, `VerificationError` if the
         proof does not hold, `MalformedError` for what makes no sense.
         """
-        checkpoint = self._opened(request)
+        checkpoint = self.opened(request)
         if request.old > checkpoint.size:
             raise MalformedError("log goes back", expected=f"an old size up to {checkpoint.size}", got=request.old)
         if not checkpoint.size:
@@ -152,16 +164,6 @@ class WitnessState:
         if told is not None:  # after the transaction: the evidence stays
             raise told
         return encode_signature_line(cosigner.cosign(checkpoint, time_s))
-
-    def _opened(self, request: AddCheckpoint) -> Checkpoint:
-        origin = parse_checkpoint(parse_note(request.note).text).origin
-        verifiers = self._verifiers(origin)
-        if not verifiers:
-            raise NotFoundError("log is not watched here", got=origin)
-        try:
-            return parse_checkpoint(open_note(request.note, verifiers).text)
-        except VerificationError as error:
-            raise PolicyError("checkpoint is not signed by a key of its log", got=error.what, where=origin) from error
 
     def _compare(
         self, request: AddCheckpoint, checkpoint: Checkpoint, seen: Seen, now_s: int

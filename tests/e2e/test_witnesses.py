@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import json
@@ -17,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from provenance.errors import ConflictError, MalformedError, NotFoundError, WitnessError
-from provenance.ledger import Ledger
-from provenance.ledger.witness_folder import make_witness
+from provenance.errors import ConflictError, MalformedError, NotFoundError, StoreError, WitnessError
+from provenance.ledger import Ledger, witnessing
+from provenance.ledger.witness_folder import make_witness, open_witness_folder
 from provenance.ledger.witnessing import LogWentBackError, add_witness, collect, remove_witness, witnesses_of
 from provenance.log import (
     Checkpoint,
@@ -147,6 +148,80 @@ def test_a_quorum_cosigns_what_is_anchored_and_verifiers_ask_for_it(ledger: Ledg
     shown = json.loads(witnesses[1].get("/logs")[1])
     assert [(one["origin"], one["size"], one["forks"]) for one in shown["logs"]] == [("watched.example/log", 3, 0)]
     assert "watched.example/log" in witnesses[1].get("/")[1]
+
+
+def test_nothing_gets_past_the_quorum(
+    ledger: Ledger, witnesses: list[_Witness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry that is logged between the round and the anchor, and a log whose last witness was removed."""
+    add_witness(ledger, witnesses[0].url, witnesses[0].vkey, quorum=1)
+    _register(ledger, "a")
+    collected = witnessing.collect_for
+
+    def collect_and_register(opened: Ledger) -> None:
+        collected(opened)
+        _register(ledger, "between")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(witnessing, "collect_for", collect_and_register)
+        with pytest.raises(WitnessError, match="too few"):
+            ledger.anchor()
+    assert ledger.anchors() == []
+    remove_witness(ledger, witnesses[0].url)
+    with pytest.raises(WitnessError, match="too few"):
+        ledger.anchor()
+    assert ledger.anchors() == []
+    add_witness(ledger, witnesses[0].url, witnesses[0].vkey)
+    ledger.anchor()
+    assert [row.size for row in ledger.anchors()] == [2]
+    # Again and again on one checkpoint: a note has room for a hundred lines.
+    for _ in range(3):
+        collect(ledger)
+    assert len(parse_note(ledger.log.checkpoint().note).signatures) == 2
+
+
+def test_a_witness_that_lost_what_it_saw_signs_nothing(tmp_path: Path) -> None:
+    make_witness(tmp_path / "w", "witness.example/w")
+    for path in (tmp_path / "w").glob("witness.db*"):
+        path.unlink()
+    with pytest.raises(StoreError, match="is gone"), open_witness_folder(tmp_path / "w"):
+        raise AssertionError("it was opened")
+
+
+def test_forged_requests_use_up_nobodys_share(ledger: Ledger, witnesses: list[_Witness]) -> None:
+    _register(ledger, "a")
+    forger = NoteSigner("watched.example/log", bytes(32))
+    forged = sign_checkpoint(Checkpoint(forger.name, 2, bytes(32)), forger)
+    answers = {witnesses[0].post(encode_add_checkpoint(AddCheckpoint(1, (), forged)))[0] for _ in range(60)}
+    assert answers == {403}
+    own = encode_add_checkpoint(AddCheckpoint(0, (), ledger.log.checkpoint().note))
+    assert witnesses[0].post(own)[0] == 200
+    assert 429 in {witnesses[0].post(own)[0] for _ in range(60)}
+
+
+def test_a_witness_that_drips_is_left_to_itself(ledger: Ledger) -> None:
+    _register(ledger, "a")
+    stop = threading.Event()
+    with socket.socket() as slow:
+        slow.bind(("127.0.0.1", 0))
+        slow.listen()
+
+        def drip() -> None:
+            connection, _ = slow.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                while not stop.wait(0.2):
+                    connection.sendall(b"X-A: b\r\n")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        add_witness(ledger, f"http://127.0.0.1:{slow.getsockname()[1]}", encode_vkey(COSIGNER.verifier))
+        started = time.monotonic()
+        (outcome,) = collect(ledger, timeout_s=1).outcomes
+        assert time.monotonic() - started < 6
+        assert outcome.problem is not None
+        stop.set()
+        thread.join()
 
 
 def test_what_a_witness_answers(ledger: Ledger, witnesses: list[_Witness]) -> None:

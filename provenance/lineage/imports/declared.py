@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from provenance.encoding import JsonValue
+from provenance.encoding import Digest, JsonValue
 from provenance.errors import MalformedError
 from provenance.limits import check_size
 from provenance.statement.frame import without_secrets
@@ -21,6 +21,7 @@ MAX_DECLARED: Final = 10_000
 MAX_EDGES: Final = 100_000
 """Inputs and outputs of all steps of a document."""
 MAX_NAME_CHARS: Final = 2_048
+_MAX_KEY_CHARS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class DeclaredDataset:
     digests: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", without_secrets(self.name))
         check_size("name", len(self.name), MAX_NAME_CHARS, "characters")
+        object.__setattr__(self, "name", without_secrets(self.name))
         if not self.name:
             raise MalformedError("dataset has no name", expected="text")
 
@@ -60,10 +61,10 @@ class DeclaredStep:
     """What its run is known by, in whichever document it stands; None: by the document."""
 
     def __post_init__(self) -> None:
+        check_size("name", len(self.name), MAX_NAME_CHARS, "characters")
         object.__setattr__(self, "name", without_secrets(self.name))
         plain = {name: without_secrets(one) if isinstance(one, str) else one for name, one in self.facts.items()}
         object.__setattr__(self, "facts", plain)
-        check_size("name", len(self.name), MAX_NAME_CHARS, "characters")
         check_size("step", len(self.inputs) + len(self.outputs), MAX_DECLARED, "datasets")
 
 
@@ -91,10 +92,21 @@ def as_object(value: JsonValue) -> dict[str, JsonValue]:
 def told_apart(known: Mapping[str, DeclaredDataset]) -> dict[str, DeclaredDataset]:
     """The same datasets by their ids; those of a name that several have are called by it and their id."""
     counts = Counter(one.name for one in known.values())
-    return {
-        key: one if counts[one.name] == 1 else DeclaredDataset(f"{one.name} ({key})"[:MAX_NAME_CHARS], one.digests)
-        for key, one in known.items()
-    }
+    taken = {name for name, count in counts.items() if count == 1}
+    found = {}
+    for key, one in known.items():
+        told, number = one, 0
+        while counts[one.name] > 1 and (told is one or told.name in taken):
+            number += 1
+            suffix = (
+                f" ({key})"
+                if number == 1 and len(key) < _MAX_KEY_CHARS
+                else f" ({Digest.of(f'{number} {key}'.encode()).hex[:16]})"
+            )
+            told = DeclaredDataset(one.name[: MAX_NAME_CHARS - len(suffix)] + suffix, one.digests)
+        taken.add(told.name)
+        found[key] = told
+    return found
 
 
 def texts(value: JsonValue) -> dict[str, str]:

@@ -27,8 +27,9 @@ from provenance.statement.run import check_words
 FORM: Final = "dvc"
 _WITHHELD: Final = "withheld: it seems to hold a secret"
 _SECRET: Final = re.compile(
-    r"://[^/\s]*@|authorization|bearer\s|(?:secret|token|passw|pwd|api_?key|access_?key|credential)[a-z0-9_]*[\"']?\s*[=:]"
-    r"|\s-[pP]\S",
+    r"://[^/\s]*@|authorization|bearer\s|\s-u\s*\S+:|x-api-key"
+    r"|(?:secret|token|passw(?:or)?d|pass|pwd|api_?key|access_?key|credentials?)(?:_[a-z0-9_]*)?[\"']?\s*[=:]"
+    r"|\b(?:mysql|mysqldump|mariadb|sshpass)\b.*\s-p\S",
     re.IGNORECASE,
 )
 _MAX_BYTES: Final = 16 * 2**20

@@ -38,7 +38,10 @@ def read_prov(value: JsonValue) -> Declared:
         raise MalformedError("not a PROV-JSON document", expected=f"an object with {', '.join(_RECORDS)}")
     parts = [value, *(part for _, part in _records(value, "bundle"))]
     prefixes = _prefixes(value)
-    found = {name: [one for part in parts for one in _expanded(part, name, prefixes)] for name in _RECORDS}
+    found = {
+        name: [one for number, part in enumerate(parts) for one in _expanded(part, name, prefixes, number)]
+        for name in _RECORDS
+    }
     check_size("document", sum(map(len, found.values())), 4 * MAX_DECLARED, "records")
     entities = told_apart({name: _dataset(name, record) for name, record in found["entity"]})
     activities = dict(found["activity"])
@@ -69,14 +72,17 @@ def _prefixes(part: dict[str, JsonValue]) -> dict[str, str]:
     return {name: uri for name, uri in stated.items() if isinstance(uri, str)} if isinstance(stated, dict) else {}
 
 
-def _expanded(part: dict[str, JsonValue], name: str, outer: dict[str, str]) -> Iterator[_Record]:
-    """The records of a kind, ids as URIs where their prefix is declared: the same short name may be two things."""
+def _expanded(part: dict[str, JsonValue], name: str, outer: dict[str, str], number: int) -> Iterator[_Record]:
+    """The records of a kind, ids as URIs where their prefix is declared: the same short name may be two things, and a
+    blank one is another in each part."""
     prefixes = {**outer, **_prefixes(part)}
 
     def whole(text: str) -> str:
         prefix, colon, local = text.partition(":")
+        if prefix == "_":
+            return f"_{number or ''}:{local}"
         uri = prefixes.get(prefix) if colon else prefixes.get("default")
-        return text if uri is None or prefix == "_" else uri + (local if colon else text)
+        return text if uri is None else uri + (local if colon else text)
 
     for identifier, record in _records(part, name):
         ends = {key: whole(one) if key in _ENDS and isinstance(one, str) else one for key, one in record.items()}

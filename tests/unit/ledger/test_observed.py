@@ -128,3 +128,30 @@ def test_more_than_can_be_told_is_not_whole(tmp_path: Path, monkeypatch: pytest.
         for number in range(limit + 1_000):
             names[number % 200].open("rb").close()
     assert not found.is_whole
+
+
+def test_what_is_moved_about_is_not_whole(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    with watch_opens(tmp_path) as found:
+        (tmp_path / "secret").rename(tmp_path / "other")
+        (tmp_path / "other").read_text()
+        (tmp_path / "other").rename(tmp_path / "secret")
+    assert found.has_moved
+
+
+def test_an_input_whose_manifest_is_elsewhere_stops_nothing(ledger: Ledger, folder: Path) -> None:
+    recorder = _recorder(ledger, folder)
+    manifest = ledger.proofs("h/raw").statement.manifest
+    recorder.execute(
+        [sys.executable, "-c", "import pathlib; pathlib.Path('raw/a').read_text(); pathlib.Path('out').mkdir()"]
+    )
+    ledger.blobs.remove(manifest)
+    recorder._observe(frozenset({"raw/a"}), watched("raw/a"))
+    assert recorder._observed is not None
+    assert (recorder._observed.whole, recorder.unnamed) == (False, ())
+
+
+def watched(*files: str) -> opens.Opens:
+    found = opens.Opens()
+    found.files, found.is_whole = set(files), True
+    return found

@@ -151,6 +151,15 @@ def test_quotes_that_open_nothing_hide_no_record(tmp_path: Path, name: str) -> N
         assert part.to_dict("records") == whole.iloc[list(chosen)].to_dict("records")
 
 
+def test_blank_lines_of_one_column_are_nulls_as_the_reader_has_them(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b'x\n1\n\n"a\rb"\n')
+    (tmp_path / "out").mkdir()
+    assert cut(tmp_path / "t.csv", tmp_path / "out" / "t.csv", partial(_chosen, (1, 2))) == (2, 3)
+    assert (tmp_path / "out" / "t.csv").read_bytes() == b'x\n\n"a\rb"\n'
+    table = open_table(tmp_path / "t.csv")
+    assert sum(batch.num_rows for fragment in table.fragments() for batch in fragment.read(fragment)) == 3
+
+
 def test_a_table_that_cannot_be_told_apart_is_refused(tmp_path: Path) -> None:
     for text in (b'a,b\n1,"open\n2,3\n', b"a\r1\r2\r"):
         (tmp_path / "t.csv").write_bytes(text)
