@@ -55,7 +55,11 @@ def open_listed(path: str, identity: Identity) -> int:
             raise SourceError("not a file", got=kind_of(status.st_mode), where=path)
         raise changed(path)
     if status.st_ctime_ns > time.time_ns() - RECENT_NS:
-        settle(descriptor, identity)
+        try:
+            settle(descriptor, identity, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
     return descriptor
 
 
@@ -94,7 +98,7 @@ def read_small(
                     let_clock_tick([identity])
                     if identify(look(descriptor)) != identity:
                         raise changed(root + name)
-                settle(descriptor, identity)
+                settle(descriptor, identity, root + name)
             if size <= tiny_bytes:
                 # One byte more than there should be, so that the end is seen in one read.
                 data = read(descriptor, size + 1)

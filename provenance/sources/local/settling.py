@@ -7,13 +7,15 @@ asked, nor of one that nobody has open for writing, map or not, which a lease te
 at and before it is read: a write call under way is waited for, and pages are written back. What is written after that
 leaves a time that is later.
 
-Invariants: content is never changed; nothing here is an error. Where a lease does not tell (overlay, network), the
-whole file system is written back once a process. Where nothing is ever written back (`keeps_times`), as on memory file
-systems, stores are never told of, and nothing may be remembered.
+Invariants: content is never changed; nothing here is an error, but a writer whom a read-only mount keeps us from
+waiting for. Where a lease does not tell (overlay, network), the whole file system is written back once a process. Where
+nothing is ever written back (`keeps_times`), as on memory file systems, stores are never told of, and nothing may be
+remembered.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -23,6 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from provenance.errors import SourceError
 from provenance.sources.local.listing import CHANGED, TICK_NS, Identity
 
 RECENT_NS: Final = 60_000_000_000
@@ -72,9 +75,9 @@ def let_leases_be_broken_silently() -> None:
         _signals = False
 
 
-def settle(descriptor: int, identity: Identity) -> None:
+def settle(descriptor: int, identity: Identity, path: str) -> None:
     """See to it that what is written to this file from now on leaves a time later than those of `identity`, which was
-    taken at least a tick ago."""
+    taken at least a tick ago. `SourceError` if somebody has it open for writing and nothing can be waited for."""
     device, altered = identity[0], identity[CHANGED]
     kind = _state.kinds.get(device)
     if kind is None:
@@ -82,7 +85,10 @@ def settle(descriptor: int, identity: Identity) -> None:
     if kind in _LEASING and not _is_held(descriptor):
         return
     _state.held += 1
-    _wait_for_calls(descriptor)
+    if not _wait_for_calls(descriptor) and kind in _LEASING and _is_open_for_writing(descriptor):
+        hint = "read it where it is mounted writable, or a minute after it was written"
+        what = "somebody writes to the file, and through a read-only mount that cannot be waited for"
+        raise SourceError(what, expected="no writer", where=path, hint=hint)
     if kind not in _LEASING:
         now_ns = time.time_ns()
         if altered < _state.written_back.get(device, 0) - TICK_NS:
@@ -94,8 +100,9 @@ def settle(descriptor: int, identity: Identity) -> None:
     _write_back(descriptor)
 
 
-def _wait_for_calls(descriptor: int) -> None:
-    """Wait for the write calls that are under way: each holds the file's lock to its end.
+def _wait_for_calls(descriptor: int) -> bool:
+    """Wait for the write calls that are under way: each holds the file's lock to its end. False where a read-only mount
+    is in the way.
 
     Those that overwrite past the page cache (O_DIRECT) share it among themselves and with whoever looks for holes: only
     what would change the file waits for them, too. To take away an attribute that is not there is such a thing, and
@@ -104,8 +111,11 @@ def _wait_for_calls(descriptor: int) -> None:
     with suppress(OSError, AttributeError):
         os.lseek(descriptor, 0, os.SEEK_HOLE)
         os.lseek(descriptor, 0, os.SEEK_SET)
-    with suppress(OSError, AttributeError):
+    try:
         os.removexattr(descriptor, _NO_ATTRIBUTE)
+    except (OSError, AttributeError) as error:  # as it should be: ENODATA, or EPERM
+        return getattr(error, "errno", None) != errno.EROFS
+    return True
 
 
 def keeps_times(path: str | os.PathLike[str]) -> bool:
@@ -151,6 +161,18 @@ def _is_held(descriptor: int) -> bool:
         call(descriptor, _fcntl.F_SETLEASE, _fcntl.F_UNLCK)
     except OSError:  # held; or another user's, of which nobody tells us
         return True
+    return False
+
+
+def _is_open_for_writing(descriptor: int) -> bool:
+    """Whether a lease says so, and is not merely refused for whose file it is."""
+    try:
+        _fcntl.fcntl(descriptor, _fcntl.F_SETLEASE, _fcntl.F_RDLCK)
+        _fcntl.fcntl(descriptor, _fcntl.F_SETLEASE, _fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    except AttributeError:
+        pass
     return False
 
 

@@ -167,7 +167,7 @@ def test_no_lease_is_left_and_no_signal_comes(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGIO, lambda number, _frame: told.append(number))
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        settling.settle(descriptor, _state(path))
+        settling.settle(descriptor, _state(path), "a")
         started = time.monotonic()
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
         assert time.monotonic() - started < 1
@@ -326,3 +326,37 @@ def test_overlays_that_are_never_written_back_are_not_remembered(tmp_path: Path,
         subprocess.run(["umount", str(merged)], capture_output=True, check=False)
         if where == "in memory":
             shutil.rmtree(above, ignore_errors=True)
+
+
+_THROUGH_A_READ_ONLY_MOUNT = """
+import os, subprocess, sys
+folder, mirror = sys.argv[1:3]
+subprocess.run(["mount", "--bind", folder, mirror], check=True)
+subprocess.run(["mount", "-o", "remount,bind,ro", mirror], check=True)
+from provenance.errors import SourceError
+from provenance.sources import open_source
+writer = os.open(folder + "/a", os.O_WRONLY)
+try:
+    open_source(mirror).fingerprint()
+except SourceError as error:
+    print(error.what)
+os.close(writer)
+print(open_source(mirror).fingerprint().files[0].path)
+"""
+
+
+def test_a_writer_behind_a_read_only_mount_is_an_error(tmp_path: Path) -> None:
+    folder, mirror = tmp_path / "set", tmp_path / "mirror"
+    folder.mkdir()
+    mirror.mkdir()
+    (folder / "a").write_bytes(b"text")
+    with (folder / "a").open("rb") as file:
+        if settling._kind_of(file.fileno())[0] not in settling._LEASING:
+            pytest.skip("no lease tells of writers here")
+    words = ["unshare", "-m", sys.executable, "-c", _THROUGH_A_READ_ONLY_MOUNT, str(folder), str(mirror)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if "Operation not permitted" in done.stderr:
+        pytest.skip("only root may mount here")
+    assert done.stdout.splitlines() == [
+        "somebody writes to the file, and through a read-only mount that cannot be waited for", "a",
+    ], done.stderr  # fmt: skip
