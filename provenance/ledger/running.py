@@ -200,7 +200,11 @@ class RunRecorder:
                 and _NOT_DATA.isdisjoint(path.split("/"))
             )
         )
-        is_whole = opens.is_whole and before is not None and is_known and not opens.has_moved
+        known = before or frozenset()
+        moved = [
+            one for one in opens.moved if one in known or (one[-1:] == "/" and any(p.startswith(one) for p in known))
+        ]
+        is_whole = opens.is_whole and before is not None and is_known and not moved
         self._observed = Observed(len(read.leaves), read.digest, len(self._unnamed), is_whole)
 
     def finish(self) -> tuple[Made, ...]:

@@ -28,12 +28,13 @@ _FLAGS: Final = os.O_CLOEXEC | os.O_NONBLOCK
 
 class Opens:
     """What was opened. `files` are paths below the folder, with `/`; `is_whole`: all that was opened is among them;
-    `has_moved`: something was given another name meanwhile, so that a path may not be what it was."""
+    `moved` are paths, folders with `/` at their end, whose name was taken away meanwhile: what was opened may be
+    that."""
 
     def __init__(self) -> None:
         self.files: set[str] = set()
         self.is_whole = False
-        self.has_moved = False
+        self.moved: set[str] = set()
 
 
 @contextmanager
@@ -127,7 +128,8 @@ class _Watch:
             if folder is None or not name:
                 continue
             path = folder + os.fsdecode(name)
-            self._found.has_moved = self._found.has_moved or bool(mask & _MOVED_FROM)
+            if mask & _MOVED_FROM:
+                self._found.moved.add(path + "/" * bool(mask & _IS_FOLDER))
             if mask & _IS_FOLDER:
                 if mask & (_CREATE | _MOVED_TO):
                     self._add_below(path + "/")  # what came later is the program's own

@@ -130,13 +130,28 @@ def test_more_than_can_be_told_is_not_whole(tmp_path: Path, monkeypatch: pytest.
     assert not found.is_whole
 
 
-def test_what_is_moved_about_is_not_whole(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("x")
-    with watch_opens(tmp_path) as found:
-        (tmp_path / "secret").rename(tmp_path / "other")
-        (tmp_path / "other").read_text()
-        (tmp_path / "other").rename(tmp_path / "secret")
-    assert found.has_moved
+MOVES = """
+import os, pathlib
+os.rename({old!r}, 'x')
+pathlib.Path({read!r}).read_text()
+os.rename('x', {old!r})
+pathlib.Path('new').write_text('n')
+os.rename('new', 'newer')
+pathlib.Path('out').mkdir()
+pathlib.Path('raw/a').read_text()
+"""
+
+
+@pytest.mark.parametrize(("old", "read"), [("other/list", "x"), ("other", "x/list"), ("scratch", "x")])
+def test_what_is_moved_about_is_not_whole(ledger: Ledger, folder: Path, old: str, read: str) -> None:
+    (folder / "work.py").write_text(
+        ("open('scratch', 'w').close()\n" if old == "scratch" else "") + MOVES.format(old=old, read=read)
+    )
+    recorder = _recorder(ledger, folder)
+    recorder.execute([sys.executable, "work.py"])
+    assert recorder._observed is not None
+    # What the command made itself may be called what it likes.
+    assert recorder._observed.whole is (old == "scratch")
 
 
 def test_an_input_whose_manifest_is_elsewhere_stops_nothing(ledger: Ledger, folder: Path) -> None:
