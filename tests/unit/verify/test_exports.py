@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from cyclonedx.model.bom import Bom
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from huggingface_hub import DatasetCard, ModelCard
+from jsonschema import Draft202012Validator
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
@@ -203,6 +206,43 @@ def test_the_spdx_model_reads_a_document(ledger: Ledger, tmp_path: Path) -> None
     assert {one._id for one in again.objects if one._id} == {one._id for one in found.objects if one._id}
 
 
+@cache
+def _spdx_schema() -> Draft202012Validator:
+    """SPDX 3.0.1's JSON Schema, as its project generates it and lib4sbom carries it."""
+    schema = json.loads(files("lib4sbom").joinpath("schemas/spdx/3.0-schema.json").read_bytes())
+    assert schema["properties"]["@context"]["const"] == "https://spdx.org/rdf/3.0.1/spdx-context.jsonld"
+    return Draft202012Validator(schema)
+
+
+def test_spdx_documents_fit_its_json_schema(ledger: Ledger) -> None:
+    for name in ("t/model", "t/raw"):
+        _spdx_schema().validate(_json(ledger, name, "spdx"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "wrong"),
+    [
+        ("dataset_DatasetPackage", "dataset_confidentialityLevel", "secret"),
+        ("dataset_DatasetPackage", "dataset_datasetSize", -1),
+        ("dataset_DatasetPackage", "dataset_datasetType", None),
+        ("ai_AIPackage", "releaseTime", "yesterday"),
+        ("ai_AIPackage", "madeUp", "x"),
+        ("Relationship", "relationshipType", "madeOf"),
+        ("Relationship", "to", []),
+        ("SpdxDocument", "creationInfo", None),
+    ],
+)
+def test_the_spdx_schema_refuses_what_we_do_not_write(ledger: Ledger, kind: str, name: str, wrong: object) -> None:
+    """So that fitting it shows something."""
+    value = _json(ledger, "t/model", "spdx")
+    element = next(one for one in value["@graph"] if one["type"] == kind)
+    if wrong is None:
+        del element[name]
+    else:
+        element[name] = wrong
+    assert not _spdx_schema().is_valid(value)
+
+
 def test_the_spdx_model_refuses_what_we_do_not_write(ledger: Ledger) -> None:
     """So that reading it shows something."""
     for kind, name, wrong in (
@@ -269,6 +309,7 @@ def test_a_failed_verdict_is_told(tmp_path: Path) -> None:
         assert mlcroissant.Dataset(json.loads(other.export("t/a", "croissant"))).metadata.issues.errors == set()
         assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(other.export("t/a", "cyclonedx").decode()) is None
         _spdx(other.export("t/a", "spdx"))
+        _spdx_schema().validate(_json(other, "t/a", "spdx"))
         with pytest.raises(MalformedError, match="unknown format"):
             other.export("t/a", "prov")
         with pytest.raises(NotFoundError):
