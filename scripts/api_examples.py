@@ -19,10 +19,12 @@ import httpx
 from provenance import Ledger
 from provenance.encoding import Digest, b64encode, canonical_json
 from provenance.fingerprint import FileEntry, fingerprint_files
+from provenance.ledger.key_events import announce_key, revoke_key
 from provenance.server import DEFAULT_LIMITS, ServerLimits, create_app
 from provenance.server.openapi.operations import BUNDLE, DSSE
 from provenance.signature import PrivateKey, derive_private_key, encode_envelope, parse_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE, DatasetStatement, PinnedName, encode_statement
+from provenance.statement.key_event import KeyReason
 from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.usage import Usage
 
@@ -146,6 +148,7 @@ async def verifying(client: httpx.AsyncClient, examples: Examples) -> None:
 async def concerned(client: httpx.AsyncClient, ledger: Ledger, examples: Examples) -> None:
     """What was said later, and who is concerned."""
     digest = examples["version"]["value"]["digest"]["sha256"]
+    keyid = announce_key(ledger, "museum").keyid
     wanted = {"reference": "titanic/passengers@1", "digest": digest}
     policy = {"format": "urn:provenance-ledger:policy:1", "name": "training", "allowedLicenses": ["MIT"]}
     examples["auditRequest"] = example("A dataset whose bytes are in hand", wanted)
@@ -165,6 +168,10 @@ async def concerned(client: httpx.AsyncClient, ledger: Ledger, examples: Example
         ("usage", "The first page of two", "/v1/usage/titanic/passengers@1?limit=1"),
     ):
         examples[name] = example(summary, (await client.get(path)).raise_for_status().json())
+    revoke_key(ledger, "museum", KeyReason.RETIRED)
+    said = (await client.get(f"/v1/keys/{keyid}?limit=1")).raise_for_status().json()
+    examples["keyEvents"] = example("The first page of two", said)
+    examples["keyCursor"] = example("A cursor", said["nextCursor"])
     examples["usageCursor"] = example("A cursor", examples["usage"]["value"]["nextCursor"])
     examples["eventCursor"] = example("A cursor", examples["events"]["value"]["nextCursor"])
 

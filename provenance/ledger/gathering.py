@@ -7,7 +7,7 @@ whose proofs lead to its own first anchor; nothing is judged here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from provenance.anchor import AnchorReceipt, parse_receipt_bytes
 from provenance.encoding import Digest
@@ -99,9 +99,9 @@ class _KeyEvents:
     def of(self, keyid: str) -> list[EvidenceEntry]:
         """The entries about a key."""
         if keyid not in self._found:
-            about = Digest.from_hex(keyid)
-            said = _said(self._store, about, self._checkpoint, self._tiles, with_later=self._with_later)
-            self._found[keyid] = [entry for entry in said if _ends_a_key(entry.envelope)]
+            about, wants = Digest.from_hex(keyid), _FewOfAKey()
+            said = _said(self._store, about, self._checkpoint, self._tiles, with_later=self._with_later, wants=wants)
+            self._found[keyid] = list(said)
         return self._found[keyid]
 
     def entries(self) -> list[EvidenceEntry]:
@@ -109,25 +109,42 @@ class _KeyEvents:
         return list({one.digest: one for found in self._found.values() for one in found}.values())
 
 
-def _ends_a_key(envelope: bytes) -> bool:
-    event = read_key_event(open_frame(parse_envelope(envelope).payload))
-    return event.action is KeyAction.REVOKED
+class _FewOfAKey:
+    """Which entries about a key go into evidence: every revocation, and of what else the key says of itself the first
+    of each kind, so that its holder cannot fill bundles."""
+
+    def __init__(self) -> None:
+        self._seen = set[KeyAction]()
+
+    def __call__(self, envelope: bytes) -> bool:
+        signed = parse_envelope(envelope)
+        event = read_key_event(open_frame(signed.payload))
+        if event.action is KeyAction.REVOKED:
+            return True
+        if event.action in self._seen or signed.signatures[0].keyid != event.key.keyid.hex:
+            return False
+        self._seen.add(event.action)
+        return True
 
 
 def _said(
-    store: StoreReader, about: Digest, checkpoint: CheckpointRow, tiles: TileReader, *, with_later: bool
+    store: StoreReader,
+    about: Digest,
+    checkpoint: CheckpointRow,
+    tiles: TileReader,
+    *,
+    with_later: bool,
+    wants: Callable[[bytes], bool] = lambda _: True,
 ) -> Iterator[EvidenceEntry]:
-    """What was said about a statement and bears on its verdict. What was logged after the checkpoint of the gathering
-    is proven in the newest, if it is wanted."""
+    """What was said about a statement and bears on its verdict, if its envelope is wanted. What was logged after the
+    checkpoint of the gathering is proven in the newest, with `with_later`."""
     newest: tuple[CheckpointRow, TileReader] | None = None
     for event in events_about(store, about):
         row = store.entry(event.entry_index) if event.type != Usage.TYPE else None
-        if row is None:
+        if row is None or not (row.index < checkpoint.size or with_later) or not wants(row.envelope):
             continue
         if row.index < checkpoint.size:
             yield EvidenceEntry(row.envelope, prove_entry(store, row.index, checkpoint, tiles))
-            continue
-        if not with_later:
             continue
         if newest is None:
             latest = store.checkpoint() or checkpoint

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from provenance.encoding import Digest, JsonValue
+from provenance.errors import NotFoundError
 from provenance.signature import encode_envelope, parse_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.frame import open_frame
@@ -62,13 +63,20 @@ def revoke_key(
     return _say(ledger, name, KeyAction.REVOKED, passphrase, reason=reason, since=since)
 
 
-def said_of_key(ledger: Ledger, keyid: str) -> tuple[SaidOfKey, ...]:
-    """What the log holds about a key, in its order. What it is worth, a verification says."""
+def said_of_key(
+    ledger: Ledger, keyid: Digest, *, after: int | None = None, limit: int | None = None
+) -> tuple[SaidOfKey, ...]:
+    """What the log holds about a key, in its order, above entry `after`. What it is worth, a verification says.
+
+    `NotFoundError` for a key that the ledger does not know and that nothing is said of.
+    """
     found = []
-    for index, envelope in ledger.entries_about(Digest.from_hex(keyid)):
+    for index, envelope in ledger.entries_about(keyid, after=after, limit=limit):
         parsed = parse_envelope(envelope)
         event = read_key_event(open_frame(parsed.payload))
         found.append(SaidOfKey(index, parsed.signatures[0].keyid, event))
+    if not found and after is None and ledger.keyring.trust().source(keyid.hex) is None:
+        raise NotFoundError("no such key", got=keyid.hex, hint="`provenance keys list` shows those that are known here")
     return tuple(found)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
@@ -316,9 +317,12 @@ class Ledger:
         if event not in ends and (told or is_full):
             raise ConflictError("key is revoked in the log already", got=event.key.keyid)
 
-    def entries_about(self, about: Digest) -> tuple[tuple[int, bytes], ...]:
-        """Index and envelope of every entry about a key, by its id, in log order."""
-        rows = [self._store.entry(row.entry_index) for row in events_about(self._store, about)]
+    def entries_about(
+        self, about: Digest, *, after: int | None = None, limit: int | None = None
+    ) -> tuple[tuple[int, bytes], ...]:
+        """Index and envelope of every entry about a key, by its id, in log order, above entry `after`."""
+        said = islice(events_about(self._store, about, after=after), limit)
+        rows = [self._store.entry(row.entry_index) for row in said]
         return tuple((row.index, row.envelope) for row in rows if row is not None)
 
     def append_batch(self, envelope: bytes) -> int:

@@ -25,7 +25,7 @@ from provenance.statement import DatasetName, PinnedName, Reference, parse_refer
 
 DEFAULT_PAGE_ITEMS: Final = 100
 MAX_POSITION: Final = 2**63 - 1
-ListName = Literal["datasets", "versions", "anchors", "events", "usage"]
+ListName = Literal["datasets", "versions", "anchors", "events", "usage", "keys"]
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_QUERY_FIELDS = 16
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from provenance.statement.run import Run
 from provenance.verify.entry_checks import EntryVerifier
 from provenance.verify.event_checks import judge_events
 from provenance.verify.evidence import BlockFinding, Evidence
-from provenance.verify.key_checks import with_key_revocations
+from provenance.verify.key_checks import KeyRemark, key_remarks, with_key_revocations
 from provenance.verify.report import Artefact, Report
 
 
@@ -125,11 +125,12 @@ class AuditItem:
 @dataclass(frozen=True, slots=True)
 class Audit:
     """The audit of a report's target. `items` begin with it, its inputs nearest first; `uses` are log entries that say
-    what it was used for."""
+    what it was used for; `keys` is what the log holds about the keys that signed."""
 
     report: Report
     items: tuple[AuditItem, ...]
     uses: tuple[int, ...] = ()
+    keys: tuple[KeyRemark, ...] = ()
 
     @property
     def origins(self) -> tuple[AuditItem, ...]:
@@ -202,6 +203,7 @@ class Audit:
             "gaps": [{"about": name, "gap": gap} for name, gap in self.gaps()],
             "items": [item.to_json() for item in self.items],
             "uses": list(self.uses),
+            "keys": [one.to_json() for one in self.keys],
             "report": report.to_json(),
         }
 
@@ -216,6 +218,7 @@ def audit_evidence(
 ) -> Audit:
     """The audit of what `report` says of this evidence."""
     statements = _statements(evidence)
+    keys = key_remarks(EntryVerifier(evidence, trust, blocks), evidence.entries, trust)
     trust = with_key_revocations(EntryVerifier(evidence, trust, blocks), evidence.entries, trust)
     verifier = EntryVerifier(evidence, trust, blocks)
     about = {envelope for envelope, _ in statements.values()}
@@ -231,7 +234,7 @@ def audit_evidence(
             if verdict.problem is None
         )
         items.append(AuditItem(artefact, statement, remarks))
-    return Audit(report, tuple(items), tuple(uses))
+    return Audit(report, tuple(items), tuple(uses), keys)
 
 
 def _statements(evidence: Evidence) -> Mapping[str, tuple[Digest, DatasetStatement]]:

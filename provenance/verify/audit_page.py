@@ -54,6 +54,7 @@ def audit_page(audit: Audit, bundle: bytes) -> bytes:
         _licences(audit),
         _people(audit),
         _said(audit),
+        _keys(audit),
         _gaps(audit),
         _act(audit),
         _evidence(bundle),
@@ -161,6 +162,17 @@ def _said(audit: Audit) -> str:
         return "<h2>Runs, tests, reviews, findings</h2><p>Nothing that counts was said.</p>"
     head = ("artefact", "what", "it says", "log", "signed by")
     return "<h2>Runs, tests, reviews, findings</h2>" + _table(head, rows)
+
+
+def _keys(audit: Audit) -> str:
+    title = "<h2>Keys</h2>"
+    if not audit.keys:
+        return title + "<p>The log at hand says nothing of the keys that signed.</p>"
+    rows = [
+        (one.name, one.event.key.keyid.hex[:16], one.words, one.event.created, f"entry {one.index}", one.signer[:16])
+        for one in audit.keys
+    ]
+    return title + _table(("name", "key", "it says", "claimed time", "log", "signed by key"), rows)
 
 
 def _gaps(audit: Audit) -> str:

@@ -1,4 +1,4 @@
-"""Revocations of keys that the log holds, said by their own holders.
+"""What the log holds about keys, said by their own holders: above all, that one was revoked.
 
 Rules: a revocation counts if a trusted log holds it and it is signed by the very key that it revokes, or by another key
 in force that the trust roots list under the same name; whoever holds a key may end it, and nobody else. What counts is
@@ -8,9 +8,10 @@ older. That there is none cannot be proven by what is at hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from provenance.encoding import JsonValue
 from provenance.errors import ProvenanceError
 from provenance.policy import Status, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, parse_public_key, verify_envelope
@@ -25,30 +26,86 @@ def with_key_revocations(verifier: EntryVerifier, entries: Iterable[EvidenceEntr
     said = sorted(
         (one for entry in entries if (one := _revocation(verifier, entry)) is not None), key=lambda one: one.index
     )
-    found, ended = trust, set[str]()
-    for one in said:  # in the order of the log: who ended a key of its own says nothing of others after that
-        signer, listed = one.envelope.signatures[0].keyid, trust.source(one.key.keyid)
-        is_own = signer == one.key.keyid
-        if listed is None or (signer in ended and not is_own) or not _counts(one, listed, trust):
-            continue
+    found = trust
+    for one in _counting(said, trust):
         # Of several about one key the strictest holds: a thief who speaks first takes nothing from what comes after.
         found = found.revoking(one.key.keyid, since_of(one.event))
-        if is_own:
-            ended.add(signer)
     return found
+
+
+def key_remarks(verifier: EntryVerifier, entries: Iterable[EvidenceEntry], trust: TrustRoots) -> tuple[KeyRemark, ...]:
+    """What entries at hand say of keys and counts, in the order of the log: that a key is in use or gave way, signed
+    with it; that one was revoked, as above. `trust`: as they were given, before any revocation in the log."""
+    said = sorted((one for entry in entries if (one := _said(verifier, entry)) is not None), key=lambda one: one.index)
+    remarks = []
+    for one in _counting(said, trust):
+        source = trust.source(one.key.keyid)
+        remarks.append(KeyRemark(one.event, one.index, one.signer, source.name if source is not None else ""))
+    return tuple(remarks)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRemark:
+    """Something said of a key that counts: what, in which log entry, by which key, and what the trust roots call it."""
+
+    event: KeyEvent
+    index: int
+    signer: str
+    name: str
+
+    @property
+    def words(self) -> str:
+        """What it says, for people: `revoked: compromised, since 2026-05-01T00:00:00Z`."""
+        event = self.event
+        successor = f"by {event.successor.keyid.hex[:16]}" if event.successor is not None else None
+        more = [text for text in (successor, event.reason, event.since and f"since {event.since}") if text]
+        return f"{event.action}: {', '.join(more)}" if more else str(event.action)
+
+    def to_json(self) -> JsonValue:
+        """The remark as a JSON value."""
+        return {
+            "keyid": self.event.key.keyid.hex,
+            "name": self.name,
+            "entry": self.index,
+            "created": self.event.created,
+            "signer": self.signer,
+            "says": self.event.to_json(),
+        }
+
+
+def _counting(said: Iterable[_Said], trust: TrustRoots) -> Iterator[_Said]:
+    """Those that count, of all in log order: who ended a key of its own says nothing of others after that."""
+    ended = set[str]()
+    for one in said:
+        listed, is_own = trust.source(one.key.keyid), one.signer == one.key.keyid
+        if listed is None or (one.signer in ended and not is_own) or not _counts(one, listed, trust):
+            continue
+        yield one
+        if is_own and one.event.action is KeyAction.REVOKED:
+            ended.add(one.signer)
 
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """A revocation that a trusted log holds, and its place there."""
+    """A key event that a trusted log holds, and its place there."""
 
     index: int
     envelope: Envelope
     event: KeyEvent
     key: PublicKey
 
+    @property
+    def signer(self) -> str:
+        """The id of the key that signed it, or says so."""
+        return self.envelope.signatures[0].keyid
+
 
 def _revocation(verifier: EntryVerifier, entry: EvidenceEntry) -> _Said | None:
+    said = _said(verifier, entry)
+    return said if said is not None and said.event.action is KeyAction.REVOKED else None
+
+
+def _said(verifier: EntryVerifier, entry: EvidenceEntry) -> _Said | None:
     try:
         envelope = parse_envelope(entry.envelope)
         frame = open_frame(envelope.payload)
@@ -58,7 +115,7 @@ def _revocation(verifier: EntryVerifier, entry: EvidenceEntry) -> _Said | None:
         key = parse_public_key(event.key.pem)
     except ProvenanceError:
         return None  # it says nothing that could be understood
-    if event.action is not KeyAction.REVOKED or key.keyid != event.key.keyid.hex:
+    if key.keyid != event.key.keyid.hex:
         return None
     # A quorum of witnesses is not asked for: who holds cosignatures back must not hold a revocation back with them.
     index, checks = verifier.judge_log(entry, f"key {key.keyid[:16]}")
@@ -67,9 +124,11 @@ def _revocation(verifier: EntryVerifier, entry: EvidenceEntry) -> _Said | None:
 
 
 def _counts(said: _Said, listed: TrustedSource, trust: TrustRoots) -> bool:
-    signer, key = said.envelope.signatures[0].keyid, said.key
-    if signer != key.keyid:
-        other = trust.source(signer)
+    key = said.key
+    if said.signer != key.keyid:
+        if said.event.action is not KeyAction.REVOKED:
+            return False
+        other = trust.source(said.signer)
         # One that the trust roots revoke from some time on was in force before: its word on others is kept.
         if other is None or other.name != listed.name or (other.revoked and other.since is None):
             return False

@@ -98,6 +98,9 @@ def _show(screen: Screen, audit: Audit) -> None:
         )
     if len(audit.items) > _MAX_SHOWN:
         screen.line(f"and {len(audit.items) - _MAX_SHOWN} more (all of them with --json and --html)")
+    if audit.keys:
+        rows = [(one.name, one.event.key.keyid.hex[:16], one.words, f"entry {one.index}") for one in audit.keys]
+        screen.table(("key of", "key", "it says", "log"), rows[:_MAX_SHOWN])
     show_failures(screen, report.failures)
 
 

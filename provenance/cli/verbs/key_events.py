@@ -50,11 +50,12 @@ def rotate(
 def events(run: Invocation, name: KeyNameArgument) -> int:
     """What the log holds about a key, in its order: that it is in use, gave way to another, or was revoked."""
     from provenance.cli.verbs.keys import find_key
+    from provenance.encoding import Digest
     from provenance.ledger.key_events import said_of_key
 
     with run.ledger() as ledger:
         listed = find_key(ledger.keyring, name)
-        said = said_of_key(ledger, listed.key.keyid)
+        said = said_of_key(ledger, Digest.from_hex(listed.key.keyid))
     rows = [(str(one.index), str(one.event.action), _words(one), one.event.created, one.keyid[:16]) for one in said]
     if rows:
         run.screen.table(("entry", "event", "what it says", "created", "key"), rows)

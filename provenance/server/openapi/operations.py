@@ -251,6 +251,18 @@ OPERATIONS: Final[dict[str, Operation]] = {
         {"200": answer("The impact.", content(JSON, ref("Impact"), "impact")), **problems(400, 404, 413, 414)},
         parameters=[REF],
     ),
+    "listKeyEvents": operation(
+        "verification",
+        "What was said of a key",
+        "That it is in use, gave way to another, or was revoked, in log order, whoever signed it. What of it counts, a "
+        "verification says. 404 for a key that is not known here and that nothing was said of.",
+        {"200": answer("A page of key events.", content(JSON, ref("KeyEventPage"), "keyEvents")), **problems(400, 404)},
+        parameters=[
+            parameter("path", "keyid", "SHA-256 of the PEM public key.", "9f" * 32, pattern="^[0-9a-f]{64}$"),
+            cursor("keyCursor"),
+            LIMIT,
+        ],
+    ),
     "listUsage": operation(
         "verification",
         "What a dataset was used for",

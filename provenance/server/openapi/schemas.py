@@ -188,6 +188,14 @@ SCHEMAS: Final[dict[str, Schema]] = {
         says={"type": "object", "description": "the event's own part of the predicate"},
     ),
     "EventPage": closed("Events in log order.", about=TEXT, items=listed(ref("Event")), nextCursor=CURSOR),
+    "KeyEvent": closed(
+        "Something that was said of a key: docs/formats/events.md.",
+        index=COUNT,
+        created=said(TEXT, "the signer's claim, RFC 3339"),
+        signer=said(HEX_64, "key id"),
+        says={"type": "object", "description": "action, successor, reason, since"},
+    ),
+    "KeyEventPage": closed("Key events in log order.", keyid=HEX_64, items=listed(ref("KeyEvent")), nextCursor=CURSOR),
     "Impact": closed(
         "What was made from a dataset.",
         of=TEXT,
@@ -301,6 +309,17 @@ SCHEMAS: Final[dict[str, Schema]] = {
         gaps=listed(closed("What is not known.", about=TEXT, gap=TEXT)),
         items=listed(ref("AuditItem")),
         uses=said(listed(COUNT), "log entries"),
+        keys=listed(
+            closed(
+                "What the log holds about a key that signed, and counts.",
+                keyid=said(HEX_64, "the key that it is about"),
+                name=said(TEXT, "what the trust roots call it"),
+                entry=COUNT,
+                created=said(TEXT, "the signer's claim, RFC 3339"),
+                signer=said(HEX_64, "key id"),
+                says={"type": "object", "description": "action, successor, reason, since"},
+            )
+        ),
         report=ref("Report"),
         aiAct=listed(
             closed(

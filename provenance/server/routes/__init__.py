@@ -3,7 +3,7 @@
 Invariants: a handler reads its input, calls the ledger once in a thread, and writes what it got; it decides nothing.
 """
 
-from provenance.server.routes import audits, datasets, entries, events, health, statements, tiles, verification
+from provenance.server.routes import audits, datasets, entries, events, health, keys, statements, tiles, verification
 
 ROUTES = (
     statements.routes,
@@ -11,6 +11,7 @@ ROUTES = (
     datasets.routes,
     verification.routes,
     events.routes,
+    keys.routes,
     audits.routes,
     tiles.routes,
     health.routes,

@@ -13,10 +13,12 @@ from provenance.errors import ConflictError, NotFoundError, PolicyError, Provena
 from provenance.ledger import Ledger
 from provenance.ledger.gathering import receipt_of
 from provenance.ledger.key_events import announce_key, revoke_key, rotate_key, said_of_key
+from provenance.ledger.offline import audit_offline
 from provenance.signature import encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.key_event import KeyAction, KeyEvent, KeyReason, NamedKey, encode_key_event
 from provenance.verify import parse_bundle, verify_bundle
+from provenance.verify.audit_page import audit_page
 
 
 def _event(ledger: Ledger, name: str, action: KeyAction, by: str | None = None, **options: object) -> bytes:
@@ -33,7 +35,7 @@ def ledger_of_history(copy: Path) -> Ledger:
 def test_what_a_key_says_of_itself_is_shown_in_order(ledger_of_history: Ledger) -> None:
     with ledger_of_history as ledger:
         ledger.keyring.new("next")
-        keyid = ledger.keyring.show("museum").public.keyid
+        keyid = Digest.from_hex(ledger.keyring.show("museum").public.keyid)
         indexes = [announce_key(ledger, "museum").index, rotate_key(ledger, "museum", "next").index]
         assert ledger.verify_reference("h/clean").sound  # what it signed stays good
         indexes.append(revoke_key(ledger, "museum", KeyReason.SUPERSEDED).index)
@@ -43,11 +45,49 @@ def test_what_a_key_says_of_itself_is_shown_in_order(ledger_of_history: Ledger) 
         assert said[1].event.successor == NamedKey.of(ledger.keyring.show("next").public.pem)
         assert said[0].event.not_before is not None
         assert [listed.type for listed in ledger.log.listed(indexes[0], 1)] == ["urn:provenance-ledger:key:1"]
-        assert ledger.keyring.trust().source(keyid).revoked  # type: ignore[union-attr]
+        assert ledger.keyring.trust().source(keyid.hex).revoked  # type: ignore[union-attr]
         assert not ledger.verify_reference("h/clean").sound
         assert ledger.fsck().clean
         ledger.rebuild_index()
         assert [one.index for one in said_of_key(ledger, keyid)] == indexes
+
+
+def test_an_audit_shows_what_was_said_of_the_keys_that_signed(ledger_of_history: Ledger) -> None:
+    with ledger_of_history as ledger:
+        ledger.keyring.new("next")
+        ledger.keyring.new("bystander")
+        keyid = ledger.keyring.show("museum").public.keyid
+        announce_key(ledger, "bystander")
+        first = announce_key(ledger, "museum").index
+        for _ in range(3):  # whoever has a key cannot fill bundles with what it says
+            time.sleep(1)
+            announce_key(ledger, "museum")
+        gave_way = rotate_key(ledger, "museum", "next").index
+        trust = ledger.trust_roots(with_blocks=True)
+        ended = revoke_key(ledger, "museum", KeyReason.SUPERSEDED).index
+        audit, evidence = ledger.audited("h/model")
+        assert [(one.index, one.name, str(one.event.action)) for one in audit.keys] == [
+            (first, "museum", "introduced"),
+            (gave_way, "museum", "rotated"),
+            (ended, "museum", "revoked"),
+        ]
+        assert audit.keys[2].words == "revoked: superseded"
+        said = audit.to_json()["keys"]
+        assert isinstance(said, list)
+        assert said[0] == {
+            "keyid": keyid, "name": "museum", "entry": first, "created": audit.keys[0].event.created,
+            "signer": keyid, "says": {"action": "introduced"},
+        }  # fmt: skip
+        bundle = ledger.bundle("h/model")
+        page = audit_page(audit, bundle).decode()
+        for one in audit.keys:
+            assert f"<td>{one.words}</td>" in page
+        offline, _ = audit_offline(bundle, trust, {})
+        assert offline.keys == audit.keys
+        # Who trusts none of these keys is told nothing by them.
+        nobody = replace(trust, sources=())
+        assert audit_offline(bundle, nobody, {})[0].keys == ()
+        assert len(evidence.entries) == len(ledger.audited("h/model")[1].entries)
 
 
 def test_who_has_an_older_trust_is_told_by_the_bundle(ledger_of_history: Ledger) -> None:
@@ -112,7 +152,9 @@ def test_who_cannot_sign_says_nothing(ledger: Ledger) -> None:
         rotate_key(ledger, "someone", "nobody")
     with pytest.raises(ProvenanceError):
         revoke_key(ledger, "someone", KeyReason.RETIRED, "yesterday")
-    assert said_of_key(ledger, Digest.of(b"x").hex) == ()
+    with pytest.raises(NotFoundError, match="no such key"):
+        said_of_key(ledger, Digest.of(b"x"))
+    assert said_of_key(ledger, Digest.from_hex(ledger.keyring.show("someone").public.keyid)) == ()
     assert ledger.log.size() == 0
     assert not ledger.keyring.trust().source(ledger.keyring.show("someone").public.keyid).revoked  # type: ignore[union-attr]
 
