@@ -198,9 +198,9 @@ class Keyring:
         return named[0]
 
     def _trusted_as(self, trust: TrustRoots, name: str) -> tuple[TrustedSource, ...]:
-        keyids = {s.key.keyid for s in trust.sources if s.name == name} or set(
-            matching_keyids(name, (s.key.keyid for s in trust.sources))
-        )
+        by_id = set(matching_keyids(name, (source.key.keyid for source in trust.sources)))
+        # A whole key id is that key; what may be a name or the beginning of an id is both, and then several are meant.
+        keyids = by_id if name in by_id else by_id | {s.key.keyid for s in trust.sources if s.name == name}
         if not keyids:  # last, so that a key file that is damaged does not stop a revocation
             keyids = {stored.public.keyid for stored in self.list() if stored.name == name}
         return tuple(source for source in trust.sources if source.key.keyid in keyids)

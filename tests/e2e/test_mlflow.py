@@ -219,3 +219,14 @@ def test_a_server_that_is_not_there(ledger: Ledger, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     with pytest.raises(SourceError, match="cannot ask the MLflow server"):
         _imported(ledger, "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("first", ["provenance.mlflow", "mlflow.data", "provenance.mlflow.plugins"])
+def test_plug_ins_are_found_whoever_is_imported_first(first: str) -> None:
+    code = f"import {first}, mlflow.data, provenance.mlflow as ours; print(mlflow.data.from_provenance.__name__)"
+    code += "; from mlflow.data.dataset_source_registry import _dataset_source_registry as registry"
+    code += "; print(registry.sources.count(ours.ProvenanceSource))"
+    told = subprocess.run(
+        [sys.executable, "-W", "error:Failure", "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert (told.stdout.split(), "ailure" in told.stderr) == (["from_provenance", "1"], False)

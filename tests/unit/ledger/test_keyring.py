@@ -62,6 +62,17 @@ def test_a_revoked_key_stays_revoked(ledger: Ledger) -> None:
         keyring.revoke("nobody")
 
 
+def test_a_name_that_is_another_keys_id_ends_neither_by_mistake(ledger: Ledger) -> None:
+    keyring, whole = ledger.keyring, key(1).public.keyid
+    keyring.trust_key("victim", key(1).public)
+    for number, name in ((2, whole), (3, whole[:12])):
+        keyring.trust_key(name, key(number).public)
+    with pytest.raises(MalformedError, match="several keys"):
+        keyring.revoke(whole[:12])
+    assert keyring.revoke(whole).key == key(1).public
+    assert not any(source.revoked for source in keyring.trust().sources if source.key != key(1).public)
+
+
 def test_one_name_for_several_keys_is_no_name_to_revoke_by(ledger: Ledger) -> None:
     for number in (1, 2):
         ledger.keyring.trust_key("twin", key(number).public)

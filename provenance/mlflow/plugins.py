@@ -1,9 +1,6 @@
-"""Plug-ins for MLflow: a registered dataset as a dataset and as a source of its own, known by its digest.
+"""The dataset and the source that MLflow finds by entry points.
 
-    mlflow.log_input(mlflow.data.from_provenance("acme/rides@3"), context="training")
-    mlflow.data.from_pandas(frame, source="provenance:acme/rides@3")
-
-MLflow finds them by entry points. Invariants: what is logged names the registered statement by its digest and envelope;
+Invariants: what is logged names the registered statement by its digest and envelope;
 nothing is handed out that does not verify. MLflow's own digests cover a table's first 10,000 rows with MD5, and have
 room for 36 characters: the digest here is the first 32 hex digits of the dataset's SHA-256, and the source holds it
 whole, with the reference and the envelope's.
