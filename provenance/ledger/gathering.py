@@ -71,10 +71,16 @@ def gather(
         manifests += [statement.manifest, *_small(blobs, statement.parameters.chunks)]
         if statement.not_before is not None:
             blocks[statement.not_before.hash] = max(index, blocks.get(statement.not_before.hash, 0))
-        said = list(_said(store, Digest.of(row.envelope), checkpoint, tiles, with_later=anchor is None))
+        said = []
+        for place, event in _said(store, Digest.of(row.envelope), checkpoint, tiles, with_later=anchor is None):
+            proven_event, receipts = event, tuple[AnchorReceipt, ...]()
+            if anchor is None:
+                proven_event, receipts = _in_its_anchor(store, place, event, trust)
+            anchors = tuple(dict.fromkeys((*anchors, *receipts)))
+            said.append(proven_event)
         events += said
         for signed in (envelope, *(parse_envelope(event.envelope) for event in said)):
-            spoken.of(signed.signatures[0].keyid)
+            spoken.look(signed.signatures[0].keyid)
             source = trust.source(signed.signatures[0].keyid)
             if source is not None:
                 keys[source.key.keyid] = source.key
@@ -89,6 +95,20 @@ def gather(
     )
 
 
+def _in_its_anchor(
+    store: StoreReader, index: int, event: EvidenceEntry, trust: TrustRoots
+) -> tuple[EvidenceEntry, tuple[AnchorReceipt, ...]]:
+    """An event of a key that was revoked from some time on, proven in the first anchor after it, which says best when
+    it signed; any other as it is."""
+    signer = trust.source(parse_envelope(event.envelope).signatures[0].keyid)
+    if signer is None or signer.since is None:
+        return event, ()
+    own, receipts = _checkpoint(store, index)
+    if not receipts:
+        return event, ()
+    return EvidenceEntry(event.envelope, prove_entry(store, index, own, tile_reader(store, own.size))), receipts
+
+
 class _KeyEvents:
     """What is said of the keys that signed: each key is looked up once."""
 
@@ -96,13 +116,17 @@ class _KeyEvents:
         self._store, self._checkpoint, self._tiles, self._with_later = store, checkpoint, tiles, with_later
         self._found: dict[str, list[EvidenceEntry]] = {}
 
-    def of(self, keyid: str) -> list[EvidenceEntry]:
-        """The entries about a key."""
-        if keyid not in self._found:
+    def look(self, keyid: str) -> None:
+        """Find the entries about a key, and about those that took its place."""
+        waiting = [keyid]
+        while waiting:
+            keyid = waiting.pop()
+            if keyid in self._found:
+                continue
             about, wants = Digest.from_hex(keyid), _FewOfAKey()
             said = _said(self._store, about, self._checkpoint, self._tiles, with_later=self._with_later, wants=wants)
-            self._found[keyid] = list(said)
-        return self._found[keyid]
+            self._found[keyid] = [entry for _, entry in said]
+            waiting += wants.successors
 
     def entries(self) -> list[EvidenceEntry]:
         """All that were found, each once."""
@@ -115,6 +139,7 @@ class _FewOfAKey:
 
     def __init__(self) -> None:
         self._seen = set[KeyAction]()
+        self.successors: list[str] = []
 
     def __call__(self, envelope: bytes) -> bool:
         signed = parse_envelope(envelope)
@@ -124,6 +149,8 @@ class _FewOfAKey:
         if event.action in self._seen or signed.signatures[0].keyid != event.key.keyid.hex:
             return False
         self._seen.add(event.action)
+        if event.successor is not None:
+            self.successors.append(event.successor.keyid.hex)
         return True
 
 
@@ -135,21 +162,21 @@ def _said(
     *,
     with_later: bool,
     wants: Callable[[bytes], bool] = lambda _: True,
-) -> Iterator[EvidenceEntry]:
-    """What was said about a statement and bears on its verdict, if its envelope is wanted. What was logged after the
-    checkpoint of the gathering is proven in the newest, with `with_later`."""
+) -> Iterator[tuple[int, EvidenceEntry]]:
+    """What was said about a statement and bears on its verdict, with its index, if its envelope is wanted. What was
+    logged after the checkpoint of the gathering is proven in the newest, with `with_later`."""
     newest: tuple[CheckpointRow, TileReader] | None = None
     for event in events_about(store, about):
         row = store.entry(event.entry_index) if event.type != Usage.TYPE else None
         if row is None or not (row.index < checkpoint.size or with_later) or not wants(row.envelope):
             continue
         if row.index < checkpoint.size:
-            yield EvidenceEntry(row.envelope, prove_entry(store, row.index, checkpoint, tiles))
+            yield row.index, EvidenceEntry(row.envelope, prove_entry(store, row.index, checkpoint, tiles))
             continue
         if newest is None:
             latest = store.checkpoint() or checkpoint
             newest = latest, tile_reader(store, latest.size)
-        yield EvidenceEntry(row.envelope, prove_entry(store, row.index, *newest))
+        yield row.index, EvidenceEntry(row.envelope, prove_entry(store, row.index, *newest))
 
 
 def _read(row: EntryRow) -> tuple[Envelope, DatasetStatement]:

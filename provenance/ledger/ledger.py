@@ -63,6 +63,7 @@ from provenance.ledger.publication import (
     Publication,
     Published,
     PublishedEvent,
+    SaidSinceError,
     catch_up_index,
     events_about,
     prove_entry,
@@ -356,9 +357,15 @@ class Ledger:
         about = pin_parents(self._store, [reference])[0]
         signer = self.keyring.signer(key, passphrase)
         self._check_signer(signer.public.keyid, about.name.dataset.namespace)
-        event = Event(about, body, _now(), self.newest_block())
-        envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer))
-        return publish_event(self._store, self.blobs, self.keyring.note_signer(), envelope).row
+        for is_last in (False, False, True):
+            event = Event(about, body, _now(), self.newest_block())
+            envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer))
+            try:
+                return publish_event(self._store, self.blobs, self.keyring.note_signer(), envelope).row
+            except SaidSinceError:  # somebody with the same key was faster, by a second
+                if is_last:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
     def run(

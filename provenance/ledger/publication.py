@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from provenance.encoding import Digest, canonical_json
 from provenance.errors import ConflictError, NotFoundError, PolicyError, ProvenanceError, StoreError
@@ -29,14 +30,19 @@ from provenance.signature import parse_envelope
 from provenance.statement import DatasetStatement, Pin, PinnedName, parse_statement
 from provenance.statement.batches import BATCH_TYPES, Batch, read_batch
 from provenance.statement.events import EVENT_TYPES, Event, parse_event, read_event
+from provenance.statement.finding import Finding
 from provenance.statement.frame import open_frame
 from provenance.statement.key_event import KEY_TYPE, KeyEvent, read_key_event
 from provenance.statement.materials import MAX_LIST_BYTES
+from provenance.statement.quality import Quality
+from provenance.statement.replay import Replay
+from provenance.statement.review import Review
 from provenance.statement.supersession import Supersession
 from provenance.stores import (
     BlobStore,
     CheckpointRow,
     DatasetRow,
+    EntryRow,
     EventRow,
     FileRow,
     LocationRow,
@@ -45,6 +51,9 @@ from provenance.stores import (
     StoreReader,
     StoreTransaction,
 )
+
+_ORDERED: Final = (Review, Finding, Quality, Replay)
+"""Of these the last word of a signer holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,7 @@ def publish_event(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: 
             entry = tx.entry(row.entry_index)
             if entry is not None and entry.envelope == envelope:
                 return PublishedEvent(row, created=False)
+        _check_order(tx, event, parsed.signatures[0].keyid)
         _check_pin(tx, event.about, "artefact")
         if isinstance(event.body, Supersession):
             _check_pin(tx, event.body.by, "successor")
@@ -114,6 +124,26 @@ def publish_event(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: 
         index_entry(tx, blobs, index, envelope)
         tx.set_index_size(index + 1, expected_size=index)
         return PublishedEvent(event_row(index, event, parsed.signatures[0].keyid), created=True)
+
+
+class SaidSinceError(ConflictError):
+    """The same key said something newer of the same artefact already."""
+
+
+def _check_order(tx: StoreReader, event: Event, keyid: str) -> None:
+    """Raise `SaidSinceError` for an older word of a signer than one that is logged: it would not hold, and whoever
+    sends it is late, or repeats what was taken back."""
+    if not isinstance(event.body, _ORDERED):
+        return
+    for row in events_about(tx, event.about.envelope):
+        if (row.keyid, row.type) == (keyid, event.type) and row.created > event.created:
+            raise SaidSinceError(
+                "the same key said something newer of it already",
+                expected=f"made at {row.created} or later",
+                got=event.created,
+                where=f"entry {row.entry_index}",
+                hint="sign it again, with a clock that is right",
+            )
 
 
 def publish_key_event(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: bytes) -> PublishedEvent:
@@ -126,11 +156,22 @@ def publish_key_event(store: Store, blobs: BlobStore, signer: NoteSigner, envelo
             entry = tx.entry(row.entry_index)
             if entry is not None and entry.envelope == envelope:
                 return PublishedEvent(row, created=False)
+            if entry is not None and event.successor is not None:
+                _check_successor(entry, event)
         index = tx.size()
         append(tx, signer, [envelope])
         index_entry(tx, blobs, index, envelope)
         tx.set_index_size(index + 1, expected_size=index)
         return PublishedEvent(key_row(index, event, keyid), created=True)
+
+
+def _check_successor(entry: EntryRow, event: KeyEvent) -> None:
+    """Raise `ConflictError` if an entry says that another key took the place of the same one."""
+    known = read_key_event(open_frame(parse_envelope(entry.envelope).payload)).successor
+    if known is not None and known != event.successor:
+        got = event.successor.keyid if event.successor is not None else None
+        what = "another key took its place already"
+        raise ConflictError(what, expected=known.keyid, got=got, where=f"entry {entry.index}")
 
 
 def publish_batch(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: bytes) -> int:

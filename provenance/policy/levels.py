@@ -38,7 +38,7 @@ REQUIREMENTS: Final[Mapping[Level, tuple[str, ...]]] = {
     Level.D1: ("content", "log.checkpoint", "log.inclusion"),
     Level.D2: ("signature", "trust", "log.witnesses"),
     Level.D3: ("lineage", "quality", "anchor.receipt", "anchor.block"),
-    Level.D4: ("agreement", "review"),
+    Level.D4: ("agreement", "detection", "review"),
 }
 """The checks each level adds."""
 

@@ -29,7 +29,7 @@ class Severity(StrEnum):
 
 
 class FindingState(StrEnum):
-    """What became of a finding. The last statement about a finding's id holds."""
+    """What became of a finding, as whoever signs it says (`verify.event_checks` decides who may settle one)."""
 
     OPEN = "open"
     CONFIRMED = "confirmed"

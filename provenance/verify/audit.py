@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,13 +19,12 @@ from provenance.policy.licences import Obligation, obligations
 from provenance.signature import parse_envelope
 from provenance.statement import DatasetStatement, Sensitivity, parse_statement
 from provenance.statement.events import Body, event_noun
-from provenance.statement.finding import Finding, FindingState
 from provenance.statement.quality import Quality
 from provenance.statement.run import Run
 from provenance.verify.entry_checks import EntryVerifier
-from provenance.verify.event_checks import judge_events
+from provenance.verify.event_checks import EventVerdict, Registrant, judge_events, unsettled_findings
 from provenance.verify.evidence import BlockFinding, Evidence
-from provenance.verify.key_checks import KeyRemark, key_remarks, with_key_revocations
+from provenance.verify.key_checks import KeyRemark, key_remarks, read_key_words, same_holders, with_key_revocations
 from provenance.verify.report import Artefact, Report
 
 
@@ -56,11 +55,13 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class AuditItem:
-    """One artefact of the lineage, what its statement says, and what was said of it."""
+    """One artefact of the lineage, what its statement says, what was said of it, and the findings that nobody settled
+    who may."""
 
     artefact: Artefact
     statement: DatasetStatement
     remarks: tuple[Remark, ...]
+    unsettled: tuple[Remark, ...] = ()
 
     @property
     def name(self) -> str:
@@ -149,13 +150,8 @@ class Audit:
         return [(item, one) for item in self.items for one in item.remarks if isinstance(one.body, kind)]
 
     def open_findings(self) -> list[tuple[AuditItem, Remark]]:
-        """Findings that are open or confirmed, by the last word about each."""
-        last: dict[tuple[str, str], tuple[AuditItem, Remark]] = {}
-        for item, one in self.remarks(Finding):
-            if isinstance(one.body, Finding):
-                last[item.name, one.body.id] = item, one
-        unsettled = (FindingState.OPEN, FindingState.CONFIRMED)
-        return [(i, r) for i, r in last.values() if isinstance(r.body, Finding) and r.body.state in unsettled]
+        """Findings that are open or confirmed, the strictest word about each."""
+        return [(item, one) for item in self.items for one in item.unsettled]
 
     def geography(self) -> dict[str, list[str]]:
         """Places of origin -> artefacts from there."""
@@ -217,10 +213,9 @@ def audit_evidence(
     uses: Sequence[int] = (),
 ) -> Audit:
     """The audit of what `report` says of this evidence."""
-    statements = _statements(evidence)
-    keys = key_remarks(EntryVerifier(evidence, trust, blocks), evidence.entries, trust)
-    trust = with_key_revocations(EntryVerifier(evidence, trust, blocks), evidence.entries, trust)
-    verifier = EntryVerifier(evidence, trust, blocks)
+    statements, entries = _statements(evidence), {entry.digest: entry for entry in evidence.entries}
+    words = read_key_words(EntryVerifier(evidence, trust, blocks), evidence.entries)
+    verifier = EntryVerifier(evidence, with_key_revocations(words, trust), blocks, same_holders(words))
     about = {envelope for envelope, _ in statements.values()}
     said = judge_events(verifier, evidence.entries, about)
     items = []
@@ -228,13 +223,16 @@ def audit_evidence(
         if artefact.name not in statements:
             continue
         envelope, statement = statements[artefact.name]
-        remarks = tuple(
-            Remark(verdict.event.body, verdict.index, verdict.signer)
-            for verdict in said.get(envelope, ())
-            if verdict.problem is None
-        )
-        items.append(AuditItem(artefact, statement, remarks))
-    return Audit(report, tuple(items), tuple(uses), keys)
+        verdicts = [verdict for verdict in said.get(envelope, ()) if verdict.problem is None]
+        keyid = parse_envelope(entries[envelope].envelope).signatures[0].keyid
+        registrant = Registrant(verifier.holder(keyid), verifier.source_name(keyid))
+        unsettled = [verdict for verdict, _ in unsettled_findings(verdicts, registrant)]
+        items.append(AuditItem(artefact, statement, _remarks(verdicts), _remarks(unsettled)))
+    return Audit(report, tuple(items), tuple(uses), key_remarks(words, trust))
+
+
+def _remarks(verdicts: Iterable[EventVerdict]) -> tuple[Remark, ...]:
+    return tuple(Remark(verdict.event.body, verdict.index, verdict.signer) for verdict in verdicts)
 
 
 def _statements(evidence: Evidence) -> Mapping[str, tuple[Digest, DatasetStatement]]:

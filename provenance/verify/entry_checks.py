@@ -9,7 +9,7 @@ receipt's block is known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -53,8 +53,15 @@ class EntryVerdict:
 class EntryVerifier:
     """Judges the entries of one evidence under one set of trust roots. Checkpoints and receipts are judged once."""
 
-    def __init__(self, evidence: Evidence, trust: TrustRoots, blocks: Iterable[BlockFinding]) -> None:
-        self._trust = trust
+    def __init__(
+        self,
+        evidence: Evidence,
+        trust: TrustRoots,
+        blocks: Iterable[BlockFinding],
+        holders: Mapping[str, str] | None = None,
+    ) -> None:
+        """`holders`: keys that gave way to one another, by key id, and what is common to them."""
+        self._trust, self._holders = trust, holders or {}
         self._keys, self._blobs = {key.keyid: key for key in evidence.keys}, evidence.blobs
         self._blocks = tuple(blocks)
         self._anchors: dict[tuple[str, int, bytes], list[AnchorReceipt]] = {}
@@ -122,6 +129,15 @@ class EntryVerifier:
         """What the trust roots call who has a key; None if they do not list it."""
         source = self._source(keyid)
         return None if source is None else source.name
+
+    def lists(self, keyid: str, name: PinnedName) -> bool:
+        """Whether the trust roots list a key for an artefact's namespace, in force or revoked."""
+        source = self._source(keyid)
+        return source is not None and (not source.namespaces or name.dataset.namespace in source.namespaces)
+
+    def holder(self, keyid: str) -> str:
+        """What is common to all keys that gave way to one another; the key's own id if there are no others."""
+        return self._holders.get(keyid, keyid)
 
     def _signature(
         self, envelope: Envelope, name: PinnedName, subject: str, anchor: AnchorReceipt | None

@@ -2,10 +2,12 @@
 revocations.
 
 Rules: an event counts if its signature holds under a key that is trusted for the artefact's namespace and a trusted log
-holds it; what anybody else says is told and decides nothing. Of several events of one signer about one thing the last
-in the log holds. A revocation that counts fails the artefact, and so everything made from it, but for what a block
-proves to have existed before the time from which on it was revoked. Nothing is said of events that are not at hand:
-that there are none cannot be proven by what is here.
+holds it; what anybody else says is told and decides nothing. What speaks against an artefact counts even if too few
+witnesses cosigned it, or if its key was revoked since: whoever ends a key takes back no warning that it gave. Of
+several events of one signer about one thing the last that it signed holds, by the time it says, and of one time the
+last in the log: to log an older word again changes nothing. A revocation that counts fails the artefact, and so
+everything made from it, but for what a block proves to have existed before the time from which on it was revoked.
+Nothing is said of events that are not at hand: that there are none cannot be proven by what is here.
 """
 
 from __future__ import annotations
@@ -33,9 +35,18 @@ from provenance.verify.report import Check, TimeBound
 
 
 @dataclass(frozen=True, slots=True)
+class Registrant:
+    """Who registered an artefact: what is common to all their keys (`EntryVerifier.holder`), and what the trust roots
+    call them."""
+
+    holder: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EventVerdict:
-    """An event, the SHA-256 of its envelope, its place in the log, who signed it, what the trust roots call them, and
-    whether it counts: `problem` says why not."""
+    """An event, the SHA-256 of its envelope, its place in the log, who signed it, what the trust roots call them,
+    whether it counts (`problem` says why not), and `holder`, the same for keys that gave way to one another."""
 
     event: Event
     envelope: Digest
@@ -44,10 +55,18 @@ class EventVerdict:
     signer: str
     problem: str | None = None
     source: str | None = None
+    holder: str = ""
 
-    def is_of(self, registrant: str, source: str | None) -> bool:
-        """Whether who registered the artefact said it: by the same key, or another of the same name."""
-        return self.keyid == registrant or (source is not None and self.source == source)
+    @property
+    def order(self) -> tuple[str, int]:
+        """What is later is greater: the time that its signer says, and its place in the log."""
+        return self.event.created, self.index
+
+    def is_of(self, registrant: Registrant) -> bool:
+        """Whether who registered the artefact said it: by the same key, one that took its place or whose place it took,
+        or another of the same name."""
+        is_named = registrant.source is not None and self.source == registrant.source
+        return (self.holder or self.keyid) == registrant.holder or is_named
 
     @property
     def where(self) -> str:
@@ -58,14 +77,14 @@ class EventVerdict:
 def judge_events(
     verifier: EntryVerifier, entries: Iterable[EvidenceEntry], about: Collection[Digest]
 ) -> Mapping[Digest, list[EventVerdict]]:
-    """Verdicts on those entries that are events about the given envelopes, by envelope, in log order."""
+    """Verdicts on those entries that are events about the given envelopes, by envelope, in their order."""
     found: dict[Digest, list[EventVerdict]] = {}
     for entry in entries:
         event = _event(entry)
         if event is None or event.about.envelope not in about:
             continue
         found.setdefault(event.about.envelope, []).append(_judge(verifier, entry, event))
-    return {envelope: sorted(verdicts, key=lambda verdict: verdict.index) for envelope, verdicts in found.items()}
+    return {envelope: sorted(verdicts, key=lambda verdict: verdict.order) for envelope, verdicts in found.items()}
 
 
 def _event(entry: EvidenceEntry) -> Event | None:
@@ -81,13 +100,15 @@ def _event(entry: EvidenceEntry) -> Event | None:
 
 def _judge(verifier: EntryVerifier, entry: EvidenceEntry, event: Event) -> EventVerdict:
     signer, index, checks = verifier.judge_saying(entry, event.about.name)
-    # Who holds cosignatures back must not hold back with them what speaks against an artefact.
-    asked = [check for check in checks if check.id != "log.witnesses" or not _speaks_against(event.body)]
-    bad = next((check for check in asked if check.status is not Status.PASSED), None)
-    problem = None if bad is None else f"{bad.id}: {bad.note}"
     keyid = parse_envelope(entry.envelope).signatures[0].keyid
+    if _speaks_against(event.body):
+        # Who holds cosignatures back must not hold it back with them, and who ends a key must not end it with the key.
+        spared = {"log.witnesses", "trust"} if verifier.lists(keyid, event.about.name) else {"log.witnesses"}
+        checks = tuple(check for check in checks if check.id not in spared)
+    bad = next((check for check in checks if check.status is not Status.PASSED), None)
+    problem = None if bad is None else f"{bad.id}: {bad.note}"
     signer, source = signer or f"key {keyid[:16]}", verifier.source_name(keyid)
-    return EventVerdict(event, entry.digest, index, keyid, signer, problem, source)
+    return EventVerdict(event, entry.digest, index, keyid, signer, problem, source, verifier.holder(keyid))
 
 
 def _speaks_against(body: Body) -> bool:
@@ -113,7 +134,7 @@ def revocation_checks(
         if not isinstance(body, Revocation):
             continue
         note = f"revoked: {body.reason}" + (f", from {body.since} on" if body.since is not None else "")
-        if verdict.problem is None and body.since is not None and used_by is not None and used_by.time < body.since:
+        if verdict.problem is None and body.since is not None and used_by is not None and used_by.is_before(body.since):
             note = f"{note}; used before, at {used_by.time} by the clock of {used_by.clock}"
             checks.append(Check("revocation", subject, Status.PASSED, note, where=verdict.where))
         elif verdict.problem is None:
@@ -124,12 +145,9 @@ def revocation_checks(
     return tuple(checks)
 
 
-def review_check(
-    subject: str, registrant: str, verdicts: Iterable[EventVerdict], source: str | None = None
-) -> Check | None:
+def review_check(subject: str, registrant: Registrant, verdicts: Iterable[EventVerdict]) -> Check | None:
     """What reviewers decided, the last word of each: failed if one rejected it, passed if one approved it who did not
-    register it (`registrant` is the key, `source` the name that the trust roots have for it); None if nobody who counts
-    said anything."""
+    register it; None if nobody who counts said anything."""
     last: dict[str, tuple[EventVerdict, Review]] = {}
     for verdict in verdicts:
         if isinstance(verdict.event.body, Review) and verdict.problem is None:
@@ -138,7 +156,7 @@ def review_check(
     approved = [
         verdict
         for verdict, review in last.values()
-        if review.decision is Decision.APPROVED and not verdict.is_of(registrant, source)
+        if review.decision is Decision.APPROVED and not verdict.is_of(registrant)
     ]
     if rejected:
         return Check("review", subject, Status.FAILED, "rejected by a reviewer", where=rejected[-1].where)
@@ -150,21 +168,56 @@ def review_check(
     return None
 
 
-def finding_checks(subject: str, verdicts: Iterable[EventVerdict]) -> tuple[Check, ...]:
-    """A check for each finding that is open or confirmed: confirmed ones fail."""
-    last: dict[tuple[str, str], tuple[EventVerdict, Finding]] = {}
+_UNSETTLED = (FindingState.OPEN, FindingState.CONFIRMED)
+
+
+def finding_checks(subject: str, registrant: Registrant, verdicts: Iterable[EventVerdict]) -> tuple[Check, ...]:
+    """A check for each finding that is open or confirmed: confirmed ones fail.
+
+    It is settled by whoever said it, or by a later word of somebody else who did not register the artefact: who is
+    warned about does not take the warning back.
+    """
+    return tuple(_finding_check(subject, *one) for one in unsettled_findings(verdicts, registrant))
+
+
+def unsettled_findings(verdicts: Iterable[EventVerdict], registrant: Registrant) -> list[tuple[EventVerdict, Finding]]:
+    """The findings that are open or confirmed, the strictest word on each id."""
+    last: dict[str, dict[str, tuple[EventVerdict, Finding]]] = {}
     for verdict in verdicts:
         if isinstance(verdict.event.body, Finding) and verdict.problem is None:
-            # What one source found, another may decide: the id is the artefact's.
-            last[subject, verdict.event.body.id] = verdict, verdict.event.body
-    checks = []
-    for verdict, finding in last.values():
-        note = f"{finding.state} finding {finding.id} ({finding.severity}): {printable(finding.title)}"
-        if finding.state is FindingState.CONFIRMED:
-            checks.append(Check("finding", subject, Status.FAILED, note, where=verdict.where))
-        elif finding.state is FindingState.OPEN:
-            checks.append(Check("finding", subject, Status.NOT_PERFORMED, note, where=verdict.where))
-    return tuple(checks)
+            last.setdefault(verdict.event.body.id, {})[verdict.keyid] = verdict, verdict.event.body
+    found = []
+    for said in last.values():
+        settled = [v for v, word in said.values() if word.state not in _UNSETTLED and not v.is_of(registrant)]
+        standing = [
+            (verdict, word)
+            for verdict, word in said.values()
+            if word.state in _UNSETTLED
+            and not any(one.order > verdict.order and one.index > verdict.index for one in settled)
+        ]
+        if standing:
+            found.append(max(standing, key=lambda one: (one[1].state is FindingState.CONFIRMED, one[0].order)))
+    return found
+
+
+def _finding_check(subject: str, verdict: EventVerdict, finding: Finding) -> Check:
+    note = f"{finding.state} finding {finding.id} ({finding.severity}): {printable(finding.title)}"
+    status = Status.FAILED if finding.state is FindingState.CONFIRMED else Status.NOT_PERFORMED
+    return Check("finding", subject, status, note, where=verdict.where)
+
+
+def detection_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | None:
+    """Passed if a detector had a word on the artefact that counts, whatever it found; None if none had."""
+    words = [
+        (verdict, verdict.event.body.detector)
+        for verdict in verdicts
+        if isinstance(verdict.event.body, Finding) and verdict.problem is None and verdict.event.body.detector
+    ]
+    if not words:
+        return None
+    names = ", ".join(dict.fromkeys(detector for _, detector in words))
+    note = f"looked at by {names}"
+    return Check("detection", subject, Status.PASSED, note, where=words[-1][0].where)
 
 
 def run_checks(subject: str, statement: DatasetStatement, verdicts: Iterable[EventVerdict]) -> tuple[Check, ...]:
@@ -230,11 +283,7 @@ def quality_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | Non
 
 
 def agreement_check(
-    subject: str,
-    registrant: str,
-    verdicts: Iterable[EventVerdict],
-    file_root: Digest,
-    source: str | None = None,
+    subject: str, registrant: Registrant, verdicts: Iterable[EventVerdict], file_root: Digest
 ) -> Check | None:
     """What replays came to, the last of each signer and run: failed if one differs, passed if one that somebody else
     than the registrant (by key, and by name) made reproduced these very files; None if there is none of a run that
@@ -264,7 +313,7 @@ def agreement_check(
                 note = "what comes of some of its input's records is not in it"
                 found = f"{replay.sample.missing} of {replay.sample.found} records are missing"
             return Check("agreement", subject, Status.FAILED, note, found=found, where=verdict.where)
-    others = [v for v, replay in whole.values() if not v.is_of(registrant, source) and replay.found == file_root]
+    others = [v for v, replay in whole.values() if not v.is_of(registrant) and replay.found == file_root]
     if others:
         return Check("agreement", subject, Status.PASSED, f"reproduced: {others[-1].where}")
     if whole:

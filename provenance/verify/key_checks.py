@@ -21,24 +21,43 @@ from provenance.verify.entry_checks import EntryVerifier
 from provenance.verify.evidence import EvidenceEntry
 
 
-def with_key_revocations(verifier: EntryVerifier, entries: Iterable[EvidenceEntry], trust: TrustRoots) -> TrustRoots:
-    """The trust roots with those keys revoked of which that is said in entries at hand; the same object if none is."""
-    said = sorted(
-        (one for entry in entries if (one := _revocation(verifier, entry)) is not None), key=lambda one: one.index
-    )
+def read_key_words(verifier: EntryVerifier, entries: Iterable[EvidenceEntry]) -> tuple[KeyWord, ...]:
+    """Those entries that say something of keys and that a trusted log holds, in the order of the log."""
+    found = (one for entry in entries if (one := _said(verifier, entry)) is not None)
+    return tuple(sorted(found, key=lambda one: one.index))
+
+
+def same_holders(words: Iterable[KeyWord]) -> dict[str, str]:
+    """Keys that gave way to one another, as each said of itself, by key id; keys of one holder have one value."""
+    holders: dict[str, str] = {}
+
+    def find(keyid: str) -> str:
+        while (above := holders.get(keyid, keyid)) != keyid:
+            keyid = above
+        return keyid
+
+    for one in words:
+        successor = one.event.successor
+        if successor is not None and one.signer == one.key.keyid and _verifies(one.envelope, one.key):
+            first, second = find(one.key.keyid), find(successor.keyid.hex)
+            holders[max(first, second)] = min(first, second)
+    return {keyid: find(keyid) for keyid in holders}
+
+
+def with_key_revocations(words: Iterable[KeyWord], trust: TrustRoots) -> TrustRoots:
+    """The trust roots with those keys revoked of which that is said; the same object if none is."""
     found = trust
-    for one in _counting(said, trust):
+    for one in _counting((one for one in words if one.event.action is KeyAction.REVOKED), trust):
         # Of several about one key the strictest holds: a thief who speaks first takes nothing from what comes after.
         found = found.revoking(one.key.keyid, since_of(one.event))
     return found
 
 
-def key_remarks(verifier: EntryVerifier, entries: Iterable[EvidenceEntry], trust: TrustRoots) -> tuple[KeyRemark, ...]:
-    """What entries at hand say of keys and counts, in the order of the log: that a key is in use or gave way, signed
-    with it; that one was revoked, as above. `trust`: as they were given, before any revocation in the log."""
-    said = sorted((one for entry in entries if (one := _said(verifier, entry)) is not None), key=lambda one: one.index)
+def key_remarks(words: Iterable[KeyWord], trust: TrustRoots) -> tuple[KeyRemark, ...]:
+    """What is said of keys and counts, in the order of the log: that a key is in use or gave way, signed with it; that
+    one was revoked, as above. `trust`: as they were given, before any revocation in the log."""
     remarks = []
-    for one in _counting(said, trust):
+    for one in _counting(words, trust):
         source = trust.source(one.key.keyid)
         remarks.append(KeyRemark(one.event, one.index, one.signer, source.name if source is not None else ""))
     return tuple(remarks)
@@ -73,7 +92,7 @@ class KeyRemark:
         }
 
 
-def _counting(said: Iterable[_Said], trust: TrustRoots) -> Iterator[_Said]:
+def _counting(said: Iterable[KeyWord], trust: TrustRoots) -> Iterator[KeyWord]:
     """Those that count, of all in log order: who ended a key of its own says nothing of others after that."""
     ended = set[str]()
     for one in said:
@@ -86,7 +105,7 @@ def _counting(said: Iterable[_Said], trust: TrustRoots) -> Iterator[_Said]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class KeyWord:
     """A key event that a trusted log holds, and its place there."""
 
     index: int
@@ -100,12 +119,7 @@ class _Said:
         return self.envelope.signatures[0].keyid
 
 
-def _revocation(verifier: EntryVerifier, entry: EvidenceEntry) -> _Said | None:
-    said = _said(verifier, entry)
-    return said if said is not None and said.event.action is KeyAction.REVOKED else None
-
-
-def _said(verifier: EntryVerifier, entry: EvidenceEntry) -> _Said | None:
+def _said(verifier: EntryVerifier, entry: EvidenceEntry) -> KeyWord | None:
     try:
         envelope = parse_envelope(entry.envelope)
         frame = open_frame(envelope.payload)
@@ -120,10 +134,10 @@ def _said(verifier: EntryVerifier, entry: EvidenceEntry) -> _Said | None:
     # A quorum of witnesses is not asked for: who holds cosignatures back must not hold a revocation back with them.
     index, checks = verifier.judge_log(entry, f"key {key.keyid[:16]}")
     is_logged = all(check.status is Status.PASSED for check in checks if check.id != "log.witnesses")
-    return _Said(index, envelope, event, key) if index is not None and is_logged else None
+    return KeyWord(index, envelope, event, key) if index is not None and is_logged else None
 
 
-def _counts(said: _Said, listed: TrustedSource, trust: TrustRoots) -> bool:
+def _counts(said: KeyWord, listed: TrustedSource, trust: TrustRoots) -> bool:
     key = said.key
     if said.signer != key.keyid:
         if said.event.action is not KeyAction.REVOKED:
@@ -133,8 +147,12 @@ def _counts(said: _Said, listed: TrustedSource, trust: TrustRoots) -> bool:
         if other is None or other.name != listed.name or (other.revoked and other.since is None):
             return False
         key = other.key
+    return _verifies(said.envelope, key)
+
+
+def _verifies(envelope: Envelope, key: PublicKey) -> bool:
     try:
-        verify_envelope(said.envelope, key)
+        verify_envelope(envelope, key)
     except ProvenanceError:
         return False
     return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from provenance.encoding import JsonValue
@@ -49,6 +50,13 @@ class TimeBound:
     time: str
     clock: str
     chain_id: int | None = None
+
+    def is_before(self, time: str) -> bool:
+        """Whether it is certainly before an RFC 3339 time; not if it is of a year that RFC 3339 cannot write."""
+        try:
+            return datetime.fromisoformat(self.time) < datetime.fromisoformat(time)
+        except (ValueError, TypeError):
+            return False
 
     def to_json(self) -> JsonValue:
         """The bound as a JSON value."""

@@ -23,7 +23,9 @@ from provenance.policy import REQUIRED_LEVEL, Status, TrustRoots, standing
 from provenance.verify.entry_checks import LAST_SECOND, EntryVerdict, EntryVerifier
 from provenance.verify.event_checks import (
     EventVerdict,
+    Registrant,
     agreement_check,
+    detection_check,
     finding_checks,
     judge_events,
     quality_check,
@@ -32,7 +34,7 @@ from provenance.verify.event_checks import (
     run_checks,
 )
 from provenance.verify.evidence import BlockFinding, ContentFinding, Evidence, parse_bundle
-from provenance.verify.key_checks import with_key_revocations
+from provenance.verify.key_checks import read_key_words, same_holders, with_key_revocations
 from provenance.verify.report import Artefact, Check, Report, TimeBound, worst
 
 _RECORD_CHECKS = ("statement", "signature", "trust", "log.checkpoint", "log.inclusion", "log.witnesses")
@@ -65,9 +67,10 @@ def verify_evidence(
     """As `verify_bundle`, for evidence that is already parsed."""
     verifier = EntryVerifier(evidence, trust, blocks)
     verdicts = _judge_reachable(verifier, evidence)
-    told = with_key_revocations(verifier, (one for one in evidence.entries if one.digest not in verdicts), trust)
-    if told is not trust:
-        verifier = EntryVerifier(evidence, told, blocks)
+    words = read_key_words(verifier, (one for one in evidence.entries if one.digest not in verdicts))
+    if words:
+        told = with_key_revocations(words, trust)
+        verifier = EntryVerifier(evidence, told, blocks, same_holders(words))
         verdicts = _judge_reachable(verifier, evidence)
     target = verdicts[evidence.target]
     if target.node is None:
@@ -87,12 +90,12 @@ def verify_evidence(
         later = [
             *run_checks(_name(node), node.statement, spoken),
             *revocation_checks(_name(node), spoken, used_by),
-            *finding_checks(_name(node), spoken),
+            *finding_checks(_name(node), _registrant(verifier, verdicts[node.envelope]), spoken),
         ]
         if depth:  # the target's stand in the summary
             others = (
                 quality_check(_name(node), spoken),
-                _agreement(verifier, node, verdicts[node.envelope].keyid, spoken),
+                _agreement(verifier, node, verdicts[node.envelope], spoken),
             )
             later += [check for check in others if check is not None]
         own = (*verdicts[node.envelope].checks, *_edges(graph, node, verdicts), *content, *later)
@@ -107,8 +110,9 @@ def verify_evidence(
     opinions = _opinions(
         target.subject,
         quality_check(target.subject, spoken),
-        _agreement(verifier, target.node, target.keyid, spoken),
-        review_check(target.subject, target.keyid, spoken, verifier.source_name(target.keyid)),
+        _agreement(verifier, target.node, target, spoken),
+        review_check(target.subject, _registrant(verifier, target), spoken),
+        _detection(target.subject, detection_check(target.subject, spoken), checks),
     )
     summary = (_lineage(target, ancestry, verdicts, checks), *opinions)
     stood = standing(_statuses([*own_checks[evidence.target], *summary]))
@@ -119,7 +123,7 @@ def verify_evidence(
         checks=(*checks, *summary),
         level=stood.level,
         missing=stood.missing,
-        required=REQUIRED_LEVEL[target.node.statement.sensitivity],
+        required=max(REQUIRED_LEVEL[node.statement.sensitivity] for node, _ in ancestry),
         artefacts=tuple(artefacts),
         created=TimeBound(target.node.statement.created, "the signer"),
         not_before=_not_before(target.node, evidence, trust, blocks),
@@ -147,9 +151,23 @@ def _judge_reachable(verifier: EntryVerifier, evidence: Evidence) -> dict[Digest
     return verdicts
 
 
-def _agreement(verifier: EntryVerifier, node: Node, keyid: str, spoken: Iterable[EventVerdict]) -> Check | None:
-    root = node.statement.fingerprint.file_root
-    return agreement_check(_name(node), keyid, spoken, root, verifier.source_name(keyid))
+def _registrant(verifier: EntryVerifier, verdict: EntryVerdict) -> Registrant:
+    return Registrant(verifier.holder(verdict.keyid), verifier.source_name(verdict.keyid))
+
+
+def _agreement(
+    verifier: EntryVerifier, node: Node, verdict: EntryVerdict, spoken: Iterable[EventVerdict]
+) -> Check | None:
+    return agreement_check(_name(node), _registrant(verifier, verdict), spoken, node.statement.fingerprint.file_root)
+
+
+def _detection(subject: str, looked: Check | None, checks: Sequence[Check]) -> Check | None:
+    """Passed if a detector looked at the target, and no finding in its lineage is unsettled."""
+    unsettled = next((check for check in checks if check.id == "finding"), None)
+    if looked is None or unsettled is None:
+        return looked
+    note = f"{unsettled.subject} has a finding that is not settled"
+    return Check("detection", subject, _SKIPPED, note, where=unsettled.where)
 
 
 def _name(node: Node) -> str:
@@ -347,14 +365,19 @@ def _lineage(
 
 
 def _opinions(
-    subject: str, quality: Check | None = None, agreement: Check | None = None, review: Check | None = None
-) -> tuple[Check, Check, Check]:
+    subject: str,
+    quality: Check | None = None,
+    agreement: Check | None = None,
+    review: Check | None = None,
+    detection: Check | None = None,
+) -> tuple[Check, ...]:
     """What others said of the target; what nobody said was not performed."""
     skipped = Status.NOT_PERFORMED
     return (
         quality or Check("quality", subject, skipped, "no signed test result is at hand"),
         agreement or Check("agreement", subject, skipped, "no independent replay is at hand"),
         review or Check("review", subject, skipped, "no reviewer's signature is at hand"),
+        detection or Check("detection", subject, skipped, "no detector's word is at hand"),
     )
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from provenance.errors import MalformedError, NotFoundError, PolicyError, VerificationError
 from provenance.ledger import Ledger
-from provenance.ledger.publication import publish_event
+from provenance.ledger.publication import SaidSinceError, publish_event
 from provenance.log import entry_leaf
 from provenance.policy import Status
 from provenance.signature import derive_private_key, encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE, Pin, PinnedName
-from provenance.statement.events import Event, encode_event
+from provenance.statement.events import Body, Event, encode_event
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.supersession import Supersession
@@ -211,3 +211,21 @@ def test_a_key_concerns_what_it_signed_and_what_was_made_from_that(opened: Ledge
         assert ledger.impact_of_key(keyid[:12]).ways
         with pytest.raises(NotFoundError):
             ledger.impact_of_key("nobody")
+
+
+def test_an_older_word_of_the_same_signer_is_late(opened: Ledger) -> None:
+    """Whoever sends what was signed and public before cannot take back what was said since."""
+    with opened as ledger:
+
+        def signed(body: Body, created: str, by: str = "lab") -> bytes:
+            event = Event(ledger.pin("h/raw"), body, created)
+            return encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, ledger.keyring.signer(by)))
+
+        praise, warning = Review(Decision.APPROVED), Review(Decision.REJECTED)
+        ledger.submit(signed(warning, "2026-02-01T00:00:00Z"))
+        with pytest.raises(SaidSinceError, match="something newer"):
+            ledger.submit(signed(praise, "2026-01-01T00:00:00Z"))
+        ledger.submit(signed(praise, "2026-01-01T00:00:00Z", by="museum"))  # of its own, and of another
+        ledger.submit(signed(Usage("x"), "2026-01-01T00:00:00Z"))
+        ledger.submit(signed(praise, "2026-02-01T00:00:00Z"))
+        ledger.state("h/raw", warning, key="lab")

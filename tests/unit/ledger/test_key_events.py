@@ -14,9 +14,12 @@ from provenance.ledger import Ledger
 from provenance.ledger.gathering import receipt_of
 from provenance.ledger.key_events import announce_key, revoke_key, rotate_key, said_of_key
 from provenance.ledger.offline import audit_offline
+from provenance.policy import Status
 from provenance.signature import encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.key_event import KeyAction, KeyEvent, KeyReason, NamedKey, encode_key_event
+from provenance.statement.quality import Quality, QualityResult
+from provenance.statement.review import Decision, Review
 from provenance.verify import parse_bundle, verify_bundle
 from provenance.verify.audit_page import audit_page
 
@@ -193,3 +196,53 @@ def test_a_thief_does_not_use_up_the_room_for_the_true_revocation(ledger: Ledger
     listed = ledger.keyring.trust().source(ledger.keyring.show("someone").public.keyid)
     assert listed is not None
     assert (listed.revoked, listed.since) == (True, None)
+
+
+def test_who_retires_a_key_takes_nothing_back_and_loses_nothing(ledger_of_history: Ledger) -> None:
+    """What a key said before it was retired, and a block proves to be older, counts; what it said against an artefact
+    counts whenever it was."""
+    with ledger_of_history as ledger:
+        ledger.keyring.new("reviewer")
+        ledger.state("h/clean", Review(Decision.APPROVED), key="reviewer")
+        ledger.state("h/model", Quality(QualityResult.FAILED, failed=("x",)), key="reviewer")
+        ledger.anchor()
+        receipts = [receipt_of(row) for row in ledger.anchors()]
+        while time.time() < max(one.block_time_s for one in receipts if one is not None) + 1:
+            time.sleep(0.1)
+        ledger.state("h/raw", Review(Decision.APPROVED), key="reviewer")  # nothing proves that this was before
+        trust = ledger.trust_roots(with_blocks=True)
+        revoke_key(ledger, "reviewer", KeyReason.RETIRED, "2099-01-01T00:00:00Z")
+        for name, status in (("h/clean", Status.PASSED), ("h/raw", Status.NOT_PERFORMED)):
+            for report in (ledger.verify_reference(name), verify_bundle(ledger.bundle(name), trust)):
+                assert [check.status for check in report.checks if check.id == "review"] == [status]
+        for report in (ledger.verify_reference("h/model"), verify_bundle(ledger.bundle("h/model"), trust)):
+            assert not report.sound
+            assert [check.status for check in report.checks if check.id == "quality"] == [Status.FAILED]
+
+
+def test_one_key_takes_the_place_of_another_and_no_second(ledger: Ledger) -> None:
+    for name in ("next", "third"):
+        ledger.keyring.new(name)
+    rotate_key(ledger, "someone", "next")
+    with pytest.raises(ConflictError, match="took its place already"):
+        rotate_key(ledger, "someone", "third")
+    rotate_key(ledger, "next", "third")
+    assert ledger.log.size() == 2
+
+
+def test_keys_that_gave_way_to_one_another_are_one_holders(ledger_of_history: Ledger) -> None:
+    with ledger_of_history as ledger:
+        for name in ("one", "two"):
+            ledger.keyring.new(name)
+        ledger.state("h/model", Review(Decision.APPROVED), key="two")
+        trust = ledger.trust_roots(with_blocks=True)
+
+        def reviews() -> list[Status]:
+            reports = (ledger.verify_reference("h/model"), verify_bundle(ledger.bundle("h/model"), trust))
+            return [check.status for report in reports for check in report.checks if check.id == "review"]
+
+        assert reviews() == [Status.PASSED] * 2
+        rotate_key(ledger, "lab", "one")
+        assert reviews() == [Status.PASSED] * 2
+        rotate_key(ledger, "one", "two")  # `one` signed nothing that is at hand
+        assert reviews() == [Status.NOT_PERFORMED] * 2

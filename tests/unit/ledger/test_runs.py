@@ -22,6 +22,7 @@ from provenance.ledger import Ledger, fingerprint
 from provenance.ledger.reading import open_verified
 from provenance.ledger.running import RunRecorder, find_revision
 from provenance.policy import Level, Status
+from provenance.statement.finding import Finding, FindingState, Severity
 from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.replay import ReplayResult
 from provenance.statement.review import Decision, Review
@@ -189,6 +190,9 @@ def test_all_levels_can_be_reached(ledger: Ledger, folder: Path) -> None:
     levels.append(ledger.verify(folder / "out").level)
     ledger.replay("h/out", key="lab")
     ledger.state("h/out", Review(Decision.APPROVED), key="lab")
+    assert ledger.verify(folder / "out").missing == ("detection",)
+    looked = Finding("images", Severity.INFO, "nothing was found", FindingState.RESOLVED, detector="duplicates")
+    ledger.state("h/out", looked, key="lab")
     report = ledger.verify(folder / "out")
     assert (levels, report.level, report.missing) == ([Level.D2, Level.D3], Level.D4, ())
 

@@ -15,7 +15,7 @@ def test_the_table() -> None:
         Level.D1: ("content", "log.checkpoint", "log.inclusion"),
         Level.D2: ("signature", "trust", "log.witnesses"),
         Level.D3: ("lineage", "quality", "anchor.receipt", "anchor.block"),
-        Level.D4: ("agreement", "review"),
+        Level.D4: ("agreement", "detection", "review"),
     }
     assert list(REQUIREMENTS) == sorted(Level)
 

@@ -8,11 +8,12 @@ import pytest
 
 from provenance.encoding import Digest
 from provenance.log import Cosigner, encode_vkey
-from provenance.policy import Status, TrustedSource, TrustRoots
+from provenance.policy import Level, Status, TrustedSource, TrustRoots
 from provenance.signature import PrivateKey, encode_envelope, parse_envelope, sign_envelope
-from provenance.statement import PAYLOAD_TYPE
+from provenance.statement import PAYLOAD_TYPE, Sensitivity
 from provenance.statement.events import Body, Event, encode_event
 from provenance.statement.finding import Finding, FindingState, Severity
+from provenance.statement.key_event import KeyAction, KeyEvent, NamedKey, encode_key_event
 from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.replay import Replay, ReplayResult, Sample
 from provenance.statement.review import Decision, Review
@@ -21,7 +22,7 @@ from provenance.statement.run import Input, Run
 from provenance.statement.usage import Usage
 from provenance.verify import Check, Evidence, Report, parse_bundle, verify_evidence
 from provenance.verify.evidence import encode_bundle
-from tests.unit.verify.forge import CREATED, Lineage, key
+from tests.unit.verify.forge import CREATED, Lineage, key, statement
 
 REVOKED = Revocation(RevocationReason.ERRONEOUS)
 SOURCES = (
@@ -32,8 +33,8 @@ SOURCES = (
 )
 
 
-def _said(lineage: Lineage, label: str, body: Body, signer: PrivateKey) -> int:
-    event = Event(lineage.pin(label), body, CREATED)
+def _said(lineage: Lineage, label: str, body: Body, signer: PrivateKey, created: str = CREATED) -> int:
+    event = Event(lineage.pin(label), body, created)
     return lineage.log.append(encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer)))
 
 
@@ -96,7 +97,6 @@ def test_a_revocation_says_why_and_from_when_on() -> None:
     ("number", "said"),
     [
         (9, "signature: no public key with this id is at hand"),
-        (3, "trust: signed by a revoked key"),
         (4, "trust: key is not trusted for this namespace"),
     ],
 )
@@ -108,6 +108,47 @@ def test_what_somebody_says_who_is_not_trusted_is_told_and_decides_nothing(numbe
     assert said in check.note
     assert report.sound
     assert report.level == _report(lineage, "c", []).level
+
+
+AGAINST: list[tuple[Body, str]] = [
+    (REVOKED, "revocation"),
+    (Finding("f", Severity.HIGH, "odd", FindingState.CONFIRMED), "finding"),
+    (Review(Decision.REJECTED), "review"),
+    (Quality(QualityResult.FAILED, failed=("x",)), "quality"),
+]
+
+
+@pytest.mark.parametrize(("body", "check"), AGAINST)
+def test_who_ends_a_key_takes_no_warning_of_it_back(body: Body, check: str) -> None:
+    """Key 3 is revoked: what it says for an artefact counts no more, what it says against it does."""
+    lineage = _lineage()
+    index = _said(lineage, "c", body, key(3))
+    assert _check(_report(lineage, "c", [index]), check).status is Status.FAILED
+    for since in (None, "2026-01-01T00:00:00Z"):
+        sources = (*SOURCES[:2], replace(SOURCES[2], since=since))
+        trust = replace(_trust(lineage), sources=sources)
+        report = verify_evidence(_evidence(lineage, "c", [index]), trust, contents=lineage.content("c"))
+        assert _check(report, check).status is Status.FAILED
+        # In another namespace than it is listed for it never had a word.
+        trust = replace(trust, sources=(*SOURCES[:2], replace(SOURCES[2], since=since, namespaces=("other",))))
+        report = verify_evidence(_evidence(lineage, "c", [index]), trust, contents=lineage.content("c"))
+        assert report.sound
+
+
+def test_what_is_logged_again_takes_nothing_back() -> None:
+    """The last word is the one that was signed last; whoever logs an older one again (it is public) changes nothing."""
+    older, newer = "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"
+    for warning, praise, check in (
+        (Review(Decision.REJECTED), Review(Decision.APPROVED), "review"),
+        (AGAINST[1][0], Finding("f", Severity.HIGH, "odd", FindingState.DISMISSED), "finding"),
+        (AGAINST[3][0], Quality(QualityResult.PASSED, passed=("x",)), "quality"),
+    ):
+        lineage = _lineage()
+        indexes = [_said(lineage, "c", warning, key(2), newer), _said(lineage, "c", praise, key(2), older)]
+        assert _check(_report(lineage, "c", indexes), check).status is Status.FAILED
+        lineage = _lineage()
+        indexes = [_said(lineage, "c", praise, key(2), newer), _said(lineage, "c", warning, key(2), older)]
+        assert _report(lineage, "c", indexes).sound
 
 
 def test_no_byte_of_an_event_can_be_changed() -> None:
@@ -182,7 +223,14 @@ def test_a_review_is_of_the_target_alone() -> None:
 FINDINGS = [
     ([(2, FindingState.OPEN)], [Status.NOT_PERFORMED]),
     ([(2, FindingState.CONFIRMED)], [Status.FAILED]),
-    ([(2, FindingState.OPEN), (1, FindingState.DISMISSED)], []),
+    # Key 1 registered it, and what others found is not its own to dismiss.
+    ([(2, FindingState.OPEN), (1, FindingState.DISMISSED)], [Status.NOT_PERFORMED]),
+    ([(2, FindingState.CONFIRMED), (1, FindingState.DISMISSED)], [Status.FAILED]),
+    ([(1, FindingState.CONFIRMED), (2, FindingState.DISMISSED)], []),
+    ([(2, FindingState.DISMISSED), (1, FindingState.CONFIRMED)], [Status.FAILED]),
+    ([(1, FindingState.OPEN), (1, FindingState.DISMISSED)], []),
+    ([(1, FindingState.OPEN), (2, FindingState.CONFIRMED), (1, FindingState.DISMISSED)], [Status.FAILED]),
+    ([(1, FindingState.OPEN), (2, FindingState.CONFIRMED), (2, FindingState.DISMISSED)], []),
     ([(2, FindingState.CONFIRMED), (2, FindingState.RESOLVED)], []),
     ([(2, FindingState.RESOLVED), (2, FindingState.OPEN)], [Status.NOT_PERFORMED]),
     ([(2, FindingState.CONFIRMED), (9, FindingState.DISMISSED)], [Status.FAILED]),
@@ -358,6 +406,79 @@ def test_another_key_of_the_registrant_is_nobody_else() -> None:
         sources = tuple(TrustedSource(name, key(number).public) for number, name in enumerate(names, 1))
         report = verify_evidence(evidence, replace(lineage.trust(), sources=sources))
         assert {_check(report, "agreement").status, _check(report, "review").status} == {status}
+
+
+def _rotation(of: PrivateKey, to: PrivateKey) -> bytes:
+    successor = NamedKey.of(to.public.pem)
+    event = KeyEvent(NamedKey.of(of.public.pem), KeyAction.ROTATED, CREATED, successor=successor)
+    return encode_envelope(sign_envelope(encode_key_event(event), PAYLOAD_TYPE, of))
+
+
+@pytest.mark.parametrize(
+    ("rotations", "expected"),
+    [
+        ([], Status.PASSED),
+        ([(1, 2)], Status.NOT_PERFORMED),
+        ([(2, 1)], Status.NOT_PERFORMED),
+        ([(1, 8), (8, 2)], Status.NOT_PERFORMED),
+        ([(8, 2), (1, 8)], Status.NOT_PERFORMED),
+        ([(8, 2), (1, 7)], Status.PASSED),
+        ([(1, 2), (2, 1)], Status.NOT_PERFORMED),
+    ],
+)
+def test_a_key_that_took_the_place_of_the_registrants_is_nobody_else(
+    rotations: list[tuple[int, int]], expected: Status
+) -> None:
+    lineage = _lineage()
+    indexes = [_said(lineage, "c", _run(lineage, "b"), key(1))]
+    run, root = lineage.log.entries_at(indexes)[0].digest, lineage.statements["c"].fingerprint.file_root
+    indexes.append(_said(lineage, "c", Replay(run, ReplayResult.REPRODUCED, root), key(2)))
+    indexes.append(_said(lineage, "c", Review(Decision.APPROVED), key(2)))
+    indexes += [lineage.log.append(_rotation(key(first), key(second))) for first, second in rotations]
+    report = _report(lineage, "c", indexes)
+    assert {_check(report, "agreement").status, _check(report, "review").status} == {expected}
+    # Nobody says it of a key but its holder.
+    forged = parse_envelope(_rotation(key(1), key(2)))
+    signature = sign_envelope(forged.payload, PAYLOAD_TYPE, key(9)).signatures[0]
+    stranger = encode_envelope(replace(forged, signatures=(replace(signature, keyid=key(1).public.keyid),)))
+    if not rotations:
+        report = _report(lineage, "c", [*indexes, lineage.log.append(stranger)])
+        assert _check(report, "agreement").status is Status.PASSED
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "note"),
+    [
+        ([], Status.NOT_PERFORMED, "no detector's word"),
+        ([("c", FindingState.RESOLVED, None)], Status.NOT_PERFORMED, "no detector's word"),
+        ([("c", FindingState.RESOLVED, "images")], Status.PASSED, "looked at by images"),
+        ([("c", FindingState.OPEN, "images")], Status.NOT_PERFORMED, "forge/c@1 has a finding"),
+        (
+            [("c", FindingState.RESOLVED, "images"), ("a", FindingState.OPEN, None)],
+            Status.NOT_PERFORMED,
+            "forge/a@1 has",
+        ),
+        ([("a", FindingState.RESOLVED, "images")], Status.NOT_PERFORMED, "no detector's word"),
+    ],
+)
+def test_a_detector_must_have_looked_and_nothing_be_open(
+    found: list[tuple[str, FindingState, str | None]], expected: Status, note: str
+) -> None:
+    lineage = _lineage()
+    indexes = [
+        _said(lineage, label, Finding(f"f{number}", Severity.CRITICAL, "odd", state, detector=detector), key(2))
+        for number, (label, state, detector) in enumerate(found)
+    ]
+    check = _check(_report(lineage, "c", indexes), "detection")
+    assert (check.status, note in check.note) == (expected, True)
+
+
+def test_the_level_is_that_of_the_highest_sensitivity_of_all_inputs() -> None:
+    for word, level in zip(Sensitivity, Level, strict=False):
+        lineage = Lineage()
+        lineage.add_made("a", replace(statement("a"), sensitivity=word))
+        lineage.add_made("b", replace(statement("b", [lineage.pin("a")]), sensitivity=Sensitivity.PUBLIC))
+        assert _report(lineage, "b", []).required is list(Level)[level + 1]
 
 
 def test_who_holds_cosignatures_back_holds_no_revocation_back() -> None:
