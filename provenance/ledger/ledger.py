@@ -60,6 +60,10 @@ from provenance.ledger.lock import anchoring_lock
 from provenance.ledger.log_view import LogView
 from provenance.ledger.proofs import Proofs
 from provenance.ledger.publication import (
+    BatchSubmission,
+    DatasetSubmission,
+    EventSubmission,
+    KeySubmission,
     Publication,
     Published,
     PublishedEvent,
@@ -67,16 +71,13 @@ from provenance.ledger.publication import (
     catch_up_index,
     events_about,
     prove_entry,
-    publish,
-    publish_batch,
-    publish_event,
-    publish_key_event,
     with_parents,
 )
 from provenance.ledger.receipts import AnchorOutcome, Receipt
 from provenance.ledger.reference import pinned_name, resolve
 from provenance.ledger.registration import Clock, Description, check_description, pin_parents, sign_dataset
 from provenance.ledger.saying import Said, find_said
+from provenance.ledger.sequencer import Sequencer
 from provenance.ledger.verification import Verification, file_report
 from provenance.log import NoteSignature, renew_signatures
 from provenance.policy import TrustedAnchor, TrustedSource, TrustRoots
@@ -137,6 +138,7 @@ class Ledger:
         self.keyring = Keyring(layout)
         self.blobs = BlobStore(layout.blobs, create=True)
         self.log = LogView(store)
+        self.sequencer = Sequencer(store, self.blobs, self.keyring.note_signer)
         self._chain_guard = threading.RLock()
         self._blocks = KnownBlocks(store, self.chain, self._chain_guard)
 
@@ -244,7 +246,7 @@ class Ledger:
         notes = (*found.notes, *notes)
         notes = notes if trusted else (*notes, "this ledger does not trust the key that signed it")
         item = replace(item, location=LocationRow(0, found.location, int(time.time())))
-        receipt = self._receipt(publish(self._store, self.blobs, self.keyring.note_signer(), item), notes)
+        receipt = self._receipt(self.sequencer.submit(DatasetSubmission(item)), notes)
         return self._anchored(receipt) if anchor else receipt
 
     def _here(self, wanted: Wanted) -> Wanted:
@@ -271,7 +273,7 @@ class Ledger:
         if frame.predicate_type in EVENT_TYPES:
             event = parse_event(parsed.payload, strict=True)
             verify_envelope(parsed, self._trusted(keyid, event.about.name.dataset.namespace).key)
-            published = publish_event(self._store, self.blobs, self.keyring.note_signer(), envelope)
+            published = self.sequencer.submit(EventSubmission(envelope))
             return self._said_receipt(str(event.about.name), event.about.digest, envelope, published)
         statement = with_parents(parse_statement(parsed.payload, strict=True), self.blobs)
         if not statement.names_parents:
@@ -279,9 +281,7 @@ class Ledger:
             raise NotFoundError(what, got=f"{statement.materials}", hint="register it where the list was made")
         source = self._trusted(keyid, statement.name.dataset.namespace)
         verify_envelope(parsed, source.key)
-        registered = publish(
-            self._store, self.blobs, self.keyring.note_signer(), Publication(envelope, statement, keyid)
-        )
+        registered = self.sequencer.submit(DatasetSubmission(Publication(envelope, statement, keyid)))
         return self._receipt(registered, ())
 
     def _submit_key_event(self, parsed: Envelope, event: KeyEvent, envelope: bytes) -> Receipt:
@@ -297,7 +297,7 @@ class Ledger:
         if is_end:
             self._check_end(event)
             self.keyring.revoke(listed.key.keyid, since_of(event))
-        published = publish_key_event(self._store, self.blobs, self.keyring.note_signer(), envelope)
+        published = self.sequencer.submit(KeySubmission(envelope))
         return self._said_receipt("key", event.key.keyid, envelope, published)
 
     def _check_end(self, event: KeyEvent) -> None:
@@ -328,7 +328,7 @@ class Ledger:
 
     def append_batch(self, envelope: bytes) -> int:
         """Log what was signed of a batch of lineage events or access records; its entry's index."""
-        return publish_batch(self._store, self.blobs, self.keyring.note_signer(), envelope)
+        return self.sequencer.submit(BatchSubmission(envelope))
 
     def _trusted(self, keyid: str, namespace: str) -> TrustedSource:
         source = self._check_signer(keyid, namespace)
@@ -361,7 +361,7 @@ class Ledger:
             event = Event(about, body, _now(), self.newest_block())
             envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer))
             try:
-                return publish_event(self._store, self.blobs, self.keyring.note_signer(), envelope).row
+                return self.sequencer.submit(EventSubmission(envelope)).row
             except SaidSinceError:  # somebody with the same key was faster, by a second
                 if is_last:
                     raise

@@ -16,16 +16,11 @@ from provenance.errors import ConflictError, NotFoundError, PolicyError, Provena
 from provenance.fingerprint import open_manifest
 from provenance.limits import MAX_MANIFEST_BYTES
 from provenance.log import (
-    Checkpoint,
-    NoteSigner,
     TileReader,
     TlogProof,
     encode_proof,
-    entry_leaf,
-    integrate,
-    sign_checkpoint,
 )
-from provenance.merkle import EMPTY_ROOT, prove_inclusion
+from provenance.merkle import prove_inclusion
 from provenance.signature import parse_envelope
 from provenance.statement import DatasetStatement, Pin, PinnedName, parse_statement
 from provenance.statement.batches import BATCH_TYPES, Batch, read_batch
@@ -47,7 +42,6 @@ from provenance.stores import (
     FileRow,
     LocationRow,
     ParentRow,
-    Store,
     StoreReader,
     StoreTransaction,
 )
@@ -75,25 +69,6 @@ class Published:
     created: bool
 
 
-def publish(store: Store, blobs: BlobStore, signer: NoteSigner, item: Publication) -> Published:
-    """Append the envelope and return its place. `ConflictError` if its name and version say something else."""
-    with store.transaction() as tx:
-        catch_up_index(tx, blobs)
-        existing = find_published(tx, item.statement, item.keyid)
-        if existing is not None:
-            _remember(tx, item.location, existing.entry_index)
-            return Published(existing, created=False)
-        check_parents(tx, item.statement)
-        index = tx.size()
-        append(tx, signer, [item.envelope])
-        row = index_entry(tx, blobs, index, item.envelope, item.files)
-        if row is None:
-            raise StoreError("statement cannot be indexed", where=f"entry {index}")
-        tx.set_index_size(index + 1, expected_size=index)
-        _remember(tx, item.location, index)
-        return Published(row, created=True)
-
-
 @dataclass(frozen=True, slots=True)
 class PublishedEvent:
     """Where an event is in the log. `created` is False if it had been there before."""
@@ -102,28 +77,110 @@ class PublishedEvent:
     created: bool
 
 
-def publish_event(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: bytes) -> PublishedEvent:
-    """Append an event's envelope and return its place; the same envelope again is the same entry.
+@dataclass(frozen=True, slots=True)
+class DatasetSubmission:
+    """A statement that becomes an entry, unless its name and version are there already and say the same."""
 
-    `NotFoundError` or `PolicyError` if what it is about, or what takes its place, is not in the log as it is pinned.
-    """
-    parsed = parse_envelope(envelope)
-    event = parse_event(parsed.payload, strict=True)
-    with store.transaction() as tx:
-        catch_up_index(tx, blobs)
-        for row in events_about(tx, event.about.envelope):
-            entry = tx.entry(row.entry_index)
-            if entry is not None and entry.envelope == envelope:
-                return PublishedEvent(row, created=False)
-        _check_order(tx, event, parsed.signatures[0].keyid)
-        _check_pin(tx, event.about, "artefact")
-        if isinstance(event.body, Supersession):
-            _check_pin(tx, event.body.by, "successor")
-        index = tx.size()
-        append(tx, signer, [envelope])
-        index_entry(tx, blobs, index, envelope)
-        tx.set_index_size(index + 1, expected_size=index)
-        return PublishedEvent(event_row(index, event, parsed.signatures[0].keyid), created=True)
+    item: Publication
+
+    @property
+    def envelope(self) -> bytes:
+        """The entry's bytes."""
+        return self.item.envelope
+
+    def find(self, tx: StoreTransaction) -> Published | None:
+        """The place of the same statement; `ConflictError` if its name and version say something else."""
+        existing = find_published(tx, self.item.statement, self.item.keyid)
+        if existing is None:
+            check_parents(tx, self.item.statement)
+            return None
+        _remember(tx, self.item.location, existing.entry_index)
+        return Published(existing, created=False)
+
+    def index(self, tx: StoreTransaction, blobs: BlobStore, index: int) -> Published:
+        """Its new place."""
+        row = index_entry(tx, blobs, index, self.item.envelope, self.item.files)
+        if row is None:
+            raise StoreError("statement cannot be indexed", where=f"entry {index}")
+        _remember(tx, self.item.location, index)
+        return Published(row, created=True)
+
+
+class EventSubmission:
+    """An event about an artefact. `MalformedError` if the envelope holds none."""
+
+    def __init__(self, envelope: bytes) -> None:
+        parsed = parse_envelope(envelope)
+        self.envelope, self._keyid = envelope, parsed.signatures[0].keyid
+        self._event = parse_event(parsed.payload, strict=True)
+
+    def find(self, tx: StoreTransaction) -> PublishedEvent | None:
+        """The place of the same envelope.
+
+        `NotFoundError` or `PolicyError` if what it is about, or what takes its place, is not in the log as it is
+        pinned; `SaidSinceError` for an older word of the same signer.
+        """
+        known = _same_envelope(tx, self._event.about.envelope, self.envelope)
+        if known is not None:
+            return known
+        _check_order(tx, self._event, self._keyid)
+        _check_pin(tx, self._event.about, "artefact")
+        if isinstance(self._event.body, Supersession):
+            _check_pin(tx, self._event.body.by, "successor")
+        return None
+
+    def index(self, tx: StoreTransaction, blobs: BlobStore, index: int) -> PublishedEvent:
+        """Its new place."""
+        index_entry(tx, blobs, index, self.envelope)
+        return PublishedEvent(event_row(index, self._event, self._keyid), created=True)
+
+
+class KeySubmission:
+    """What was signed of a key. `MalformedError` if the envelope holds nothing of the kind."""
+
+    def __init__(self, envelope: bytes) -> None:
+        parsed = parse_envelope(envelope)
+        self.envelope, self._keyid = envelope, parsed.signatures[0].keyid
+        self._event = read_key_event(open_frame(parsed.payload), strict=True)
+
+    def find(self, tx: StoreTransaction) -> PublishedEvent | None:
+        """The place of the same envelope; `ConflictError` if another key took the key's place already."""
+        known = _same_envelope(tx, self._event.key.keyid, self.envelope)
+        if known is None and self._event.successor is not None:
+            for row in events_about(tx, self._event.key.keyid):
+                entry = tx.entry(row.entry_index)
+                if entry is not None:
+                    _check_successor(entry, self._event)
+        return known
+
+    def index(self, tx: StoreTransaction, blobs: BlobStore, index: int) -> PublishedEvent:
+        """Its new place."""
+        index_entry(tx, blobs, index, self.envelope)
+        return PublishedEvent(key_row(index, self._event, self._keyid), created=True)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSubmission:
+    """What was signed of a batch of small things: a new entry each time."""
+
+    envelope: bytes
+
+    def find(self, _: StoreTransaction) -> int | None:
+        """None: it is new."""
+        return None
+
+    def index(self, tx: StoreTransaction, blobs: BlobStore, index: int) -> int:
+        """Its entry's index."""
+        index_entry(tx, blobs, index, self.envelope)
+        return index
+
+
+def _same_envelope(tx: StoreReader, about: Digest, envelope: bytes) -> PublishedEvent | None:
+    for row in events_about(tx, about):
+        entry = tx.entry(row.entry_index)
+        if entry is not None and entry.envelope == envelope:
+            return PublishedEvent(row, created=False)
+    return None
 
 
 class SaidSinceError(ConflictError):
@@ -146,25 +203,6 @@ def _check_order(tx: StoreReader, event: Event, keyid: str) -> None:
             )
 
 
-def publish_key_event(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: bytes) -> PublishedEvent:
-    """Append what was signed of a key and return its place; the same envelope again is the same entry."""
-    parsed = parse_envelope(envelope)
-    event, keyid = read_key_event(open_frame(parsed.payload), strict=True), parsed.signatures[0].keyid
-    with store.transaction() as tx:
-        catch_up_index(tx, blobs)
-        for row in events_about(tx, event.key.keyid):
-            entry = tx.entry(row.entry_index)
-            if entry is not None and entry.envelope == envelope:
-                return PublishedEvent(row, created=False)
-            if entry is not None and event.successor is not None:
-                _check_successor(entry, event)
-        index = tx.size()
-        append(tx, signer, [envelope])
-        index_entry(tx, blobs, index, envelope)
-        tx.set_index_size(index + 1, expected_size=index)
-        return PublishedEvent(key_row(index, event, keyid), created=True)
-
-
 def _check_successor(entry: EntryRow, event: KeyEvent) -> None:
     """Raise `ConflictError` if an entry says that another key took the place of the same one."""
     known = read_key_event(open_frame(parse_envelope(entry.envelope).payload)).successor
@@ -172,17 +210,6 @@ def _check_successor(entry: EntryRow, event: KeyEvent) -> None:
         got = event.successor.keyid if event.successor is not None else None
         what = "another key took its place already"
         raise ConflictError(what, expected=known.keyid, got=got, where=f"entry {entry.index}")
-
-
-def publish_batch(store: Store, blobs: BlobStore, signer: NoteSigner, envelope: bytes) -> int:
-    """Append what was signed of a batch of small things; its entry's index."""
-    with store.transaction() as tx:
-        catch_up_index(tx, blobs)
-        index = tx.size()
-        append(tx, signer, [envelope])
-        index_entry(tx, blobs, index, envelope)
-        tx.set_index_size(index + 1, expected_size=index)
-        return index
 
 
 def events_about(store: StoreReader, about: Digest, *, after: int | None = None) -> Iterator[EventRow]:
@@ -195,38 +222,6 @@ def events_about(store: StoreReader, about: Digest, *, after: int | None = None)
 def _remember(tx: StoreTransaction, location: LocationRow | None, index: int) -> None:
     if location is not None:
         tx.add_location(LocationRow(index, location.path, location.registered_s))
-
-
-def append(tx: StoreTransaction, signer: NoteSigner, envelopes: list[bytes]) -> None:
-    """Append envelopes to the log and move its checkpoint, inside a transaction.
-
-    `StoreError` if the tiles or the checkpoint are damaged: what this log signs next extends what it signed last.
-    """
-    size, previous = tx.size(), tx.checkpoint()
-    tiles: dict[tuple[int, int], bytes] = {}
-
-    def read_tile(level: int, index: int) -> bytes:
-        if (level, index) not in tiles:
-            tiles[level, index] = tx.tile(level, index) or b""
-        return tiles[level, index]
-
-    signed = (previous.size, previous.root) if previous is not None else (0, EMPTY_ROOT)
-    stored = (size, TileReader(read_tile, size).root_at(size))
-    if signed != stored:
-        raise StoreError(
-            "the log's tiles are not those of its last checkpoint",
-            expected=f"size {signed[0]}, root {signed[1].hex()}",
-            got=f"size {stored[0]}, root {stored[1].hex()}",
-            hint="run `provenance log fsck`, and restore the ledger from a backup or a mirror",
-        )
-    leaves = [entry_leaf(envelope) for envelope in envelopes]
-    grown = integrate(read_tile, size, leaves)
-    tx.append_entries(size, list(zip(leaves, envelopes, strict=True)))
-    tx.put_tiles(grown.tiles)
-    note = sign_checkpoint(Checkpoint(signer.name, grown.size, grown.root), signer)
-    tx.set_checkpoint(
-        CheckpointRow(grown.size, grown.root, note), expected_size=previous.size if previous is not None else None
-    )
 
 
 def find_published(store: StoreReader, statement: DatasetStatement, keyid: str) -> DatasetRow | None:

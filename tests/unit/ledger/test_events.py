@@ -9,7 +9,7 @@ import pytest
 
 from provenance.errors import MalformedError, NotFoundError, PolicyError, VerificationError
 from provenance.ledger import Ledger
-from provenance.ledger.publication import SaidSinceError, publish_event
+from provenance.ledger.publication import EventSubmission, SaidSinceError
 from provenance.log import entry_leaf
 from provenance.policy import Status
 from provenance.signature import derive_private_key, encode_envelope, sign_envelope
@@ -83,8 +83,7 @@ def _envelope(ledger: Ledger, about: Pin, body: Supersession | None = None) -> b
 def test_the_same_envelope_again_is_the_same_entry(opened: Ledger) -> None:
     with opened as ledger:
         envelope = _envelope(ledger, ledger.pin("h/raw"))
-        signer = ledger.keyring.note_signer()
-        first, again = (publish_event(ledger._store, ledger.blobs, signer, envelope) for _ in range(2))
+        first, again = (ledger.sequencer.submit(EventSubmission(envelope)) for _ in range(2))
         assert (first.created, again.created) == (True, False)
         assert first.row == again.row
         entry = ledger._store.entry(first.row.entry_index)
@@ -94,7 +93,7 @@ def test_the_same_envelope_again_is_the_same_entry(opened: Ledger) -> None:
 
 def test_what_is_not_in_the_log_as_it_is_pinned_is_refused(opened: Ledger) -> None:
     with opened as ledger:
-        raw, clean, signer = ledger.pin("h/raw"), ledger.pin("h/clean"), ledger.keyring.note_signer()
+        raw, clean = ledger.pin("h/raw"), ledger.pin("h/clean")
         unknown = Pin(PinnedName.parse("h/none@1"), raw.digest, raw.envelope)
         size = ledger.log.size()
         for about, error in (
@@ -103,13 +102,11 @@ def test_what_is_not_in_the_log_as_it_is_pinned_is_refused(opened: Ledger) -> No
             (Pin(raw.name, raw.digest, clean.envelope), PolicyError),
         ):
             with pytest.raises(error):
-                publish_event(ledger._store, ledger.blobs, signer, _envelope(ledger, about))
+                ledger.sequencer.submit(EventSubmission(_envelope(ledger, about)))
             with pytest.raises(error):
-                publish_event(
-                    ledger._store, ledger.blobs, signer, _envelope(ledger, ledger.pin("h/model"), Supersession(about))
-                )
+                ledger.sequencer.submit(EventSubmission(_envelope(ledger, ledger.pin("h/model"), Supersession(about))))
         with pytest.raises(MalformedError):
-            publish_event(ledger._store, ledger.blobs, signer, ledger._store.entry(0).envelope)  # type: ignore[union-attr]
+            ledger.sequencer.submit(EventSubmission(ledger._store.entry(0).envelope))  # type: ignore[union-attr]
         assert ledger.log.size() == size
         with pytest.raises(NotFoundError):
             ledger.state("h/none", Usage("x"), key="lab")
