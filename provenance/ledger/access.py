@@ -3,13 +3,13 @@
 Steps, every minute or when a batch is full: 1 the records that wait become one blob; 2 a statement that commits to it
 is signed and logged. Invariants: an actor is a keyed hash of what tells a client apart, under a salt that stays in the
 ledger's folder: whoever has it can say whose records these are, without it nobody can, and when it is thrown away they
-are nobody's; a request never waits for the log; what does not fit into the queue is counted, and the next batch says
-so; records of the last minute are lost with the process.
+are nobody's; a request never waits for the log; a record is logged once; what does not fit into the queue is counted,
+and the next batch says so; what cannot be logged is tried again, and `problem` says why; records of the last minute are
+lost with the process.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import secrets
@@ -52,11 +52,13 @@ class AccessLog:
     ) -> None:
         self._ledger, self._signer = ledger, ledger.keyring.signer(key, passphrase)
         self._salt, self._seconds = _salt(ledger.layout), batch_seconds
-        self._guard = threading.Lock()
+        self._guard, self._logging = threading.Lock(), threading.Lock()
         self._waiting: list[bytes] = []
         self._dropped = 0
         self._wake = threading.Event()
         self._ended = False
+        self.problem: ProvenanceError | None = None
+        """Why the last batch could not be logged; it is tried again with the next."""
         self._thread = threading.Thread(target=self._work, name="provenance-access", daemon=True)
         self._thread.start()
 
@@ -81,17 +83,24 @@ class AccessLog:
 
     def flush(self) -> None:
         """Log what waits. What cannot be logged waits on, and is raised."""
-        while True:
-            with self._guard:
-                batch, dropped = self._waiting[:MAX_EVENTS], self._dropped
-            if not batch:
-                return
-            blob = self._ledger.blobs.put(encode_batch(batch))
-            statement = encode_access(AccessBatch(blob, len(batch), dropped, events_root(batch), _now()))
-            self._ledger.append_batch(encode_envelope(sign_envelope(statement, PAYLOAD_TYPE, self._signer)))
-            with self._guard:
-                del self._waiting[: len(batch)]
-                self._dropped -= dropped
+        with self._logging:  # two that take the same batch would log it twice, and drop the one after it
+            while self._log_batch():
+                pass
+            self.problem = None
+
+    def _log_batch(self) -> bool:
+        """Log the batch that waits longest; whether there was one."""
+        with self._guard:
+            batch, dropped = self._waiting[:MAX_EVENTS], self._dropped
+        if not batch:
+            return False
+        blob = self._ledger.blobs.put(encode_batch(batch))
+        statement = encode_access(AccessBatch(blob, len(batch), dropped, events_root(batch), _now()))
+        self._ledger.append_batch(encode_envelope(sign_envelope(statement, PAYLOAD_TYPE, self._signer)))
+        with self._guard:
+            del self._waiting[: len(batch)]
+            self._dropped -= dropped
+        return True
 
     def close(self) -> None:
         """Log what waits, and stop."""
@@ -104,8 +113,12 @@ class AccessLog:
         while not self._ended:
             self._wake.wait(self._seconds)
             self._wake.clear()
-            with contextlib.suppress(ProvenanceError):  # it waits on; `close` says so
+            try:
                 self.flush()
+            except ProvenanceError as error:  # it waits on
+                self.problem = error
+            except Exception as error:  # noqa: BLE001 - whatever it is, somebody is told, and the next batch is tried
+                self.problem = StoreError("access records could not be logged", got=type(error).__name__)
 
 
 def read_access_log(ledger: Ledger) -> Iterator[tuple[int, AccessBatch, tuple[AccessRecord, ...]]]:

@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 import hmac
 import stat
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -90,6 +92,59 @@ def test_many_threads_lose_nothing(ledger: Ledger) -> None:
         list(pool.map(lambda number: access.note("x", "GET /v1/x", 200, f"t/{number}"), range(9_000)))
     found = [one.about for _, _, records in read_access_log(ledger) for one in records]
     assert sorted(found, key=str) == sorted((f"t/{number}" for number in range(9_000)), key=str)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ZeroDivisionError("secret")])
+def test_the_thread_survives_whatever_stops_a_batch(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    with closing(AccessLog(ledger, "server", batch_seconds=0.05)) as access:
+        with monkeypatch.context() as failing:
+            failing.setattr(ledger, "append_batch", fail)
+            access.note("x", "GET /v1/x", 200)
+            _wait(lambda: access.problem is not None)
+        assert type(error).__name__ in str(access.problem) and "secret" not in str(access.problem)
+        _wait(lambda: len(list(read_access_log(ledger))) == 1 and access.problem is None)
+
+
+def test_two_that_flush_at_once_log_each_record_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = ledger.append_batch
+
+    def slow(envelope: bytes) -> int:
+        time.sleep(0.2)
+        return append(envelope)
+
+    monkeypatch.setattr(ledger, "append_batch", slow)
+    with closing(AccessLog(ledger, "server", batch_seconds=3_600)) as access:
+        access.note("x", "GET /v1/x", 200, "t/0")
+        threads = [threading.Thread(target=access.flush) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.1)
+        access.note("x", "GET /v1/x", 200, "t/1")
+        for thread in threads:
+            thread.join()
+    assert [one.about for _, _, records in read_access_log(ledger) for one in records] == ["t/0", "t/1"]
+
+
+def test_everything_that_is_kept_is_private(ledger: Ledger) -> None:
+    with closing(AccessLog(ledger, "server")) as access:
+        access.note("192.0.2.7", "GET /v1/x", 200)
+        access.flush()
+        kept = [ledger.layout.directory, *ledger.layout.directory.rglob("*")]
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in kept}
+        assert {"access.salt", "ledger.db", "ledger.db-wal", "blobs"} <= modes.keys()
+        assert [name for name, mode in modes.items() if mode & 0o077] == []
+
+
+def _wait(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline, "nothing happened for 20 s"
+        time.sleep(0.02)
 
 
 def test_what_cannot_be_kept(ledger: Ledger) -> None:
