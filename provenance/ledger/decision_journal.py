@@ -1,8 +1,9 @@
 """The journal of decisions: what was acknowledged and is not in the log yet.
 
 Invariants: a decision is in the file, handed to the operating system, before it is acknowledged: a process that is
-killed loses none (a power cut may lose what was not synced; batches are synced before they are logged); a torn last
-record was never acknowledged and is dropped; files and folder are private; a file belongs to one process, by its lock.
+killed loses none (a power cut may lose what was not synced; batches are synced before they are logged); a decision
+that was written in part is cut off again, or the file is written no more; files and folder are private; a file belongs
+to one process, by its lock, from its first byte until it is logged.
 
 Bytes, 128 a decision, big-endian: time in microseconds since 1970 (8), salt (16), SHA-256(salt || input) (32),
 SHA-256(salt || output) (32), SHA-256 of an explanation or zeros (32), whether there is one (1), zeros (3), CRC-32 of
@@ -11,11 +12,11 @@ all before it (4).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,11 +42,38 @@ class Decided:
     explanation: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a journal holds: a row a decision, None where one cannot be read; `is_whole` if there is nothing else."""
+
+    rows: tuple[Decided | None, ...]
+    is_whole: bool
+
+    @property
+    def damaged(self) -> int:
+        """How many decisions cannot be read."""
+        return sum(one is None for one in self.rows)
+
+
+class Claim:
+    """A journal that is written no more and belongs to this process until it is released."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path, self.descriptor = path, descriptor
+
+    def release(self) -> None:
+        """Leave it to whoever comes next; once is enough."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):  # nothing was written through it
+                os.close(descriptor)
+
+
 class Journal:
-    """A file of decisions that this process writes."""
+    """A file of decisions that this process writes. `is_broken`: it ends in a part of a decision, and is done."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.count, self._file = path, 0, -1
+        self.path, self.count, self.is_broken, self._file = path, 0, False, -1
         # Under a name that nobody looks for until it is locked: a journal without a lock would be taken for abandoned.
         begun = path.with_name(f"{path.name}.new")
         try:
@@ -55,66 +83,115 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             begun.rename(path)
         except OSError as error:
-            self._close()
+            self.abandon()
             raise StoreError("cannot begin a journal of decisions", got=error.strerror, where=path) from error
 
     def add(self, packed: bytes) -> int:
-        """Write `RECORD` packed, and return its number in this file. Not for two threads at a time."""
+        """Write `RECORD` packed, and return its number in this file. Not for two threads at a time.
+
+        `StoreError` if it is not in the file whole; then nothing of it is, or the journal is broken.
+        """
+        if self.is_broken:
+            raise StoreError("a decision was not written: the journal ends in a part of one", where=self.path)
         data = packed + _CRC.pack(crc32(packed))
         try:
-            if os.write(self._file, data) != RECORD_BYTES:
-                raise StoreError("a decision was not written", expected=RECORD_BYTES, where=self.path)
+            if (written := os.write(self._file, data)) != RECORD_BYTES:
+                raise StoreError("a decision was not written", expected=f"{RECORD_BYTES} bytes", got=written)
+            self.count += 1
         except OSError as error:
+            self._cut()
             raise StoreError("a decision was not written", got=error.strerror, where=self.path) from error
-        self.count += 1
+        except BaseException:  # a signal's, too: what is not counted must not be there, or all later numbers are wrong
+            self._cut()
+            raise
         return self.count - 1
 
-    def end(self) -> None:
-        """Sync and close it; once is enough."""
+    def sync(self) -> None:
+        """Make all of it survive a power cut."""
         if self._file < 0:
             return
         try:
             os.fsync(self._file)
         except OSError as error:
             raise StoreError("cannot sync the decisions", got=error.strerror, where=self.path) from error
-        finally:
-            self._close()
 
-    def _close(self) -> None:
+    def end(self) -> Claim | None:
+        """Write no more; the claim on the file, the first time."""
         file, self._file = self._file, -1
-        if file >= 0:
-            os.close(file)
+        return Claim(self.path, file) if file >= 0 else None
+
+    def abandon(self) -> None:
+        """Leave the file, whatever it holds, to others."""
+        claim, self.count, self.is_broken = self.end(), 0, False
+        if claim is not None:
+            claim.release()
+
+    def _cut(self) -> None:
+        if self._file < 0:
+            return
+        try:
+            os.ftruncate(self._file, self.count * RECORD_BYTES)
+        except OSError:
+            self.is_broken = True
 
 
-def read_journal(path: Path) -> Iterator[Decided]:
-    """The decisions in a file, in their order. Whatever follows a torn or damaged record is not read."""
+def read_journal(path: Path) -> Noted:
+    """What is noted in a file, in its order; what is damaged is passed over.
+
+    Every 128 bytes that are no record count as one that cannot be read, so that the rows after it keep their numbers;
+    fewer are what was written in part and never acknowledged.
+    """
     try:
-        with path.open("rb") as file:
-            while len(data := file.read(RECORD_BYTES)) == RECORD_BYTES:
-                packed, check = data[: RECORD.size], data[RECORD.size :]
-                if _CRC.unpack(check)[0] != crc32(packed):
-                    return
-                time_us, salt, given, answer, explanation, has_one = RECORD.unpack(packed)
-                yield Decided(time_us, salt, given, answer, explanation if has_one else None)
+        data = path.read_bytes()
     except OSError as error:
         raise StoreError("cannot read the decisions", got=error.strerror, where=path) from error
+    rows: list[Decided | None] = []
+    at = end = 0
+    is_whole = True
+    while at + RECORD_BYTES <= len(data):
+        one = _parse(data[at : at + RECORD_BYTES])
+        if one is None:
+            at += 1
+            continue
+        if at != end:
+            is_whole = False
+            rows += [None] * ((at - end) // RECORD_BYTES)
+        rows.append(one)
+        at = end = at + RECORD_BYTES
+    lost = (len(data) - end) // RECORD_BYTES
+    return Noted((*rows, *[None] * lost), is_whole and not lost)
 
 
-def abandoned(folder: Path) -> list[Path]:
-    """Journals in a folder that no process is writing, oldest first."""
-    return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if _is_free(path)]
+def adopt(folder: Path, limit: int) -> list[Claim]:
+    """Journals in a folder that no process holds, oldest first, at most `limit`: they are this one's from now on."""
+    claims: list[Claim] = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        if len(claims) >= limit:
+            break
+        claim = _claim(path)
+        if claim is not None:
+            claims.append(claim)
+    return claims
 
 
-def _is_free(path: Path) -> bool:
+def _parse(data: bytes) -> Decided | None:
+    packed = data[: RECORD.size]
+    if _CRC.unpack_from(data, RECORD.size)[0] != crc32(packed):
+        return None
+    time_us, salt, given, answer, explanation, has_one = RECORD.unpack(packed)
+    return Decided(time_us, salt, given, answer, explanation if has_one else None)
+
+
+def _claim(path: Path) -> Claim | None:
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        claim = Claim(path, os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
     except OSError:
-        return False
+        return None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(claim.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(claim.descriptor).st_ino == path.stat().st_ino:  # else it was logged while this one waited
+            return claim
     except OSError:
-        return False
-    else:
-        return True
-    finally:
-        os.close(file)
+        pass
+    claim.release()
+    return None

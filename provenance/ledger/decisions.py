@@ -3,7 +3,8 @@
 Steps: 1 the model's bytes are verified, before any of its code runs; 2 each decision is noted in a journal before it is
 acknowledged: time, and salted digests of input and output; 3 a full or old journal becomes a dataset of records, made
 from the model, signed and logged as one entry. Invariants: a killed process loses nothing it acknowledged (the next one
-logs it); salts never leave this machine unless their holder gives them away; without its salt a record says nothing.
+logs it); what could not be logged is on disk and `problem` says so; a forked process has journals and salts of its own;
+salts never leave this machine unless their holder gives them away; without its salt a record says nothing.
 
     with ledger.decisions("acme/model", "model.bin", key="service") as decisions:
         ticket = decisions.record(request, answer)
@@ -11,24 +12,31 @@ logs it); salts never leave this machine unless their holder gives them away; wi
 
 from __future__ import annotations
 
-import functools
 import hmac
-import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-from provenance.encoding import JsonValue, canonical_json
 from provenance.errors import MalformedError, ProvenanceError, StoreError, VerificationError
-from provenance.ledger.decision_journal import NO_EXPLANATION, RECORD, SUFFIX, Journal, abandoned, read_journal
-from provenance.ledger.fingerprinting import Wanted
+from provenance.ledger.decision_batches import (
+    SALT_BYTES,
+    folder_of,
+    kept_problem,
+    log_journal,
+    make_folder,
+    version_of,
+)
+from provenance.ledger.decision_forks import survive_forks
+from provenance.ledger.decision_functions import recording
+from provenance.ledger.decision_journal import NO_EXPLANATION, RECORD, SUFFIX, Claim, Journal, adopt
+from provenance.ledger.decision_process import log_apart
 from provenance.ledger.receipts import Receipt
+from provenance.policy import Level
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger, Location
@@ -37,7 +45,8 @@ BATCH_DECISIONS: Final = 50_000
 BATCH_SECONDS: Final = 60.0
 MAX_WAITING: Final = 64
 """Journals that wait for the log; with more, decisions are refused rather than kept without bound."""
-SALT_BYTES: Final = 16
+_LOGGED_APART: Final = 16
+"""Journals that one process logs for a forked one: to start it takes longer than to log a small one."""
 _POOL_SALTS: Final = 256
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -53,7 +62,10 @@ class Ticket:
 
 
 class Decisions:
-    """Records decisions of one model. Threads may share it; close it, or use it as a context manager."""
+    """Records decisions of one model. Threads may share it; close it, or use it as a context manager.
+
+    In a forked process it goes on with journals of its own; what the parent recorded stays the parent's.
+    """
 
     def __init__(
         self,
@@ -61,6 +73,7 @@ class Decisions:
         model: str,
         place: Location | None = None,
         *,
+        required: Level | None = None,
         key: str | None = None,
         passphrase: bytes | None = None,
         batch_decisions: int = BATCH_DECISIONS,
@@ -71,23 +84,32 @@ class Decisions:
         pin = ledger.pin(model)
         self.model = str(pin.name)
         self.model_digest = pin.digest
-        _verify(ledger, self.model, place)
+        _verify(ledger, self.model, place, required)
         self._name = f"{pin.name.dataset}.decisions"
-        self._folder = ledger.layout.directory / "decisions" / str(pin.name).replace("/", "_")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise StoreError("cannot make the folder of decisions", got=error.strerror, where=self._folder) from error
-        self._guard, self._logging = threading.Lock(), threading.Lock()
-        self._salts = b""
-        self._waiting: list[Path] = abandoned(self._folder)
+        self._folder = folder_of(ledger.layout.directory, self.model)
+        make_folder(self._folder)
+        self._is_forked = False
         self._journal = self._begin()
-        self._begun_s = time.monotonic()
-        self._ended = threading.Event()
-        self._due = threading.Event()
+        self._prepare()
+        self._waiting += adopt(self._folder, MAX_WAITING)
+        self.problem: ProvenanceError | None = kept_problem(self._folder)
+        """Why the last batch could not be logged (it is tried again with the next), or which journals are kept because
+        not all of their decisions are in the log."""
+        survive_forks(self)
+        self._start()
+
+    def _prepare(self) -> None:
+        """Locks, queue and salts of this process."""
+        self._guard, self._logging = threading.Lock(), threading.Lock()
+        self._ended, self._due = threading.Event(), threading.Event()
+        self._salts = b""
+        self._waiting: list[Claim] = []
+        self._thread: threading.Thread | None = None
         self.receipts: list[Receipt] = []
-        self.problem: ProvenanceError | None = None
-        """Why the last batch could not be logged; it is tried again with the next."""
+        self.problem = None
+
+    def _start(self) -> None:
+        self._begun_s = self._looked_s = time.monotonic()
         self._thread = threading.Thread(target=self._log_batches, name="provenance-decisions", daemon=True)
         self._thread.start()
 
@@ -102,10 +124,7 @@ class Decisions:
             if not self._salts:
                 self._salts = secrets.token_bytes(SALT_BYTES * _POOL_SALTS)
             salt, self._salts = self._salts[:SALT_BYTES], self._salts[SALT_BYTES:]
-            if len(self._waiting) > MAX_WAITING:
-                hint = "see what keeps the log from taking them: decisions.problem"
-                raise StoreError("too many decisions wait for the log", expected=f"{MAX_WAITING} batches", hint=hint)
-            journal = self._journal
+            journal = self._writable()
             packed = RECORD.pack(
                 time_us,
                 salt,
@@ -116,21 +135,16 @@ class Decisions:
             )
             row = journal.add(packed)
             if journal.count >= self._batch_decisions:
-                self._seal()
-        return Ticket(f"{self._name}@{_version(journal.path)}", row, salt)
+                try:
+                    self._seal()
+                except StoreError as error:  # this decision is written; the next one tries again, and says so
+                    self.problem = error
+        return Ticket(f"{self._name}@{version_of(journal.path)}", row, salt)
 
     def __call__(self, function: Callable[_P, _T]) -> Callable[_P, _T]:
-        """The function, each of whose answers is recorded before it is returned. Arguments and answer are JSON values
-        or bytes."""
-
-        @functools.wraps(function)
-        def recorded(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-            answer = function(*args, **kwargs)
-            given = args[0] if len(args) == 1 and not kwargs else {"args": list(args), "kwargs": kwargs}
-            self.record(_encoded(given), _encoded(answer))
-            return answer
-
-        return recorded
+        """The function, each of whose answers is recorded before it is returned; what a coroutine function returns,
+        after it was awaited. Arguments and answer are JSON values or bytes. `MalformedError` for a generator."""
+        return recording(function, self.record)
 
     def flush(self) -> None:
         """Log everything that was recorded so far. Raises what stands in the way; nothing is lost."""
@@ -142,10 +156,15 @@ class Decisions:
         """Log everything and stop. Raises what stands in the way; the next recorder of this model logs the rest."""
         self._ended.set()
         self._due.set()
-        self._thread.join()
-        with self._guard:
-            self._seal(begin=False)
-        self._log_waiting()
+        if self._thread is not None:
+            self._thread.join()
+        try:
+            with self._guard:
+                self._seal(begin=False)
+            self._adopt()
+            self._log_waiting()
+        finally:
+            self._release()
 
     def __enter__(self) -> Decisions:
         return self
@@ -157,16 +176,34 @@ class Decisions:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         return Journal(self._folder / f"{now}-{secrets.token_hex(4)}{SUFFIX}")
 
+    def _writable(self) -> Journal:
+        """The journal that takes the next decision. The guard is held."""
+        if len(self._waiting) > MAX_WAITING:
+            hint = "see what keeps the log from taking them: decisions.problem"
+            raise StoreError("too many decisions wait for the log", expected=f"{MAX_WAITING} batches", hint=hint)
+        if self._ended.is_set():
+            return self._journal  # which says that it is closed
+        if self._thread is None:  # the first of a forked process
+            self._journal = self._begin()
+            self._start()
+        elif self._journal.is_broken or self._journal.count >= self._batch_decisions:
+            self._seal()
+        return self._journal
+
     def _seal(self, *, begin: bool = True) -> None:
         """End the journal, which then waits for the log. The guard is held."""
         journal = self._journal
         if begin:
-            if journal.count == 0:
+            if journal.count == 0 and not journal.is_broken:
                 return
             self._journal = self._begin()
-        journal.end()
-        if journal.path not in self._waiting:
-            self._waiting.append(journal.path)
+        try:
+            journal.sync()
+        except StoreError as error:
+            self.problem = error
+        claim = journal.end()
+        if claim is not None:
+            self._waiting.append(claim)
         self._begun_s = time.monotonic()
         self._due.set()
 
@@ -178,117 +215,104 @@ class Decisions:
                 with self._guard:
                     if time.monotonic() - self._begun_s >= self._batch_seconds:
                         self._seal()
+                if time.monotonic() - self._looked_s >= self._batch_seconds:
+                    self._adopt()
                 self._log_waiting()
             except ProvenanceError as error:
                 self.problem = error
+            except Exception as error:  # noqa: BLE001 - whatever it is, somebody is told, and the next batch is tried
+                self.problem = StoreError("decisions could not be logged", got=type(error).__name__, where=self._folder)
+
+    def _adopt(self) -> None:
+        """Take over the journals of processes that are gone."""
+        with self._guard:
+            self._waiting += adopt(self._folder, MAX_WAITING - len(self._waiting))
+        self._looked_s = time.monotonic()
 
     def _log_waiting(self) -> None:
         with self._logging:
             while True:
                 with self._guard:
-                    path = self._waiting[0] if self._waiting else None
-                if path is None:
-                    self.problem = None
+                    claims = self._waiting[: _LOGGED_APART if self._is_forked else 1]
+                if not claims:
+                    self.problem = kept_problem(self._folder)
                     return
-                receipt = log_journal(self._ledger, self._name, self.model, path, self._key, self._passphrase)
-                with self._guard:
-                    self._waiting.remove(path)
-                if receipt is not None:
-                    self.receipts.append(receipt)
+                for claim, receipt in zip(claims, self._log(claims), strict=True):
+                    with self._guard:
+                        self._waiting.remove(claim)
+                    claim.release()
+                    if receipt is not None:
+                        self.receipts.append(receipt)
 
+    def _log(self, claims: Sequence[Claim]) -> Iterator[Receipt | None]:
+        if self._is_forked:
+            directory = self._ledger.layout.directory
+            yield from log_apart(directory, self._name, self.model, claims, self._key, self._passphrase)
+            return
+        for claim in claims:
+            yield log_journal(self._ledger, self._name, self.model, claim.path, self._key, self._passphrase)
 
-def log_journal(
-    ledger: Ledger, name: str, model: str, path: Path, key: str | None, passphrase: bytes | None
-) -> Receipt | None:
-    """Make a dataset of a journal's decisions, register it, and remove the journal; None if it holds none.
+    def _release(self) -> None:
+        claims, self._waiting = self._waiting, []
+        for claim in claims:
+            claim.release()
 
-    Safe to repeat: what was cut off after the entry was logged finds that entry.
-    """
-    import pyarrow as pa
+    def begin_again(self) -> None:
+        """In a forked process: leave everything to the parent; the first decision begins anew."""
+        was_ended = self._ended.is_set()
+        self._is_forked = True
+        self._release()
+        self._journal.abandon()
+        self._prepare()
+        if was_ended:
+            self._ended.set()
 
-    if not path.exists():  # another recorder of this model logged it
-        return None
-    decided = list(read_journal(path))
-    if not decided:
-        path.unlink(missing_ok=True)
-        return None
-    digest = ledger.pin(model).digest.raw
-    table = pa.table(
-        {
-            "time": pa.array([one.time_us for one in decided], pa.timestamp("us", "UTC")),
-            "model": pa.array([digest] * len(decided), pa.binary()),
-            "input": pa.array([one.input for one in decided], pa.binary()),
-            "output": pa.array([one.output for one in decided], pa.binary()),
-            "explanation": pa.array([one.explanation for one in decided], pa.binary()),
-        }
-    )
-    batch = path.parent / _version(path)
-    batch.mkdir(exist_ok=True, mode=0o700)
-    _write(path.parent / f"{_version(path)}.salts", b"".join(one.salt for one in decided))
-    with pa.OSFile(str(batch / "decisions.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    receipt = ledger.register(
-        batch,
-        name,
-        _version(path),
-        parents=[model],
-        key=key,
-        passphrase=passphrase,
-        anchor=False,
-        wanted=Wanted(records=True),
-    )
-    path.unlink(missing_ok=True)
-    return receipt
+    def hold(self, timeout_s: float) -> bool:
+        """Before a fork: let nobody write until `resume`; whether that came about in time."""
+        return self._guard.acquire(timeout=timeout_s)
+
+    def resume(self) -> None:
+        """After a fork, in the parent."""
+        self._guard.release()
 
 
 def check_decision(record: Mapping[str, Any], salt: bytes, given: bytes, answer: bytes) -> bool:
     """Whether a record of a batch is of this input and this answer, under this salt."""
     found = (record["input"], record["output"])
     meant = (sha256(salt + given).digest(), sha256(salt + answer).digest())
-    return all(hmac.compare_digest(a, b) for a, b in zip(found, meant, strict=True))
+    return None not in found and all(hmac.compare_digest(a, b) for a, b in zip(found, meant, strict=True))
 
 
 def salt_of(ledger: Ledger, model: str, ticket_dataset: str, row: int) -> bytes:
     """The salt of a decision, kept on this machine; whoever erases it makes the record say nothing for ever."""
-    folder = ledger.layout.directory / "decisions" / str(ledger.pin(model).name).replace("/", "_")
+    folder = folder_of(ledger.layout.directory, str(ledger.pin(model).name))
     path = folder / f"{ticket_dataset.rpartition('@')[2]}.salts"
+    if row < 0:
+        raise MalformedError("the batch has no such row", got=row)
     try:
         with path.open("rb") as file:
             file.seek(row * SALT_BYTES)
             salt = file.read(SALT_BYTES)
     except OSError as error:
         raise StoreError("the salts are not kept here", got=error.strerror, where=path) from error
-    if row < 0 or len(salt) != SALT_BYTES:
+    if len(salt) != SALT_BYTES:
         raise MalformedError("the batch has no such row", got=row)
+    if salt == bytes(SALT_BYTES):
+        raise StoreError("the decision could not be read from its journal, and its salt neither", got=row, where=path)
     return salt
 
 
-def _verify(ledger: Ledger, model: str, place: Location | None) -> None:
+def _verify(ledger: Ledger, model: str, place: Location | None, required: Level | None) -> None:
     where = place if place is not None else ledger.place_of(model)
-    report = ledger.verify(where, expected=model, ask_chain=False)
-    if not report.sound:
+    report = ledger.verify(where, expected=model)
+    if required is not None:
+        report = report.requiring(required)
+    if report.failures:
         first = report.failures[0]
         what = f"model does not verify: {first.id} of {first.subject}: {first.note}"
         raise VerificationError(what, expected=first.expected, got=first.found, where=first.where)
-
-
-def _version(path: Path) -> str:
-    return path.name.removesuffix(SUFFIX)
-
-
-def _encoded(value: object) -> bytes:
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value)
-    plain: JsonValue = value  # type: ignore[assignment]  # what is no JSON value is an error of canonical_json
-    return canonical_json(plain)
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(file, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-    except OSError as error:
-        raise StoreError("cannot keep the salts", got=error.strerror, where=path) from error
+    if not report.verified:
+        reached, wanted = (one.name if one is not None else "no level" for one in (report.level, report.required))
+        what = f"model does not verify: the level that is required of {model} is not reached"
+        hint = f"missing: {', '.join(report.missing)}; `required` accepts less" if report.missing else None
+        raise VerificationError(what, expected=wanted, got=reached, hint=hint)

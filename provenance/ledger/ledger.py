@@ -39,6 +39,7 @@ from provenance.ledger.anchoring import Anchorer, Deployment
 from provenance.ledger.audit import Auditor, FsckProgress
 from provenance.ledger.blocks import KnownBlocks
 from provenance.ledger.contents import Contents
+from provenance.ledger.decision_batches import examine_decisions
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint, open_records
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
@@ -80,7 +81,7 @@ from provenance.ledger.saying import Said, find_said
 from provenance.ledger.sequencer import Sequencer
 from provenance.ledger.verification import Verification, file_report
 from provenance.log import NoteSignature, renew_signatures
-from provenance.policy import TrustedAnchor, TrustedSource, TrustRoots
+from provenance.policy import Level, TrustedAnchor, TrustedSource, TrustRoots
 from provenance.policy.policy import Policy
 from provenance.signature import Envelope, encode_envelope, parse_envelope, sign_envelope, verify_envelope
 from provenance.sources import ProgressCallback, Reading, open_source
@@ -446,6 +447,7 @@ class Ledger:
         model: str,
         place: Location | None = None,
         *,
+        required: Level | None = None,
         key: str | None = None,
         passphrase: bytes | None = None,
         batch_decisions: int = 50_000,
@@ -453,7 +455,8 @@ class Ledger:
     ) -> Decisions:
         """What records a model's decisions, after its bytes (at `place`, or where it was registered from) verified.
 
-        `VerificationError` if they do not, before any of its code ran.
+        `VerificationError` if a check fails or the level is not reached that its sensitivity asks for (or `required`,
+        instead of that), before any of its code ran.
         """
         from provenance.ledger.decisions import Decisions
 
@@ -461,6 +464,7 @@ class Ledger:
             self,
             model,
             place,
+            required=required,
             key=key,
             passphrase=passphrase,
             batch_decisions=batch_decisions,
@@ -899,9 +903,11 @@ class Ledger:
     def fsck(self, *, independent: bool = False, progress: FsckProgress | None = None) -> FsckReport:
         """Derive everything again from the entries and compare."""
         verifier = self.keyring.note_signer().verifier
-        return Auditor(self._store, self.blobs, self.layout.trees, verifier, self.keyring.trust()).run(
+        report = Auditor(self._store, self.blobs, self.layout.trees, verifier, self.keyring.trust()).run(
             independent=independent, progress=progress
         )
+        examine_decisions(self.layout.directory, report)
+        return report
 
 
 def fingerprint(

@@ -35,6 +35,15 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield made
 
 
+@pytest.fixture
+def model(ledger: Ledger, tmp_path: Path) -> Path:
+    """The bytes of acme/model@1, which verifies."""
+    place = tmp_path / "model.bin"
+    place.write_bytes(b"weights")
+    ledger.register(place, "acme/model", "1", key="someone", kind="model", origin="https://acme.example/", anchor=False)
+    return place
+
+
 @pytest.fixture(scope="package")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A closed ledger: raw (two files) <- clean, anchored; then a model made from both, anchored again."""

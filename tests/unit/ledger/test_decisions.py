@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,22 +25,10 @@ from provenance.ledger import decisions as module
 from provenance.ledger.decision_journal import RECORD_BYTES, Journal, read_journal
 from provenance.ledger.decision_middleware import DecisionMiddleware
 from provenance.ledger.decisions import Decisions, check_decision, salt_of
+from provenance.policy import Level
 from provenance.statement.revocation import Revocation, RevocationReason
 from tests.paths import PROJECT
-
-
-@pytest.fixture
-def model(ledger: Ledger, tmp_path: Path) -> Path:
-    place = tmp_path / "model.bin"
-    place.write_bytes(b"weights")
-    ledger.register(place, "acme/model", "1", key="someone", kind="model", origin="https://acme.example/", anchor=False)
-    return place
-
-
-def _rows(ledger: Ledger, dataset: str) -> list[dict[str, Any]]:
-    with pa.OSFile(str(Path(ledger.place_of(dataset)) / "decisions.arrow")) as file, pa.ipc.open_file(file) as reader:
-        rows: list[dict[str, Any]] = reader.read_all().to_pylist()
-    return rows
+from tests.unit.ledger.decision_rows import rows_of
 
 
 def test_a_decision_is_a_record_that_can_be_proven(ledger: Ledger, model: Path) -> None:
@@ -49,7 +36,7 @@ def test_a_decision_is_a_record_that_can_be_proven(ledger: Ledger, model: Path) 
         tickets = [decisions.record(b"in %d" % n, b"out %d" % n, b"why" if n == 1 else None) for n in range(3)]
     (receipt,) = decisions.receipts
     assert receipt.name == tickets[0].dataset
-    rows = _rows(ledger, receipt.name)
+    rows = rows_of(ledger, receipt.name)
     assert [ticket.row for ticket in tickets] == [0, 1, 2]
     assert [row["explanation"] is not None for row in rows] == [False, True, False]
     for number, (ticket, row) in enumerate(zip(tickets, rows, strict=True)):
@@ -69,11 +56,13 @@ def test_a_decision_is_a_record_that_can_be_proven(ledger: Ledger, model: Path) 
 def test_equal_inputs_are_not_seen_to_be_equal(ledger: Ledger, model: Path) -> None:
     with ledger.decisions("acme/model", model, key="someone") as decisions:
         tickets = [decisions.record(b"same", b"same") for _ in range(2)]
-    rows = _rows(ledger, decisions.receipts[0].name)
+    rows = rows_of(ledger, decisions.receipts[0].name)
     digests = {row[name] for row in rows for name in ("input", "output")}
     assert len(digests) == 2 and tickets[0].salt != tickets[1].salt
-    for path in ledger.layout.directory.joinpath("decisions").rglob("*"):
-        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.parent.name != "acme_model@1"
+    kept = [ledger.layout.directory / "decisions", *ledger.layout.directory.joinpath("decisions").rglob("*")]
+    assert len(kept) > 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_file()} == {0o600}
 
 
 def test_a_model_that_does_not_verify_is_refused(ledger: Ledger, model: Path) -> None:
@@ -86,15 +75,35 @@ def test_a_model_that_does_not_verify_is_refused(ledger: Ledger, model: Path) ->
         ledger.decisions("acme/model", model, key="someone")
 
 
+def test_a_model_below_the_level_that_it_needs_is_refused_unless_less_is_asked_for(
+    ledger: Ledger, model: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "secret.bin"
+    place.write_bytes(b"secret weights")
+    ledger.register(place, "acme/secret", "1", key="someone", kind="model", sensitivity="restricted", anchor=False)
+    assert ledger.verify(place).verdict == "incomplete"
+    with pytest.raises(VerificationError, match="expected D4; got D2") as caught:
+        ledger.decisions("acme/secret", place, key="someone")
+    assert caught.value.hint is not None and "quality" in caught.value.hint
+    with pytest.raises(VerificationError, match="expected D3; got D2"):
+        ledger.decisions("acme/model", model, required=Level.D3, key="someone")
+    with ledger.decisions("acme/secret", place, required=Level.D2, key="someone") as decisions:
+        decisions.record(b"i", b"o")
+    assert len(decisions.receipts) == 1
+    place.write_bytes(b"other")
+    with pytest.raises(VerificationError, match="content of acme/secret@1"):
+        ledger.decisions("acme/secret", place, required=Level.D0, key="someone")
+
+
 def test_batches_are_logged_by_number_and_by_time(ledger: Ledger, model: Path) -> None:
     with ledger.decisions("acme/model", model, key="someone", batch_decisions=10, batch_seconds=0.2) as decisions:
         for number in range(25):
             decisions.record(b"%d" % number, b"x")
         deadline = time.monotonic() + 20
-        while sum(len(_rows(ledger, r.name)) for r in list(decisions.receipts)) < 25 and time.monotonic() < deadline:
+        while sum(len(rows_of(ledger, r.name)) for r in list(decisions.receipts)) < 25 and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert sum(len(_rows(ledger, r.name)) for r in decisions.receipts) == 25
-    assert [len(_rows(ledger, r.name)) for r in decisions.receipts][:2] == [10, 10]
+        assert sum(len(rows_of(ledger, r.name)) for r in decisions.receipts) == 25
+    assert [len(rows_of(ledger, r.name)) for r in decisions.receipts][:2] == [10, 10]
 
 
 def test_threads_share_it(ledger: Ledger, model: Path) -> None:
@@ -109,7 +118,7 @@ def test_threads_share_it(ledger: Ledger, model: Path) -> None:
         for thread in threads:
             thread.join()
     assert len({(ticket.dataset, ticket.row) for ticket in tickets}) == 800
-    rows = {receipt.name: _rows(ledger, receipt.name) for receipt in decisions.receipts}
+    rows = {receipt.name: rows_of(ledger, receipt.name) for receipt in decisions.receipts}
     assert sum(map(len, rows.values())) == 800
     assert all(check_decision(rows[t.dataset][t.row], t.salt, b"i", b"o") for t in tickets)
 
@@ -138,7 +147,7 @@ def test_a_killed_process_loses_nothing_it_acknowledged(ledger: Ledger, model: P
         lines += process.stdout.read().splitlines()[:-1]  # the last may be cut
     with ledger.decisions("acme/model", model, key="someone") as decisions:
         decisions.flush()
-    rows = {receipt.name: _rows(ledger, receipt.name) for receipt in decisions.receipts}
+    rows = {receipt.name: rows_of(ledger, receipt.name) for receipt in decisions.receipts}
     for number, line in enumerate(lines):
         dataset, row, salt = line.decode().split()
         assert check_decision(rows[dataset][int(row)], bytes.fromhex(salt), b"%d" % number, b"out")
@@ -175,12 +184,15 @@ def test_a_torn_record_is_dropped_and_no_byte_can_be_changed(tmp_path: Path) -> 
     assert len(data) == 3 * RECORD_BYTES == 3 * 128
     for cut in range(len(data)):
         (tmp_path / "y").write_bytes(data[:cut])
-        assert len(list(read_journal(tmp_path / "y"))) == cut // RECORD_BYTES
+        noted = read_journal(tmp_path / "y")
+        assert (len(noted.rows), noted.damaged, noted.is_whole) == (cut // RECORD_BYTES, 0, True)
     for place in range(RECORD_BYTES, 2 * RECORD_BYTES):
         changed = bytearray(data)
         changed[place] ^= 1
         (tmp_path / "y").write_bytes(changed)
-        assert [one.time_us for one in read_journal(tmp_path / "y")] == [0]
+        noted = read_journal(tmp_path / "y")
+        assert [one and one.time_us for one in noted.rows] == [0, None, 2]
+        assert (noted.damaged, noted.is_whole) == (1, False)
     with pytest.raises(StoreError):
         Journal(tmp_path / "x.journal")
 
@@ -204,7 +216,7 @@ def test_a_function_and_a_service_are_recorded(ledger: Ledger, model: Path) -> N
         assert client.post("/predict", content=b'{"x":-5}').status_code == 400
         assert client.post("/other", content=b'{"x":5}').status_code == 200
     (receipt,) = decisions.receipts
-    rows = _rows(ledger, receipt.name)
+    rows = rows_of(ledger, receipt.name)
     assert len(rows) == 2
     salts = [salt_of(ledger, "acme/model", receipt.name, row) for row in range(2)]
     assert check_decision(rows[0], salts[0], b'{"x":3}', b'{"y":6}')
