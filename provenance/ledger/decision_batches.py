@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from provenance.errors import NotFoundError, SourceError, StoreError
+from provenance.errors import MalformedError, NotFoundError, SourceError, StoreError
 from provenance.ledger.decision_journal import SUFFIX, Decided, read_journal
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint
 from provenance.ledger.fsck_report import FsckReport
@@ -100,7 +100,7 @@ def kept_journals(folder: Path) -> list[Path]:
 
 def kept_problem(folder: Path) -> StoreError | None:
     """What to say of the journals that are kept in a model's folder; None if there are none."""
-    kept = kept_journals(folder)
+    kept = sorted(folder.glob(f"*{SUFFIX}{KEPT}"))
     if not kept:
         return None
     hint = "what can be read of it is in the log; restore or examine the rest, then move the file away"
@@ -135,7 +135,7 @@ def _is_batch(ledger: Ledger, reference: str, batch: Path, table: pa.Table) -> b
             return False
         with pa.OSFile(str(batch / _TABLE)) as file, pa.ipc.open_file(file) as reader:
             return bool(reader.read_all().equals(table))
-    except SourceError:  # nothing is kept of it
+    except (MalformedError, SourceError):  # nothing is kept of it, or nothing that can be read
         return False
 
 

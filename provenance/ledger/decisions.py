@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-from provenance.errors import MalformedError, ProvenanceError, StoreError, VerificationError
+from provenance.errors import MalformedError, ProvenanceError, StoreError
 from provenance.ledger.decision_batches import (
     SALT_BYTES,
     folder_of,
@@ -34,6 +34,7 @@ from provenance.ledger.decision_batches import (
 from provenance.ledger.decision_forks import survive_forks
 from provenance.ledger.decision_functions import recording
 from provenance.ledger.decision_journal import NO_EXPLANATION, RECORD, SUFFIX, Claim, Journal, adopt
+from provenance.ledger.decision_model import verify_model
 from provenance.ledger.decision_process import log_apart
 from provenance.ledger.receipts import Receipt
 from provenance.policy import Level
@@ -47,6 +48,9 @@ MAX_WAITING: Final = 64
 """Journals that wait for the log; with more, decisions are refused rather than kept without bound."""
 _LOGGED_APART: Final = 16
 """Journals that one process logs for a forked one: to start it takes longer than to log a small one."""
+_TICK_S: Final = 1.0
+_MAX_PAUSE_S: Final = 60.0
+"""How long a batch waits at most that could not be logged, before it is tried again."""
 _POOL_SALTS: Final = 256
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -84,7 +88,7 @@ class Decisions:
         pin = ledger.pin(model)
         self.model = str(pin.name)
         self.model_digest = pin.digest
-        _verify(ledger, self.model, place, required)
+        verify_model(ledger, self.model, place, required)
         self._name = f"{pin.name.dataset}.decisions"
         self._folder = folder_of(ledger.layout.directory, self.model)
         make_folder(self._folder)
@@ -92,7 +96,8 @@ class Decisions:
         self._journal = self._begin()
         self._prepare()
         self._waiting += adopt(self._folder, MAX_WAITING)
-        self.problem: ProvenanceError | None = kept_problem(self._folder)
+        self._kept = kept_problem(self._folder)
+        self.problem: ProvenanceError | None = self._kept
         """Why the last batch could not be logged (it is tried again with the next), or which journals are kept because
         not all of their decisions are in the log."""
         survive_forks(self)
@@ -208,20 +213,27 @@ class Decisions:
         self._due.set()
 
     def _log_batches(self) -> None:
+        tick_s, pause_s, again_s = min(self._batch_seconds, _TICK_S), 0.0, 0.0
         while not self._ended.is_set():
-            self._due.wait(min(self._batch_seconds, 1.0))
+            self._due.wait(tick_s)
             self._due.clear()
             try:
                 with self._guard:
                     if time.monotonic() - self._begun_s >= self._batch_seconds:
                         self._seal()
+                if time.monotonic() < again_s:
+                    continue
                 if time.monotonic() - self._looked_s >= self._batch_seconds:
                     self._adopt()
                 self._log_waiting()
+                pause_s = 0.0
+                continue
             except ProvenanceError as error:
                 self.problem = error
             except Exception as error:  # noqa: BLE001 - whatever it is, somebody is told, and the next batch is tried
                 self.problem = StoreError("decisions could not be logged", got=type(error).__name__, where=self._folder)
+            pause_s = min(max(2 * pause_s, tick_s), _MAX_PAUSE_S)  # to try again costs what logging costs
+            again_s = time.monotonic() + pause_s
 
     def _adopt(self) -> None:
         """Take over the journals of processes that are gone."""
@@ -235,7 +247,7 @@ class Decisions:
                 with self._guard:
                     claims = self._waiting[: _LOGGED_APART if self._is_forked else 1]
                 if not claims:
-                    self.problem = kept_problem(self._folder)
+                    self.problem = self._kept
                     return
                 for claim, receipt in zip(claims, self._log(claims), strict=True):
                     with self._guard:
@@ -243,6 +255,7 @@ class Decisions:
                     claim.release()
                     if receipt is not None:
                         self.receipts.append(receipt)
+                self._kept = kept_problem(self._folder)
 
     def _log(self, claims: Sequence[Claim]) -> Iterator[Receipt | None]:
         if self._is_forked:
@@ -300,19 +313,3 @@ def salt_of(ledger: Ledger, model: str, ticket_dataset: str, row: int) -> bytes:
     if salt == bytes(SALT_BYTES):
         raise StoreError("the decision could not be read from its journal, and its salt neither", got=row, where=path)
     return salt
-
-
-def _verify(ledger: Ledger, model: str, place: Location | None, required: Level | None) -> None:
-    where = place if place is not None else ledger.place_of(model)
-    report = ledger.verify(where, expected=model)
-    if required is not None:
-        report = report.requiring(required)
-    if report.failures:
-        first = report.failures[0]
-        what = f"model does not verify: {first.id} of {first.subject}: {first.note}"
-        raise VerificationError(what, expected=first.expected, got=first.found, where=first.where)
-    if not report.verified:
-        reached, wanted = (one.name if one is not None else "no level" for one in (report.level, report.required))
-        what = f"model does not verify: the level that is required of {model} is not reached"
-        hint = f"missing: {', '.join(report.missing)}; `required` accepts less" if report.missing else None
-        raise VerificationError(what, expected=wanted, got=reached, hint=hint)

@@ -234,16 +234,41 @@ def test_the_thread_survives_whatever_stops_a_batch(ledger: Ledger, model: Path)
 
 
 def test_the_thread_survives_errors_of_any_kind(ledger: Ledger, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
     def broken(*_: object) -> None:
+        tried.append(time.monotonic())
         raise ZeroDivisionError("secret")
 
     with ledger.decisions("acme/model", model, key="someone", batch_seconds=0.1) as decisions:
         with monkeypatch.context() as failing:
             failing.setattr(module, "log_journal", broken)
             decisions.record(b"i", b"o")
-            _wait(lambda: decisions.problem is not None)
+            _wait(lambda: len(tried) >= 4)
+            assert tried[-1] - tried[0] >= 0.1 + 0.2 + 0.4  # it is not tried without pause
         assert "ZeroDivisionError" in str(decisions.problem) and "secret" not in str(decisions.problem)
         _wait(lambda: len(decisions.receipts) == 1)
+
+
+def test_what_a_batch_in_the_log_lost_is_not_taken_for_logged(ledger: Ledger, model: Path) -> None:
+    tickets, path = _left_behind(ledger, model, 3)
+    data = path.read_bytes()
+    with ledger.decisions("acme/model", model, key="someone") as decisions:
+        decisions.flush()
+    for damage in ("changed", "gone"):
+        table = _folder(ledger) / tickets[0].dataset.rpartition("@")[2] / "decisions.arrow"
+        if damage == "gone":
+            table.unlink()
+            table.parent.rmdir()
+        else:
+            table.write_bytes(b"no table")
+        path.write_bytes(data)
+        with ledger.decisions("acme/model", model, key="someone") as decisions:
+            decisions.flush()
+            assert decisions.problem is not None
+        kept = path.with_name(f"{path.name}.kept")
+        assert kept.read_bytes() == data
+        kept.unlink()
 
 
 def test_a_full_journal_that_cannot_be_followed_refuses_and_recovers(

@@ -65,6 +65,14 @@ def test_equal_inputs_are_not_seen_to_be_equal(ledger: Ledger, model: Path) -> N
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_file()} == {0o600}
 
 
+def test_folders_of_earlier_releases_are_closed(ledger: Ledger, model: Path) -> None:
+    folder = ledger.layout.directory / "decisions"
+    (folder / "acme_model@1").mkdir(parents=True)
+    folder.chmod(0o755)
+    ledger.decisions("acme/model", model, key="someone").close()
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (folder, folder / "acme_model@1")] == [0o700, 0o700]
+
+
 def test_a_model_that_does_not_verify_is_refused(ledger: Ledger, model: Path) -> None:
     model.write_bytes(b"other")
     with pytest.raises(VerificationError, match="model does not verify: content of acme/model@1"):
