@@ -144,7 +144,7 @@ def _judge(ledger: Ledger, outcome: Outcome, policy: Policy, say: Say) -> None:
 def _withdraw(ledger: Ledger, outcome: Outcome, policy: Policy, say: Say) -> None:
     ledger.state("museum/passengers", Revocation(RevocationReason.CONSENT_WITHDRAWN), key="museum")
     impact = ledger.impact("museum/passengers")
-    outcome.affected = [way[-1] for way in impact.ways]
+    outcome.affected = list(impact.names)
     say(f"the museum revokes museum/passengers@1; concerned are {', '.join(outcome.affected)}")
     for name in MODELS:
         audit, _ = ledger.audit(name)

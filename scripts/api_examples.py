@@ -124,6 +124,7 @@ async def looking(client: httpx.AsyncClient, examples: Examples) -> None:
     tile = (await client.get("/tile/0/000.p/3")).raise_for_status().content
     examples["tile"] = example("Three leaf hashes, here in base64", b64encode(tile))
     cursors = {"anchorCursor": "YW5jaG9yczox", "versionCursor": "dmVyc2lvbnM6MA"}
+    cursors["impactCursor"] = "aW1wYWN0OjE3NTkyMTg2MDQ0NDE3"
     cursors["datasetCursor"] = examples["datasets"]["value"]["nextCursor"]
     examples.update({name: example("A cursor", text) for name, text in cursors.items()})
 
@@ -164,6 +165,7 @@ async def concerned(client: httpx.AsyncClient, ledger: Ledger, examples: Example
         ledger.state("titanic/passengers@1", body)
     for name, summary, path in (
         ("impact", "One dataset was made from it", "/v1/impact/titanic/passengers@1"),
+        ("impactPath", "The way to one of them", "/v1/impact/titanic/passengers@1?to=titanic/cleaned@1"),
         ("events", "The first page of two", "/v1/events/titanic/passengers@1?limit=1"),
         ("usage", "The first page of two", "/v1/usage/titanic/passengers@1?limit=1"),
     ):

@@ -476,7 +476,8 @@ class Ledger:
         return pin_parents(self._store, [reference])[0]
 
     def impact(self, reference: str) -> Impact:
-        """What was made from an artefact, nearest first, each with a way that leads there."""
+        """What was made from an artefact, nearest first, each with its parent on a shortest way; a whole way gives
+        `path_to` of the answer."""
         with self._store.snapshot() as snapshot:
             return find_impact(snapshot, resolve(snapshot, reference))
 

@@ -122,7 +122,7 @@ def find_lineage(
         impact = find_impact(snapshot, row, below=size)
     evidence = verification.evidence(row, anchor=anchor)
     report = verification.report(row, {}, ask(evidence), evidence)
-    below = [(names[-1], len(names) - 1) for names in impact.ways]
+    below = [(one.name, one.distance) for one in impact.affected]
     if as_of is not None:
         known = {name for name, _ in below}
         report = replace(report, affected=tuple(name for name in report.affected if name in known))

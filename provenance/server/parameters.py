@@ -25,7 +25,7 @@ from provenance.statement import DatasetName, PinnedName, Reference, parse_refer
 
 DEFAULT_PAGE_ITEMS: Final = 100
 MAX_POSITION: Final = 2**63 - 1
-ListName = Literal["datasets", "versions", "anchors", "events", "usage", "keys"]
+ListName = Literal["datasets", "versions", "anchors", "events", "usage", "keys", "impact"]
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_QUERY_FIELDS = 16
 T = TypeVar("T")
@@ -99,6 +99,12 @@ def entry_index(request: Request) -> int:
 def reference(request: Request) -> Reference:
     """The path's reference."""
     return _of_url(lambda: parse_reference(request.path_params["ref"]))
+
+
+def reference_in(query: dict[str, str], name: str) -> Reference | None:
+    """The reference in a query field, if it is there."""
+    text = query.get(name)
+    return None if text is None else _of_url(lambda: parse_reference(text))
 
 
 def dataset_name(request: Request) -> DatasetName:

@@ -45,6 +45,10 @@ def test_a_finding_is_open_then_confirmed_then_resolved(session: Session) -> Non
 
 def test_a_revocation_reaches_what_was_made_from_it_offline_too(session: Session, tmp_path: Path) -> None:
     assert "clean@1 -> s/model@1" in session.run("impact", "s/raw").out
+    assert session.run("impact", "s/raw", "--to", "s/model").out.startswith("s/clean@1 -> s/model@1\nconcerned ")
+    way = session.json("impact", "s/raw", "--to", "s/model")
+    assert way["path"] == ["s/raw@1", "s/clean@1", "s/model@1"]
+    assert [one["via"] for one in way["affected"]] == ["s/clean@1"]
     session.run("use", "s/raw", "--purpose", "training", "--key", "lab")
     session.run("bundle", "s/model@1", "-o", "before.json")
     shown = session.run(

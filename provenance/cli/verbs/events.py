@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 _Ref = Annotated[str, typer.Argument(metavar="REF", help="What it is about.", autocompletion=complete_reference)]
 _Note = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="A short text. It must not name persons.")]
 _UNANCHORED = "not anchored yet: provenance anchor"
+_MAX_WAYS = 100
+"""Descendants that `impact` prints."""
+_MAX_STEPS = 8
+"""Names of a way that `impact` prints whole."""
 
 
 def revoke(
@@ -172,8 +177,13 @@ def impact(
     key: Annotated[
         str | None, typer.Option("--key", metavar="NAME", help="Instead: everything that this key signed.")
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="REF", help="Only this one of them, with the whole way that leads there."),
+    ] = None,
 ) -> int:
-    """Everything that was made from a dataset or model, nearest first, each with the shortest way that leads there.
+    """Everything that was made from a dataset or model, nearest first, each with a shortest way that leads there, long
+    ones shortened in the middle.
 
     With --key, everything that a key signed, by its name or key id, and what was made from that.
     """
@@ -184,13 +194,25 @@ def impact(
             found, begin = ledger.impact_of_key(key), 0
         else:
             raise MalformedError("nothing is concerned, or too much", expected="a REF, or --key NAME")
-    for way in found.ways:
-        run.screen.line(" -> ".join(way[begin:]))
+        to = str(ledger.pin(to).name) if to is not None else None
+    shown = found.names[:_MAX_WAYS] if to is None else (to,)
+    for path in found.paths_to(shown):
+        run.screen.line(" -> ".join(path[begin:] if to is not None else shortened(path[begin:])))
+    if to is None and len(found.affected) > len(shown):
+        run.screen.line(f"and {len(found.affected) - len(shown):,} more, which --json lists")
     nothing = f"nothing was made from {found.of}" if begin else f"key {found.of} signed nothing"
-    count = count_text(len(found.ways), "dataset") if found.ways else nothing
+    count = count_text(len(found.affected), "dataset") if found.affected else nothing
     run.screen.pairs([("concerned", count)])
-    run.document(found.to_json())
+    run.document(found.to_json(to))
     return DONE
+
+
+def shortened(path: Sequence[str]) -> Sequence[str]:
+    """A path for the eye: its ends, if it is long."""
+    if len(path) <= _MAX_STEPS:
+        return path
+    half = _MAX_STEPS // 2
+    return (*path[:half], "...", *path[-half:])
 
 
 def say(run: Invocation, reference: str, body: Body, key: str | None, passphrase_file: str | None) -> None:
@@ -201,7 +223,7 @@ def say(run: Invocation, reference: str, body: Body, key: str | None, passphrase
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
         about = ledger.pin(reference)
         row = ledger.state(reference, body, key=key, passphrase=passphrase)
-        concerned = len(ledger.impact(reference).ways) if body.TYPE.endswith(":revocation:1") else 0
+        concerned = len(ledger.impact(reference).affected) if body.TYPE.endswith(":revocation:1") else 0
     run.screen.pairs(
         [
             (event_noun(row.type), str(about.name)),

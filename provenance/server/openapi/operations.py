@@ -247,9 +247,18 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "getImpact": operation(
         "verification",
         "What was made from a dataset",
-        "Every descendant, nearest first, with one of the shortest ways that lead to it.",
-        {"200": answer("The impact.", content(JSON, ref("Impact"), "impact")), **problems(400, 404, 413, 414)},
-        parameters=[REF],
+        "Every descendant, nearest first, with its parent on one of the shortest ways that lead to it. A whole way is "
+        "given to one descendant, with `to`.",
+        {
+            "200": answer("The impact.", content(JSON, ref("Impact"), "impact", "impactPath")),
+            **problems(400, 404, 413, 414),
+        },
+        parameters=[
+            REF,
+            cursor("impactCursor"),
+            LIMIT,
+            parameter("query", "to", "A REF: this descendant alone, with a way to it.", "titanic/cleaned@1"),
+        ],
     ),
     "listKeyEvents": operation(
         "verification",

@@ -197,9 +197,19 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "KeyEventPage": closed("Key events in log order.", keyid=HEX_64, items=listed(ref("KeyEvent")), nextCursor=CURSOR),
     "Impact": closed(
-        "What was made from a dataset.",
+        "What was made from a dataset, nearest first.",
         of=TEXT,
-        affected=listed(closed("A descendant, and a way that leads to it.", name=TEXT, path=listed(TEXT))),
+        count=said(COUNT, "of all, whatever the page holds"),
+        affected=listed(
+            closed(
+                "A descendant.",
+                name=TEXT,
+                distance=said(COUNT, "steps of a shortest way to it"),
+                via=said(nullable(TEXT), "its parent on such a way"),
+            )
+        ),
+        path=said(nullable(listed(TEXT)), "where `to` asks for one: the names of a whole way"),
+        nextCursor=CURSOR,
     ),
     "AnchorReceipt": closed(
         "Proof that a contract holds a checkpoint: docs/formats/anchor-receipt.md.",

@@ -120,7 +120,12 @@ def test_what_was_said_of_a_dataset_and_who_is_concerned(
     assert second["nextCursor"] is None
     impact = server.client.get("/v1/impact/harbour/said").json()
     described.check("Impact", impact)
-    assert impact["affected"] == [{"name": "harbour/made@1", "path": ["harbour/said@1", "harbour/made@1"]}]
+    made = {"name": "harbour/made@1", "distance": 1, "via": "harbour/said@1"}
+    assert (impact["count"], impact["affected"], impact["path"], impact["nextCursor"]) == (1, [made], None, None)
+    way = server.client.get("/v1/impact/harbour/said?to=harbour/made").json()
+    described.check("Impact", way)
+    assert way["path"] == ["harbour/said@1", "harbour/made@1"]
+    assert server.client.get("/v1/impact/harbour/made?to=harbour/said").status_code == 404
     uses = server.client.get("/v1/usage/harbour/said@1?limit=2").json()
     described.check("EventPage", uses)
     rest = server.client.get(f"/v1/usage/harbour/said@1?limit=2&cursor={uses['nextCursor']}").json()

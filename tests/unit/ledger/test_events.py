@@ -67,12 +67,20 @@ def test_a_bundle_carries_no_uses(opened: Ledger) -> None:
 
 def test_the_impact_is_told_with_the_shortest_ways(opened: Ledger, write: Write) -> None:
     with opened as ledger:
-        assert ledger.impact("h/raw").ways == (("h/raw@1", "h/clean@1"), ("h/raw@1", "h/model@1"))
-        assert ledger.impact("h/clean").ways == (("h/clean@1", "h/model@1"),)
-        assert ledger.impact("h/model").ways == ()
+        assert ledger.impact("h/raw").names == ("h/clean@1", "h/model@1")
+        assert {(one.distance, one.via) for one in ledger.impact("h/raw").affected} == {(1, "h/raw@1")}
+        assert ledger.impact("h/clean").path_to("h/model@1") == ("h/clean@1", "h/model@1")
+        assert ledger.impact("h/model").affected == ()
+        with pytest.raises(NotFoundError, match="was not made from h/clean@1"):
+            ledger.impact("h/clean").path_to("h/raw@1")
         place = write("late", x="late")
         ledger.register(place, "h/late", "1", key="lab", parents=["h/model"], anchor=False)
-        assert ledger.impact("h/raw").ways[-1] == ("h/raw@1", "h/model@1", "h/late@1")
+        impact = ledger.impact("h/raw")
+        assert impact.path_to("h/late@1") == ("h/raw@1", "h/model@1", "h/late@1")
+        one = {"name": "h/late@1", "distance": 2, "via": "h/model@1"}
+        assert impact.to_json("h/late@1") == {
+            "of": "h/raw@1", "count": 3, "affected": [one], "path": ["h/raw@1", "h/model@1", "h/late@1"],
+        }  # fmt: skip
 
 
 def _envelope(ledger: Ledger, about: Pin, body: Supersession | None = None) -> bytes:
@@ -200,12 +208,13 @@ def test_what_a_trusted_source_signed_elsewhere_is_taken(opened: Ledger) -> None
 def test_a_key_concerns_what_it_signed_and_what_was_made_from_that(opened: Ledger) -> None:
     with opened as ledger:
         museum = ledger.impact_of_key("museum")
-        assert museum.ways[0] == ("h/raw@1",)
-        assert {way[-1] for way in museum.ways} == {"h/raw@1", "h/clean@1", "h/model@1"}
+        assert museum.affected[0].via is None
+        assert museum.path_to("h/raw@1") == ("h/raw@1",)
+        assert set(museum.names) == {"h/raw@1", "h/clean@1", "h/model@1"}
         keyid = ledger.keyring.trust().sources[0].key.keyid
         ledger.keyring.revoke("museum")
-        assert ledger.impact_of_key("museum").ways == museum.ways
-        assert ledger.impact_of_key(keyid[:12]).ways
+        assert ledger.impact_of_key("museum") == museum
+        assert ledger.impact_of_key(keyid[:12]).affected
         with pytest.raises(NotFoundError):
             ledger.impact_of_key("nobody")
 

@@ -51,7 +51,7 @@ def test_many_inputs_are_listed_and_verified(ledger: Ledger, tmp_path: Path, nam
     assert report.sound
     assert len(report.artefacts) == COUNT + 1
     assert len(ledger.verify_bundle(ledger.bundle("wide/out", with_manifests=False)).artefacts) == COUNT + 1
-    assert ledger.impact(names[3]).ways == ((f"{names[3]}@1", "wide/out@1"),)
+    assert [(one.name, one.via) for one in ledger.impact(names[3]).affected] == [("wide/out@1", f"{names[3]}@1")]
     assert ledger.fsck().clean
 
     ledger.rebuild_index()

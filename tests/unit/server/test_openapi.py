@@ -82,7 +82,9 @@ def test_it_is_openapi_3_1_and_every_reference_leads_somewhere(document: Documen
     used = set(references(document))
     for kind in ("schemas", "responses", "examples"):
         unused = {name for name in document["components"][kind] if f"#/components/{kind}/{name}" not in used}
-        assert unused <= {f"{one}Cursor" for one in ("anchor", "dataset", "event", "key", "usage", "version")}, (
+        assert unused <= {
+            f"{one}Cursor" for one in ("anchor", "dataset", "event", "impact", "key", "usage", "version")
+        }, (
             kind,
             unused,
         )
