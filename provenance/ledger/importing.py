@@ -136,16 +136,19 @@ def _log(ledger: Ledger, data: bytes, declared: Declared, declarer: Declarer, or
     return Imported(origin.document, declared, len(events), new, entries)
 
 
-def declared_graph(ledger: Ledger, node: str, depth: int = 20) -> tuple[DeclaredNode, ...]:
+def declared_graph(
+    ledger: Ledger, node: str, depth: int = 20, namespace: str | None = None
+) -> tuple[DeclaredNode, ...]:
     """The jobs and datasets within so many steps of a node (`dataset:NAMESPACE:NAME`, `job:NAMESPACE:NAME`), by what
-    was received or imported. `NotFoundError` if nothing names it."""
+    was received or imported. `NotFoundError` if nothing names it; `MalformedError` if the id is that of two nodes and
+    `namespace` does not say which."""
     if not node.startswith(("dataset:", "job:")):
         raise MalformedError("not a node", expected="dataset:NAMESPACE:NAME or job:NAMESPACE:NAME", got=node)
     if not 0 <= depth <= MAX_DEPTH:
         raise MalformedError("depth is out of range", expected=f"0 to {MAX_DEPTH}", got=depth)
     index = open_index(ledger)
     try:
-        found = index.graph(node, depth)
+        found = index.graph(node, depth, namespace)
     finally:
         index.close()
     if not found:

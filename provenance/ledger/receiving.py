@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from provenance.encoding import Digest, parse_foreign_json
-from provenance.errors import PolicyError, ProvenanceError, StoreError
+from provenance.errors import MalformedError, PolicyError, ProvenanceError, StoreError
 from provenance.lineage.imports.telling import PRODUCER
 from provenance.lineage.openlineage import LineageEvent, parse_event
 from provenance.lineage.signed_event import is_signed, open_signed
@@ -179,9 +179,16 @@ def catch_up(ledger: Ledger, index: LineageIndex) -> None:
             if frame.predicate_type == RECEIVED_TYPE:
                 received = read_received(frame)
                 raws = parse_batch(ledger.blobs.get(received.batch, max_bytes=MAX_BATCH_BYTES))
-                index.add(row.index, [(Digest.of(raw), read_event(raw)) for raw in raws])
+                index.add(row.index, list(_readable(raws)))
         position += len(rows)
         index.skip(position)
+
+
+def _readable(raws: Sequence[bytes]) -> Iterator[tuple[Digest, LineageEvent]]:
+    """The events that are such. An earlier release took some that no longer are: they stay in the log, unindexed."""
+    for raw in raws:
+        with suppress(MalformedError):
+            yield Digest.of(raw), read_event(raw)
 
 
 def read_event(raw: bytes) -> LineageEvent:

@@ -1,7 +1,9 @@
 """The graph that received OpenLineage events make: jobs, datasets, columns. Derived from the log and its blobs.
 
-Invariants: the file can be thrown away and made again; the order in which events come makes no difference, but for what
-is shown of a dataset: the latest by event time; an event is known by the SHA-256 of its bytes.
+Invariants: the file can be thrown away and made again; the order in which events come makes no difference: what is
+shown of a dataset is the latest by event time, and of those at one instant the greatest; times are microseconds in UTC;
+a node is known by `NodeKey.text`, for two may share the id that Marquez writes; an event is known by the SHA-256 of its
+bytes.
 """
 
 from __future__ import annotations
@@ -17,22 +19,27 @@ from pathlib import Path
 from typing import Any, Final
 
 from provenance.encoding import Digest
-from provenance.errors import LimitError, StoreError
-from provenance.lineage.facets import Facets
-from provenance.lineage.openlineage import DatasetSaid, LineageEvent
+from provenance.errors import LimitError, MalformedError, StoreError
+from provenance.lineage.event_time import format_time_us
+from provenance.lineage.openlineage import DatasetSaid, LineageEvent, NodeKey
 
 MAX_NODES: Final = 10_000
-_VERSION: Final = 3
+_VERSION: Final = 4
+_FIELD: Final = "datasetField:"
+_MAX_NAMED: Final = 8
+_VERSION_SAID: Final = "version"
+_FIELDS_SAID: Final = "schema"
+"""What is said of a dataset's version and fields stands beside its other facets, under the names of theirs."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
-    digest BLOB PRIMARY KEY, entry INTEGER NOT NULL, kind TEXT NOT NULL, time TEXT NOT NULL, run TEXT,
+    digest BLOB PRIMARY KEY, entry INTEGER NOT NULL, kind TEXT NOT NULL, time INTEGER NOT NULL, run TEXT,
     producer TEXT NOT NULL, flags TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS events_run ON events (run);
 CREATE TABLE IF NOT EXISTS nodes (
-    id TEXT PRIMARY KEY, type TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
-    created TEXT NOT NULL, updated TEXT NOT NULL, version TEXT, fields TEXT NOT NULL
+    id TEXT PRIMARY KEY, shown TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS nodes_shown ON nodes (shown);
 CREATE TABLE IF NOT EXISTS edges (origin TEXT, destination TEXT, PRIMARY KEY (origin, destination)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS edges_back ON edges (destination, origin);
 CREATE TABLE IF NOT EXISTS sources (
@@ -42,7 +49,7 @@ CREATE TABLE IF NOT EXISTS columns (
     dataset TEXT, field TEXT, source TEXT, source_field TEXT, PRIMARY KEY (dataset, field, source, source_field)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facets (
-    node TEXT, facet TEXT, time TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (node, facet)
+    node TEXT, facet TEXT, time INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (node, facet)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS position (id INTEGER PRIMARY KEY CHECK (id = 1), entry INTEGER NOT NULL);
 INSERT OR IGNORE INTO position VALUES (1, 0);
@@ -139,70 +146,68 @@ class LineageIndex:
             self._db.execute("UPDATE position SET entry = max(entry, ?)", (size,))
 
     def _add(self, entry: int, digest: Digest, event: LineageEvent) -> None:
+        time_us = event.time_us
         self._db.execute(
             "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (digest.raw, entry, event.kind, event.time, event.run, event.producer, ", ".join(event.flags)),
+            (digest.raw, entry, event.kind, time_us, event.run, event.producer, ", ".join(event.flags)),
         )
-        job = event.job_node
-        if job is not None and event.job is not None:
-            self._node(job, "JOB", *event.job, event.time, None, ())
-            self._facets(job, event.job_facets, event.time)
         for said in (*event.inputs, *event.outputs, *((event.dataset,) if event.dataset else ())):
-            self._dataset(said, event.time)
-        edges = [(one.id.node, job) for one in event.inputs] + [(job, one.id.node) for one in event.outputs]
-        if job is not None:
+            self._dataset(said, time_us)
+        if event.job_node is not None:
+            job = self._node(event.job_node, time_us)
+            self._say(job, event.job_facets, time_us)
+            edges = [(one.id.node.text, job) for one in event.inputs]
+            edges += [(job, one.id.node.text) for one in event.outputs]
             self._db.executemany("INSERT OR IGNORE INTO edges VALUES (?, ?)", edges)
 
-    def _dataset(self, said: DatasetSaid, time: str) -> None:
-        node = said.id.node
-        self._node(node, "DATASET", said.id.namespace, said.id.name, time, said.version, said.fields)
-        self._facets(node, said.facets, time)
+    def _dataset(self, said: DatasetSaid, time_us: int) -> None:
+        node = self._node(said.id.node, time_us)
+        self._say(node, said.facets, time_us)
+        if said.version is not None:
+            self._say(node, [(_VERSION_SAID, json.dumps(said.version).encode())], time_us)
+        if said.fields:
+            shown = [{"name": field, "type": kind} for field, kind in said.fields]
+            self._say(node, [(_FIELDS_SAID, json.dumps(shown).encode())], time_us)
         for source in said.sources:
             if source != said.id:
-                self._node(source.node, "DATASET", source.namespace, source.name, time, None, ())
                 self._db.execute(
                     """INSERT INTO sources VALUES (?, ?, ?)
                        ON CONFLICT DO UPDATE SET declared = max(declared, excluded.declared)""",
-                    (node, source.node, said.is_declared),
+                    (node, self._node(source.node, time_us), said.is_declared),
                 )
         self._db.executemany(
             "INSERT OR IGNORE INTO columns VALUES (?, ?, ?, ?)",
-            [(node, target, source.node, column) for target, source, column in said.columns],
+            [(node, target, source.node.text, column) for target, source, column in said.columns],
         )
 
-    def _facets(self, node: str, facets: Facets, time: str) -> None:
+    def _say(self, node: str, said: Sequence[tuple[str, bytes]], time_us: int) -> None:
+        """Keep what is said of a node, if nothing later is known."""
         self._db.executemany(
             """INSERT INTO facets VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-               time = excluded.time, value = excluded.value WHERE excluded.time >= time""",
-            [(node, name, time, value.decode()) for name, value in facets],
+               time = excluded.time, value = excluded.value WHERE (excluded.time, excluded.value) > (time, value)""",
+            [(node, name, time_us, value.decode()) for name, value in said],
         )
 
-    def _node(
-        self,
-        node: str,
-        kind: str,
-        namespace: str,
-        name: str,
-        time: str,
-        version: str | None,
-        fields: Sequence[tuple[str, str | None]],
-    ) -> None:
-        shown = json.dumps([{"name": field, "type": kind_of} for field, kind_of in fields])
+    def _node(self, node: NodeKey, time_us: int) -> str:
+        """The key of a node, which is there now."""
+        key = node.text
         self._db.execute(
-            """INSERT INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-               created = min(created, excluded.created),
-               version = CASE WHEN excluded.version IS NOT NULL AND excluded.updated >= updated
-                              THEN excluded.version ELSE coalesce(version, excluded.version) END,
-               fields = CASE WHEN excluded.fields <> '[]' AND (excluded.updated >= updated OR fields = '[]')
-                             THEN excluded.fields ELSE fields END,
-               updated = max(updated, excluded.updated)""",
-            (node, kind, namespace, name, time, time, version, shown),
+            """INSERT INTO nodes VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+               created = min(created, excluded.created), updated = max(updated, excluded.updated)""",
+            (key, node.id, time_us, time_us),
         )
+        return key
 
-    def graph(self, node: str, depth: int) -> list[GraphNode]:
-        """Nodes within so many steps of a node, both ways, sorted by id; none if it is not known."""
+    def graph(self, node: str, depth: int, namespace: str | None = None) -> list[GraphNode]:
+        """Nodes within so many steps of a node, by its id, both ways, sorted; none if it is not known.
+
+        `MalformedError` if the id is that of two nodes, unless `namespace` says which is meant.
+        """
         with self._failing("reading"):
-            seen, queue = {node: 0}, deque([node])
+            start = _only(node, [(key, None) for key in self._keys(node, namespace)])
+            if start is None:
+                return []
+            seen, queue = {start[0]: 0}, deque([start[0]])
             while queue:
                 here = queue.popleft()
                 if seen[here] >= depth:
@@ -214,18 +219,38 @@ class LineageIndex:
                 if len(seen) > MAX_NODES:
                     hint = "ask for a smaller depth"
                     raise LimitError("graph is too large", expected=f"at most {MAX_NODES} nodes", hint=hint)
-            found = (self._shown(one) for one in sorted(seen))
-            return [one for one in found if one is not None]
+            return sorted(map(self._shown, seen), key=lambda one: (one.id, one.namespace))
 
-    def columns(self, dataset: str, field: str | None = None) -> list[tuple[str, str, str]]:
-        """(field, source dataset, source field) of a dataset's columns, or of one."""
+    def columns(self, node: str, namespace: str | None = None) -> list[tuple[str, str, str]]:
+        """(field, source dataset's id, source field) of the columns of a dataset, or of one: `dataset:NS:NAME` or
+        `datasetField:NS:NAME:FIELD`. `MalformedError` as for `graph`."""
         with self._failing("reading"):
+            found = _only(node, self._meant(node, namespace))
+            if found is None:
+                return []
             rows = self._db.execute(
                 """SELECT field, source, source_field FROM columns WHERE dataset = ?1 AND (?2 IS NULL OR field = ?2)
                    ORDER BY field, source, source_field""",
-                (dataset, field),
+                found,
             )
-            return [(str(a), str(b), str(c)) for a, b, c in rows]
+            return [(str(a), NodeKey.parse(b).id, str(c)) for a, b, c in rows]
+
+    def _keys(self, node: str, namespace: str | None) -> list[str]:
+        """The nodes that have this id, and this namespace if it is given."""
+        rows = self._db.execute("SELECT id FROM nodes WHERE shown = ? ORDER BY id", (node,)).fetchall()
+        return [key for (key,) in rows if namespace is None or NodeKey.parse(key).namespace == namespace]
+
+    def _meant(self, node: str, namespace: str | None) -> list[tuple[str, str | None]]:
+        """The datasets, and fields of them, that an id can mean."""
+        if not node.startswith(_FIELD):
+            return [(key, None) for key in self._keys(node, namespace)]
+        parts = node.removeprefix(_FIELD).split(":")
+        found: list[tuple[str, str | None]] = []
+        for end in range(2, len(parts)):
+            field, has = ":".join(parts[end:]), "SELECT 1 FROM columns WHERE dataset = ? AND field = ?"
+            keys = self._keys("dataset:" + ":".join(parts[:end]), namespace)
+            found += [(key, field) for key in keys if self._db.execute(has, (key, field)).fetchone()]
+        return found
 
     def counts(self) -> dict[str, int]:
         """How many events, nodes and edges there are."""
@@ -243,25 +268,37 @@ class LineageIndex:
         rows = self._db.execute("SELECT destination FROM edges WHERE origin = ? ORDER BY destination", (node,))
         return [str(row[0]) for row in rows]
 
-    def _shown(self, node: str) -> GraphNode | None:
-        row = self._db.execute("SELECT * FROM nodes WHERE id = ?", (node,)).fetchone()
-        if row is None:
-            return None
-        known, kind, namespace, name, created, updated, version, fields = row
-        sources = self._db.execute("SELECT source, declared FROM sources WHERE dataset = ? ORDER BY source", (node,))
-        said = self._db.execute("SELECT facet, value FROM facets WHERE node = ? ORDER BY facet", (node,)).fetchall()
-        stated = [{"origin": source, "declared": bool(declared)} for source, declared in sources]
+    def _shown(self, key: str) -> GraphNode:
+        node = NodeKey.parse(key)
+        query = "SELECT created, updated FROM nodes WHERE id = ?"
+        created, updated = map(format_time_us, self._db.execute(query, (key,)).fetchone())
+        sources = self._db.execute("SELECT source, declared FROM sources WHERE dataset = ? ORDER BY source", (key,))
+        rows = self._db.execute("SELECT facet, value FROM facets WHERE node = ? ORDER BY facet", (key,)).fetchall()
+        said = {name: json.loads(value) for name, value in rows}
         return GraphNode(
-            known,
-            kind,
-            namespace,
-            name,
+            node.id,
+            node.kind.upper(),
+            node.namespace,
+            node.name,
             created,
             updated,
-            version,
-            json.loads(fields),
-            stated,
-            self._before(node),
-            self._after(node),
-            {name: json.loads(value) for name, value in said},
+            said.pop(_VERSION_SAID, None),
+            said.pop(_FIELDS_SAID, []),
+            [{"origin": NodeKey.parse(source).id, "declared": bool(declared)} for source, declared in sources],
+            [NodeKey.parse(one).id for one in self._before(key)],
+            [NodeKey.parse(one).id for one in self._after(key)],
+            said,
         )
+
+
+def _only(node: str, found: Sequence[tuple[str, str | None]]) -> tuple[str, str | None] | None:
+    """The one thing that an id means, or None."""
+    if len(found) > 1:
+        said = [(NodeKey.parse(key), field) for key, field in found[:_MAX_NAMED]]
+        meant = [
+            f"namespace {one.namespace}, name {one.name}" + (f", field {field}" if field is not None else "")
+            for one, field in said
+        ]
+        hint = "say which with namespace=..."
+        raise MalformedError(f"{node} is the id of {len(found)} things", got="; ".join(meant), hint=hint)
+    return found[0] if found else None

@@ -40,7 +40,11 @@ def import_lineage(
     ] = None,
     namespace: Annotated[
         str | None,
-        typer.Option("--namespace", metavar="TEXT", help="What its names are in; the format's name by default."),
+        typer.Option(
+            "--namespace",
+            metavar="TEXT",
+            help="What its names are in; the format's name by default. With --show: of which namespace the node is.",
+        ),
     ] = None,
     mlflow: Annotated[
         str | None,
@@ -87,7 +91,7 @@ def import_lineage(
             _poll(run, mlflow, ask, pause_s)
             return DONE
         if show is not None:
-            nodes = declared_graph(ledger, show, parse_number(depth, "--depth", maximum=MAX_DEPTH))
+            nodes = declared_graph(ledger, show, parse_number(depth, "--depth", maximum=MAX_DEPTH), namespace)
             _show(run, nodes)
             run.document({"nodes": [one.to_json() for one in nodes]})
             return DONE

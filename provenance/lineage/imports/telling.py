@@ -20,6 +20,7 @@ from typing import Final
 from provenance.encoding import Digest, JsonValue, canonical_json
 from provenance.errors import MalformedError
 from provenance.limits import check_size
+from provenance.lineage.event_time import parse_time_us
 from provenance.lineage.imports.declared import MAX_NAME_CHARS, Declared, DeclaredDataset, DeclaredStep
 
 PRODUCER: Final = "urn:provenance-ledger:import:1"
@@ -68,10 +69,12 @@ def _run(form: str, step: DeclaredStep, number: int, origin: Origin) -> bytes:
     facts: dict[str, JsonValue] = dict(step.facts)
     if step.started is not None:
         facts["startedAt"] = step.started
+    if step.finished is not None and not _is_time(step.finished):
+        facts["finishedAt"] = step.finished
     return canonical_json(
         {
             "eventType": "COMPLETE",
-            "eventTime": step.finished or step.started or origin.time,
+            "eventTime": next(time for time in (step.finished, step.started, origin.time) if _is_time(time)),
             "producer": PRODUCER,
             "schemaURL": _SCHEMA + "RunEvent",
             "run": {
@@ -83,6 +86,14 @@ def _run(form: str, step: DeclaredStep, number: int, origin: Origin) -> bytes:
             "outputs": [_dataset(one, origin) for one in step.outputs],
         }
     )
+
+
+def _is_time(text: str | None) -> bool:
+    """Whether it can be an event's time: documents also hold local times and dates, which are kept as facts."""
+    try:
+        return text is not None and parse_time_us(text) is not None
+    except MalformedError:
+        return False
 
 
 def run_id_of(form: str, step: DeclaredStep, number: int, origin: Origin) -> str:

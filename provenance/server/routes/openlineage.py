@@ -76,12 +76,12 @@ def routes(service: Service, receiver: Receiver, keys: Sequence[str] = ()) -> AP
 
     @router.get("/api/v1/lineage")
     async def graph(request: Request) -> Response:
-        query = read_query(request, "nodeId", "depth")
+        query = read_query(request, "nodeId", "depth", "namespace")
         node = _node(query)
         depth = parse_decimal(query.get("depth", "20"), what="depth", max_value=_MAX_DEPTH)
 
         def look() -> Response:
-            found = receiver.index.graph(node, depth)
+            found = receiver.index.graph(node, depth, query.get("namespace"))
             if not found:
                 raise NotFoundError("no event names this node", got=node)
             return json_answer({"graph": [_shown(one) for one in found]})
@@ -90,13 +90,11 @@ def routes(service: Service, receiver: Receiver, keys: Sequence[str] = ()) -> AP
 
     @router.get("/api/v1/column-lineage")
     async def columns(request: Request) -> Response:
-        node, field = _node(read_query(request, "nodeId")), None
-        if node.startswith("datasetField:"):
-            dataset, _, field = node.removeprefix("datasetField:").rpartition(":")
-            node = f"dataset:{dataset}"
+        query = read_query(request, "nodeId", "namespace")
+        node = _node(query)
 
         def look() -> Response:
-            rows = receiver.index.columns(node, field)
+            rows = receiver.index.columns(node, query.get("namespace"))
             if not rows:
                 raise NotFoundError("no event says what this was made from", got=node)
             return json_answer(

@@ -26,13 +26,14 @@ from provenance.encoding import Digest
 from provenance.errors import MalformedError, NotFoundError, PolicyError, ProvenanceError, SourceError
 from provenance.ledger import Ledger
 from provenance.ledger.importing import Imported, declared_graph, import_document
-from provenance.ledger.receiving import Receiver
-from provenance.lineage.imports import FORMS, DeclaredDataset, DeclaredStep, Origin, read_document, tell
+from provenance.ledger.receiving import Receiver, read_event
+from provenance.lineage.imports import FORMS, Declared, DeclaredDataset, DeclaredStep, Origin, read_document, tell
 from provenance.statement.frame import without_secrets
 from provenance.verify.drawing import draw
 from tests.paths import vectors
 
 CREATED = "2026-01-02T03:04:05Z"
+LOCAL = "2026-01-01T00:00:00"
 DVC = Path(__file__).parents[2] / "compat" / "dvc_3_67"
 SLSA_1 = {
     "_type": "https://in-toto.io/Statement/v1",
@@ -592,3 +593,15 @@ def test_words_for_what_cannot_be(ledger: Ledger, tmp_path: Path) -> None:
 def test_no_value_in_any_place_is_a_surprise(form: str, value: Any) -> None:
     with contextlib.suppress(ProvenanceError):
         read_document(json.dumps(value).encode(), form)
+
+
+def test_a_time_without_its_offset_is_kept_as_a_fact() -> None:
+    origin = Origin(Digest.of(b"x"), "somebody", "n", CREATED)
+    zoned = "2026-01-01T00:00:00+02:00"
+    for finished, told, fact in ((LOCAL, CREATED, LOCAL), (zoned, zoned, None)):
+        step = DeclaredStep("build", started=LOCAL, finished=finished)
+        (raw,) = tell(Declared("slsa", (step,)), origin)
+        event = json.loads(raw)
+        imported = event["run"]["facets"]["provenance_imported"]
+        assert (event["eventTime"], imported["startedAt"], imported.get("finishedAt")) == (told, LOCAL, fact)
+        assert read_event(raw).time == told

@@ -17,12 +17,15 @@ from provenance.ledger import Ledger
 from provenance.ledger.receiving import MAX_WAITING, Receiver, read_event
 from provenance.merkle import leaf_hash, prove_inclusion, verify_inclusion
 from provenance.server.app import create_app
-from provenance.signature import parse_envelope
+from provenance.signature import encode_envelope, parse_envelope, sign_envelope
+from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.frame import open_frame
 from provenance.statement.received import (
     MAX_BATCH_BYTES,
     RECEIVED_TYPE,
+    Received,
     encode_batch,
+    encode_received,
     events_root,
     parse_batch,
     read_received,
@@ -228,6 +231,29 @@ def test_the_index_can_be_thrown_away(ledger: Ledger) -> None:
     assert again.index.counts() == counts
     assert counts["events"] == len(GOOD)
     again.close()
+
+
+def test_what_an_earlier_release_took_keeps_no_server_from_starting(ledger: Ledger) -> None:
+    raws = [json.dumps(_event(eventTime="20260101")).encode(), json.dumps(_event()).encode()]
+    blob = ledger.blobs.put(encode_batch(raws))
+    statement = encode_received(Received(blob, len(raws), events_root(raws), "2026-01-01T00:00:00Z"))
+    ledger.append_batch(encode_envelope(sign_envelope(statement, PAYLOAD_TYPE, ledger.keyring.signer("someone"))))
+    receiver = Receiver(ledger, "someone")
+    assert receiver.index.counts()["events"] == 1
+    assert receiver.index.position() == ledger.log.size()
+    receiver.close()
+
+
+def test_an_id_that_two_datasets_have_is_asked_for_with_its_namespace(client: TestClient) -> None:
+    for namespace, name in (("a:b", "c"), ("a", "b:c")):
+        outputs = [{"namespace": namespace, "name": name}]
+        event = _event(job={"namespace": "n", "name": name}, inputs=[], outputs=outputs)
+        assert client.post("/api/v1/lineage", json=event).status_code == 201
+    asked = {"nodeId": "dataset:a:b:c"}
+    answer = client.get("/api/v1/lineage", params=asked)
+    assert (answer.status_code, answer.json()["got"]) == (400, "namespace a, name b:c; namespace a:b, name c")
+    graph = client.get("/api/v1/lineage", params={**asked, "namespace": "a"}).json()["graph"]
+    assert {node["data"]["name"] for node in graph} == {"b:c"}
 
 
 def test_batches_are_read_back_and_cut_ones_refused() -> None:
