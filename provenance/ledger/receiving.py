@@ -3,7 +3,7 @@
 Steps, for whatever waits at a time: 1 events that are here already are set aside; 2 the bytes of the others become one
 blob; 3 a statement that commits to it is signed and logged; 4 the index is told; 5 all are acknowledged. Invariants: an
 event that was acknowledged is in the log; the same bytes again are the same event; nothing waits for a chain; what does
-not fit into the queue is refused at once, to be sent again.
+not fit into the queues, by count or by bytes, is refused at once, to be sent again; small events wait for no large one.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger
 
 MAX_WAITING: Final = 4_096
+MAX_WAITING_BYTES: Final = 64 * 2**20
+"""Events that wait or are being logged, all together."""
+LARGE_EVENT_BYTES: Final = 64 * 2**10
+"""An event of more goes by a queue of its own."""
 _PAGE: Final = 1_000
 Done = Callable[[BaseException | None], None]
 
@@ -60,19 +64,26 @@ class Receiver:
         self._ledger, signer = ledger, ledger.keyring.signer(key, passphrase)
         self.index = LineageIndex(ledger.layout.directory / "openlineage.db")
         self._log_of_events = EventLog(ledger, signer, self.index)
-        self._queue: queue.Queue[_Waiting | None] = queue.Queue(MAX_WAITING)
+        self._guard, self._waiting_bytes = threading.Lock(), 0
         catch_up(ledger, self.index)
-        self._thread = threading.Thread(target=self._work, name="provenance-receiver", daemon=True)
-        self._thread.start()
+        self._small, self._large = _Lane(self._commit, "small"), _Lane(self._commit, "large")
 
     def submit(self, raw: bytes, event: LineageEvent, done: Done) -> bool:
         """Take an event; `done` is called, in another thread, with None once it is durable, or with what failed. False
         if too many wait: nothing was taken."""
-        try:
-            self._queue.put_nowait(_Waiting(raw, event, done))
-        except queue.Full:
-            return False
-        return True
+        with self._guard:
+            if self._waiting_bytes + len(raw) > MAX_WAITING_BYTES:
+                return False
+            self._waiting_bytes += len(raw)
+        lane = self._large if len(raw) > LARGE_EVENT_BYTES else self._small
+        is_taken = lane.put(_Waiting(raw, event, done))
+        if not is_taken:
+            self._let_go(len(raw))
+        return is_taken
+
+    def _let_go(self, size: int) -> None:
+        with self._guard:
+            self._waiting_bytes -= size
 
     def read(self, raw: bytes) -> LineageEvent:
         """The event in bytes as they came; of a signed one, by a key that is trusted here.
@@ -95,9 +106,48 @@ class Receiver:
 
     def close(self) -> None:
         """Finish what waits, and stop."""
+        for lane in (self._small, self._large):
+            lane.close()
+        self.index.close()
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        failure: BaseException | None = None
+        try:
+            self._log(batch)
+        except ProvenanceError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, and the next batch gets its turn
+            failure = StoreError("events could not be logged", got=type(error).__name__)
+        self._let_go(sum(len(one.raw) for one in batch))
+        for one in batch:
+            with suppress(RuntimeError):  # the loop that waited has ended
+                one.done(failure)
+
+    def _log(self, batch: list[_Waiting]) -> None:
+        self._log_of_events.add([(one.raw, one.event) for one in batch])
+
+
+class _Lane:
+    """A queue of events, and the thread that commits what waits in it, many at a time."""
+
+    def __init__(self, commit: Callable[[list[_Waiting]], None], name: str) -> None:
+        self._queue: queue.Queue[_Waiting | None] = queue.Queue(MAX_WAITING)
+        self._commit = commit
+        self._thread = threading.Thread(target=self._work, name=f"provenance-receiver-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, item: _Waiting) -> bool:
+        """False if the queue is full."""
+        try:
+            self._queue.put_nowait(item)
+        except queue.Full:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Finish what waits, and stop."""
         self._queue.put(None)
         self._thread.join()
-        self.index.close()
 
     def _work(self) -> None:
         ended = False
@@ -114,27 +164,17 @@ class Receiver:
             if batch:
                 self._commit(batch)
 
-    def _commit(self, batch: list[_Waiting]) -> None:
-        failure: BaseException | None = None
-        try:
-            self._log(batch)
-        except ProvenanceError as error:
-            failure = error
-        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, and the next batch gets its turn
-            failure = StoreError("events could not be logged", got=type(error).__name__)
-        for one in batch:
-            with suppress(RuntimeError):  # the loop that waited has ended
-                one.done(failure)
-
-    def _log(self, batch: list[_Waiting]) -> None:
-        self._log_of_events.add([(one.raw, one.event) for one in batch])
-
 
 class EventLog:
-    """Logs lineage events under one key, as many in an entry as fit, and tells the index."""
+    """Logs lineage events under one key, as many in an entry as fit, and tells the index. Threads may share it.
+
+    Entries of two threads are indexed side by side; the index's position stays below every entry that is not yet
+    indexed whole, so that a process that dies leaves none out.
+    """
 
     def __init__(self, ledger: Ledger, signer: Signer, index: LineageIndex) -> None:
         self._ledger, self._signer, self._index = ledger, signer, index
+        self._guard, self._unindexed, self._next = threading.Lock(), set[int](), 0
 
     def add(self, events: Sequence[tuple[bytes, LineageEvent]]) -> tuple[int, tuple[int, ...]]:
         """Log those events that are not here yet: how many, and in which entries. They are durable when it returns."""
@@ -149,9 +189,20 @@ class EventLog:
         blob = self._ledger.blobs.put(encode_batch(raws))
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         statement = encode_received(Received(blob, len(raws), events_root(raws), now))
-        entry = self._ledger.append_batch(encode_envelope(sign_envelope(statement, PAYLOAD_TYPE, self._signer)))
-        self._index.add(entry, [(digest, event) for digest, _, event in batch])
+        envelope = encode_envelope(sign_envelope(statement, PAYLOAD_TYPE, self._signer))
+        with self._guard:
+            entry = self._ledger.append_batch(envelope)
+            self._unindexed.add(entry)
+            self._next = entry + 1
+        self._index.add(entry, [(digest, event) for digest, _, event in batch], lambda: self._settled(entry))
+        with self._guard:
+            self._unindexed.remove(entry)  # one whose indexing failed stays: the next start indexes it
         return entry
+
+    def _settled(self, entry: int) -> int:
+        """Below which entry all are indexed, once this one is."""
+        with self._guard:
+            return min(self._unindexed - {entry}, default=self._next)
 
 
 def _batches(

@@ -11,25 +11,29 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
 from provenance.encoding import Digest
 from provenance.errors import LimitError, MalformedError, StoreError
 from provenance.lineage.event_time import format_time_us
-from provenance.lineage.openlineage import DatasetSaid, LineageEvent, NodeKey
+from provenance.lineage.openlineage import LineageEvent, NodeKey
+from provenance.stores.lineage_rows import EVENT, FIELDS_SAID, VERSION_SAID, statements_of
 
 MAX_NODES: Final = 10_000
 _VERSION: Final = 4
 _FIELD: Final = "datasetField:"
 _MAX_NAMED: Final = 8
-_VERSION_SAID: Final = "version"
-_FIELDS_SAID: Final = "schema"
-"""What is said of a dataset's version and fields stands beside its other facets, under the names of theirs."""
+_PIECE_ROWS: Final = 500
+"""Rows that are written at a time, while nobody else reads or writes."""
+_PAUSE_S: Final = 0.001
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
     digest BLOB PRIMARY KEY, entry INTEGER NOT NULL, kind TEXT NOT NULL, time INTEGER NOT NULL, run TEXT,
@@ -127,76 +131,49 @@ class LineageIndex:
             query = "SELECT 1 FROM events WHERE run = ? AND producer = ?"
             return {run for run in runs if self._db.execute(query, (run, producer)).fetchone()}
 
-    def add(self, entry: int, events: Iterable[tuple[Digest, LineageEvent]]) -> None:
-        """Index the events of one log entry, and say that all up to it are indexed."""
+    def add(
+        self, entry: int, events: Sequence[tuple[Digest, LineageEvent]], settled: Callable[[], int] | None = None
+    ) -> None:
+        """Index the events of one log entry, and say that all below `settled()` are indexed: up to it, by default.
+
+        Large events are written in pieces, so that others who write or read have their turn; those that read meanwhile
+        see a part of them.
+        """
+        statements = (one for _, event in events for one in statements_of(event))
+        while piece := list(islice(statements, _PIECE_ROWS)):
+            with self._writing():
+                for sql, rows in groupby(piece, itemgetter(0)):
+                    self._db.executemany(sql, [values for _, values in rows])
+            if len(piece) == _PIECE_ROWS:
+                time.sleep(_PAUSE_S)  # who lets go of a lock and takes it again is always the first to have it
+        with self._writing():
+            self._db.executemany(
+                EVENT,
+                [
+                    (digest.raw, entry, one.kind, one.time_us, one.run, one.producer, ", ".join(one.flags))
+                    for digest, one in events
+                ],
+            )
+            self._skip(entry + 1 if settled is None else settled())
+
+    def skip(self, size: int) -> None:
+        """Say that entries below `size` are indexed, or hold no events."""
+        with self._writing():
+            self._skip(size)
+
+    def _skip(self, size: int) -> None:
+        self._db.execute("UPDATE position SET entry = max(entry, ?)", (size,))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         with self._failing("writing"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                for digest, event in events:
-                    self._add(entry, digest, event)
-                self._db.execute("UPDATE position SET entry = max(entry, ?)", (entry + 1,))
+                yield
                 self._db.execute("COMMIT")
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
-
-    def skip(self, size: int) -> None:
-        """Say that entries below `size` are indexed, or hold no events."""
-        with self._failing("writing"):
-            self._db.execute("UPDATE position SET entry = max(entry, ?)", (size,))
-
-    def _add(self, entry: int, digest: Digest, event: LineageEvent) -> None:
-        time_us = event.time_us
-        self._db.execute(
-            "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (digest.raw, entry, event.kind, time_us, event.run, event.producer, ", ".join(event.flags)),
-        )
-        for said in (*event.inputs, *event.outputs, *((event.dataset,) if event.dataset else ())):
-            self._dataset(said, time_us)
-        if event.job_node is not None:
-            job = self._node(event.job_node, time_us)
-            self._say(job, event.job_facets, time_us)
-            edges = [(one.id.node.text, job) for one in event.inputs]
-            edges += [(job, one.id.node.text) for one in event.outputs]
-            self._db.executemany("INSERT OR IGNORE INTO edges VALUES (?, ?)", edges)
-
-    def _dataset(self, said: DatasetSaid, time_us: int) -> None:
-        node = self._node(said.id.node, time_us)
-        self._say(node, said.facets, time_us)
-        if said.version is not None:
-            self._say(node, [(_VERSION_SAID, json.dumps(said.version).encode())], time_us)
-        if said.fields:
-            shown = [{"name": field, "type": kind} for field, kind in said.fields]
-            self._say(node, [(_FIELDS_SAID, json.dumps(shown).encode())], time_us)
-        for source in said.sources:
-            if source != said.id:
-                self._db.execute(
-                    """INSERT INTO sources VALUES (?, ?, ?)
-                       ON CONFLICT DO UPDATE SET declared = max(declared, excluded.declared)""",
-                    (node, self._node(source.node, time_us), said.is_declared),
-                )
-        self._db.executemany(
-            "INSERT OR IGNORE INTO columns VALUES (?, ?, ?, ?)",
-            [(node, target, source.node.text, column) for target, source, column in said.columns],
-        )
-
-    def _say(self, node: str, said: Sequence[tuple[str, bytes]], time_us: int) -> None:
-        """Keep what is said of a node, if nothing later is known."""
-        self._db.executemany(
-            """INSERT INTO facets VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-               time = excluded.time, value = excluded.value WHERE (excluded.time, excluded.value) > (time, value)""",
-            [(node, name, time_us, value.decode()) for name, value in said],
-        )
-
-    def _node(self, node: NodeKey, time_us: int) -> str:
-        """The key of a node, which is there now."""
-        key = node.text
-        self._db.execute(
-            """INSERT INTO nodes VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-               created = min(created, excluded.created), updated = max(updated, excluded.updated)""",
-            (key, node.id, time_us, time_us),
-        )
-        return key
 
     def graph(self, node: str, depth: int, namespace: str | None = None) -> list[GraphNode]:
         """Nodes within so many steps of a node, by its id, both ways, sorted; none if it is not known.
@@ -282,8 +259,8 @@ class LineageIndex:
             node.name,
             created,
             updated,
-            said.pop(_VERSION_SAID, None),
-            said.pop(_FIELDS_SAID, []),
+            said.pop(VERSION_SAID, None),
+            said.pop(FIELDS_SAID, []),
             [{"origin": NodeKey.parse(source).id, "declared": bool(declared)} for source, declared in sources],
             [NodeKey.parse(one).id for one in self._before(key)],
             [NodeKey.parse(one).id for one in self._after(key)],

@@ -2,8 +2,8 @@
 as OpenLineage clients send them and Marquez clients ask for them.
 
 Invariants: an event is answered with 201 once it is durable and in the log; what is wrong with it is said; too much at
-a time is 503 with Retry-After, never 429; a compressed body is inflated under the limit; keys are compared in constant
-time.
+a time, by count or by bytes, is 503 with Retry-After, never 429; a large event makes no small one wait; a compressed
+body is inflated under the limit; keys are compared in constant time.
 """
 
 from __future__ import annotations
@@ -16,25 +16,29 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from provenance.encoding import JsonValue, parse_foreign_json
 from provenance.errors import LimitError, MalformedError, NotFoundError, ProvenanceError
-from provenance.ledger.receiving import Receiver
+from provenance.ledger.receiving import LARGE_EVENT_BYTES, Receiver
 from provenance.lineage.openlineage import LineageEvent
 from provenance.lineage.signed_event import is_signed
 from provenance.log.decimal import parse_decimal
 from provenance.server.answers import json_answer
-from provenance.server.bodies import body_pieces
+from provenance.server.bodies import body_pieces, check_nodes
 from provenance.server.parameters import read_query
 from provenance.server.problems import UNAUTHORIZED, RequestRefusedError, busy
-from provenance.server.service import Service
+from provenance.server.service import Service, Slots
 from provenance.statement.received import MAX_EVENT_BYTES, MAX_EVENTS
 from provenance.stores.lineage_index import GraphNode
 
-_INLINE_BYTES: Final = 64 * 2**10
+MAX_LARGE_BYTES: Final = 16 * 2**20
+"""Large events that are read, parsed or waiting at a time; more are told to come back."""
+_MAX_DIGITS: Final = 20
 _MAX_DEPTH: Final = 100
 
 
@@ -42,29 +46,33 @@ def routes(service: Service, receiver: Receiver, keys: Sequence[str] = ()) -> AP
     """The routes of this module. `keys` are the bearer keys that are taken; none: anybody's events are."""
     router = APIRouter(include_in_schema=False)
     digests = [sha256(key.encode()).digest() for key in keys]
+    large = Slots(MAX_LARGE_BYTES, "large lineage events", retry_after_s=service.limits.retry_after_s)
+    parsing = CapacityLimiter(1)  # one interpreter parses no faster in two threads, and holds both in memory
 
     @router.post("/api/v1/lineage")
     async def receive(request: Request) -> Response:
         _check_key(request, digests)
-        raw = await _body(request, service)
-        event = await _parsed(receiver, raw)
-        await _durable(service, receiver, [(raw, event)])
+        with _Room(service, large) as room:
+            raw = await _body(request, service, room)
+            event = await _parsed(receiver, raw, parsing)
+            await _durable(service, receiver, [(raw, event)])
         return Response(status_code=201)
 
     @router.post("/api/v1/lineage/batch")
     async def receive_batch(request: Request) -> Response:
         _check_key(request, digests)
-        raw = await _body(request, service)
-        items = await asyncio.to_thread(_split, raw)
         good: list[tuple[bytes, LineageEvent]] = []
         failed: list[JsonValue] = []
-        for number, item in enumerate(items):
-            try:
-                good.append((item, await _parsed(receiver, item)))
-            except ProvenanceError as error:
-                failed.append({"index": number, "reason": error.message, "retriable": False})
-        if good:
-            await _durable(service, receiver, good)
+        with _Room(service, large) as room:
+            raw = await _body(request, service, room)
+            items = await run_sync(_split, raw, limiter=parsing)
+            for number, item in enumerate(items):
+                try:
+                    good.append((item, await _parsed(receiver, item, parsing)))
+                except ProvenanceError as error:
+                    failed.append({"index": number, "reason": error.message, "retriable": False})
+            if good:
+                await _durable(service, receiver, good)
         if not failed:
             return Response(status_code=204)
         summary = {
@@ -121,37 +129,80 @@ def _check_key(request: Request, digests: Sequence[bytes]) -> None:
         )
 
 
-async def _body(request: Request, service: Service) -> bytes:
-    pieces = [piece async for piece in body_pieces(request, service.limits, what="event", max_bytes=MAX_EVENT_BYTES)]
+class _Room:
+    """What one request takes of the server's memory until it is answered: of that for bodies, and if it is large of
+    that for large events too. Refused as busy where there is not so much; a context manager that gives it back."""
+
+    def __init__(self, service: Service, large: Slots) -> None:
+        self._bodies, self._large = service.held_bytes, large
+        self._size = self._large_size = 0
+
+    def __enter__(self) -> _Room:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hold(0)
+
+    def hold(self, size: int) -> None:
+        """Take so many bytes in all."""
+        large_size = size if size > LARGE_EVENT_BYTES else 0
+        self._bodies.hold(size - self._size)
+        self._size = size
+        self._large.hold(large_size - self._large_size)
+        self._large_size = large_size
+
+
+async def _body(request: Request, service: Service, room: _Room) -> bytes:
+    """The body, inflated; room for it is taken before it is read, as far as its head says how long it is."""
+    declared = request.headers.get("content-length", "")
+    room.hold(min(int(declared), MAX_EVENT_BYTES) if declared.isdecimal() and len(declared) < _MAX_DIGITS else 0)
+    pieces, received = list[bytes](), 0
+    async for piece in body_pieces(request, service.limits, what="event", max_bytes=MAX_EVENT_BYTES):
+        received += len(piece)
+        if not declared:
+            room.hold(received)
+        pieces.append(piece)
     data = b"".join(pieces)
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding in ("identity", ""):
         return data
     if coding not in ("gzip", "x-gzip"):
         raise MalformedError("body is compressed otherwise", expected="gzip", got=coding)
-    return await asyncio.to_thread(_inflated, data)
+    if len(data) <= LARGE_EVENT_BYTES and (text := _inflated(data, LARGE_EVENT_BYTES)) is not None:
+        return text
+    room.hold(len(data) + MAX_EVENT_BYTES)
+    inflated = await asyncio.to_thread(_inflated, data, MAX_EVENT_BYTES)
+    if inflated is None:
+        raise LimitError("event is too large", expected=f"at most {MAX_EVENT_BYTES} bytes, inflated")
+    room.hold(len(inflated))
+    return inflated
 
 
-def _inflated(data: bytes) -> bytes:
+def _inflated(data: bytes, max_bytes: int) -> bytes | None:
+    """What a gzip stream holds; None if that is more."""
     inflater = zlib.decompressobj(wbits=31)
     try:
-        text = inflater.decompress(data, MAX_EVENT_BYTES + 1)
+        text = inflater.decompress(data, max_bytes + 1)
     except zlib.error as error:
         raise MalformedError("body is not gzip", got=error) from error
-    if len(text) > MAX_EVENT_BYTES:
-        raise LimitError("event is too large", expected=f"at most {MAX_EVENT_BYTES} bytes, inflated")
+    if len(text) > max_bytes:
+        return None
     if not inflater.eof or inflater.unused_data:
         raise MalformedError("body is not one whole gzip stream")
     return text
 
 
-async def _parsed(receiver: Receiver, raw: bytes) -> LineageEvent:
-    if is_signed(raw) or len(raw) > _INLINE_BYTES:
+async def _parsed(receiver: Receiver, raw: bytes, parsing: CapacityLimiter) -> LineageEvent:
+    if len(raw) > LARGE_EVENT_BYTES:
+        check_nodes(raw, "event")
+        return await run_sync(receiver.read, raw, limiter=parsing)
+    if is_signed(raw):
         return await asyncio.to_thread(receiver.read, raw)
     return receiver.read(raw)
 
 
 def _split(raw: bytes) -> list[bytes]:
+    check_nodes(raw, "batch")
     items = parse_foreign_json(raw, what="batch", max_bytes=MAX_EVENT_BYTES)
     if isinstance(items, dict) and isinstance(items.get("events"), list):
         items = items["events"]

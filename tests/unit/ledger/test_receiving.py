@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import queue
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ from starlette.testclient import TestClient
 
 from provenance.errors import MalformedError, StoreError
 from provenance.ledger import Ledger
-from provenance.ledger.receiving import MAX_WAITING, Receiver, read_event
+from provenance.ledger.receiving import LARGE_EVENT_BYTES, MAX_WAITING, MAX_WAITING_BYTES, Receiver, read_event
 from provenance.merkle import leaf_hash, prove_inclusion, verify_inclusion
 from provenance.server.app import create_app
+from provenance.server.routes.openlineage import MAX_LARGE_BYTES
 from provenance.signature import encode_envelope, parse_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.frame import open_frame
@@ -205,6 +208,111 @@ def test_too_much_at_a_time_is_to_be_sent_again(
     answer = client.post("/api/v1/lineage", json=_event())
     assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
     gate.set()
+
+
+def _large(number: int, size: int = 5 * 2**20) -> bytes:
+    facets = {"x": {"text": "y" * (size - 600)}}
+    return json.dumps(_event(run={"runId": f"0176a8c2-fe01-7439-87e6-{number:012x}", "facets": facets})).encode()
+
+
+def test_large_events_are_bounded_by_bytes_and_hold_no_small_one_up(
+    receiver: Receiver, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    genuine = receiver._log
+
+    def slow(batch: Any) -> None:
+        if len(batch[0].raw) > LARGE_EVENT_BYTES:
+            assert gate.wait(60)
+        genuine(batch)
+
+    monkeypatch.setattr(receiver, "_log", slow)
+    statuses: list[tuple[int, str | None]] = []
+
+    def send(number: int) -> None:
+        answer = client.post("/api/v1/lineage", content=_large(number))
+        statuses.append((answer.status_code, answer.headers.get("Retry-After")))
+
+    senders = [threading.Thread(target=send, args=(number,)) for number in range(8)]
+    for sender in senders:
+        sender.start()
+    deadline = time.monotonic() + 30
+    while len(statuses) < len(senders) - MAX_LARGE_BYTES // (5 * 2**20) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    # Three fit into the room for large events; the others were told to come back, while those three still wait.
+    assert statuses == [(503, "1")] * 5
+    for number in range(20):
+        event = _event(producer=f"https://p.example/{number}")
+        assert client.post("/api/v1/lineage", json=event).status_code == 201
+    packed = gzip.compress(_large(100))
+    assert len(packed) < LARGE_EVENT_BYTES
+    answer = client.post("/api/v1/lineage", content=packed, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 503
+    gate.set()
+    for sender in senders:
+        sender.join(60)
+    assert statuses[5:] == [(201, None)] * 3
+    # All the room was given back.
+    assert client.post("/api/v1/lineage", content=_large(200)).status_code == 201
+
+
+def test_the_queue_is_bounded_by_bytes(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    genuine = receiver._log
+
+    def slow(batch: Any) -> None:
+        assert gate.wait(60)
+        genuine(batch)
+
+    monkeypatch.setattr(receiver, "_log", slow)
+    raws = [_large(number) for number in range(16)]
+    event = read_event(raws[0])
+    done: queue.Queue[BaseException | None] = queue.Queue()
+    taken = [receiver.submit(raw, event, done.put) for raw in raws]
+    assert taken == [True] * (MAX_WAITING_BYTES // len(raws[0])) + [False] * 4
+    small = json.dumps(_event()).encode()
+    assert receiver.submit(small, read_event(small), done.put)
+    gate.set()
+    assert [done.get(timeout=60) for _ in range(13)] == [None] * 13
+    assert receiver.submit(raws[15], event, done.put)
+    assert done.get(timeout=60) is None
+
+
+def test_an_event_of_too_many_values_is_refused(client: TestClient) -> None:
+    facets: dict[str, Any] = {"x": {"list": [{}] * 600_000}}
+    event = _event(run={"runId": "0176a8c2-fe01-7439-87e6-56a1a1b4029f", "facets": facets})
+    raw = json.dumps(event, separators=(",", ":")).encode()
+    answer = client.post("/api/v1/lineage", content=raw)
+    assert (answer.status_code, answer.json()["detail"]) == (413, "event holds too many values")
+
+
+def test_what_dies_while_a_large_event_is_indexed_leaves_it_out_of_no_index(
+    receiver: Receiver, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, began = threading.Event(), threading.Event()
+    genuine = receiver.index.add
+
+    def slow(entry: int, events: Any, settled: Any = None) -> None:
+        if len(events[0][1].outputs) > 1:
+            began.set()
+            assert gate.wait(60)
+        genuine(entry, events, settled)
+
+    monkeypatch.setattr(receiver.index, "add", slow)
+    outputs = [{"namespace": "d", "name": f"n{number}" * 10} for number in range(2_000)]
+    large, small = (json.dumps(_event(outputs=some)).encode() for some in (outputs, outputs[:1]))
+    assert len(large) > LARGE_EVENT_BYTES
+    done: queue.Queue[BaseException | None] = queue.Queue()
+    before = ledger.log.size()
+    assert receiver.submit(large, read_event(large), done.put)
+    assert began.wait(30)
+    assert _take(receiver, small) == [None]
+    # The small one's entry is the later one and indexed; a start from this position would index both.
+    assert (ledger.log.size(), receiver.index.position()) == (before + 2, before)
+    gate.set()
+    assert done.get(timeout=60) is None
+    assert receiver.index.position() == before + 2
+    assert receiver.index.counts()["nodes"] >= 2_001
 
 
 def test_what_cannot_be_logged_is_not_acknowledged(
