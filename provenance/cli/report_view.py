@@ -161,12 +161,14 @@ def _condensed(checks: list[Check]) -> list[Check]:
 def _show_lineage(screen: Screen, report: Report) -> None:
     if not report.artefacts:
         return
+    from provenance.verify.report import worst
+
     counts = Counter(artefact.status for artefact in report.artefacts)
     parts = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
     screen.line()
-    worst = next(status for status in (Status.FAILED, Status.NOT_PERFORMED, Status.PASSED) if counts[status])
+    style = STATUS_STYLES[worst(artefact.status for artefact in report.artefacts)]
     text = f"{count_text(len(report.artefacts), 'statement')} with its ancestors: {parts}"
-    screen.pairs([("lineage", text)], style=STATUS_STYLES[worst])
+    screen.pairs([("lineage", text)], style=style)
 
 
 def show_affected(screen: Screen, names: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ _STYLES: Final = {
 STATUS_STYLES: Final = {
     "passed": "good",
     "failed": "bad",
+    "affected": "bad",
     "not performed": "warn",
     "VERIFIED": "good",
     "FAILED": "bad",

@@ -52,16 +52,23 @@ class Lineage:
         return tuple(one for one in self.report.artefacts if limit is None or one.depth <= limit)
 
     def to_json(self) -> dict[str, JsonValue]:
-        """The lineage as a JSON value."""
+        """The lineage as a JSON value. Its edges join nodes that are in it; all that a node was made from is in its
+        `parents`."""
         shown = self.shown
+        names = {artefact.name for artefact in shown}
         edges: list[JsonValue] = [
-            {"child": artefact.name, "parent": parent} for artefact in shown for parent in artefact.parents
+            {"child": artefact.name, "parent": parent}
+            for artefact in shown
+            for parent in artefact.parents
+            if parent in names
         ]
         value: dict[str, JsonValue] = {
             "target": self.report.target,
+            "verdict": self.report.verdict,
             "sound": self.report.sound,
             "level": self.report.level.name if self.report.level is not None else None,
             "missing": list(self.report.missing),
+            "failures": [check.to_json() for check in self.report.failures],
             "nodes": [artefact.to_json() for artefact in shown],
             "edges": edges,
             "descendants": list(self.descendants),

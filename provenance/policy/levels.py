@@ -16,10 +16,12 @@ from provenance.statement import Sensitivity
 
 
 class Status(StrEnum):
-    """What came of a check. `NOT_PERFORMED` is never a pass."""
+    """What came of a check, `NOT_PERFORMED` is never a pass; or of all checks of an artefact: `AFFECTED` says that none
+    of its own failed, and one of what it was made from did. No check is ever that."""
 
     PASSED = "passed"
     FAILED = "failed"
+    AFFECTED = "affected"
     NOT_PERFORMED = "not performed"
 
 

@@ -30,12 +30,23 @@ table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid #e4e8ec;overflow-wrap:break-word}
 th{font-weight:600;background:#f6f8fa}code{font:.85em ui-monospace,monospace;overflow-wrap:anywhere}
 .verdict{display:inline-block;padding:.15rem .7rem;border-radius:1rem;font-weight:700;border:1px solid}
-.verified,.passed{color:#1a7f37}.failed{color:#b3261e}.incomplete,.open{color:#8a6d00}.faint{color:#57606a}
+.verified,.passed{color:#1a7f37}.failed{color:#b3261e}.affected{color:#9a4b00}.incomplete,.open{color:#8a6d00}.faint{color:#57606a}
 .drawing{overflow:auto;border:1px solid #e4e8ec;border-radius:6px;padding:.5rem}.drawing svg{max-width:100%;height:auto}
 @media print{body{margin:0;max-width:none;font-size:11px}h2{break-after:avoid}tr,.drawing{break-inside:avoid}
 thead{display:table-header-group}a[download]{display:none}}
 """
-_CLASS: Final = {Status.PASSED: "passed", Status.FAILED: "failed", Status.NOT_PERFORMED: "open"}
+_CLASS: Final = {
+    Status.PASSED: "passed",
+    Status.FAILED: "failed",
+    Status.AFFECTED: "affected",
+    Status.NOT_PERFORMED: "open",
+}
+_MEANING: Final = {
+    Status.PASSED: "every record of it was checked and holds",
+    Status.FAILED: "a check of it failed",
+    Status.AFFECTED: "nothing of its own failed, but something that it was made from did",
+    Status.NOT_PERFORMED: "something of it could not be checked",
+}
 
 
 def audit_page(audit: Audit, bundle: bytes) -> bytes:
@@ -85,7 +96,8 @@ def _drawing(audit: Audit) -> str:
         picture = draw(audit.report, "svg")
     except MalformedError as error:
         picture = f"<p>{escape(error.message)}</p>"
-    return f'<h2>Lineage</h2><div class="drawing">{picture}</div>'
+    legend = "; ".join(f"{_status(status)}: {meaning}" for status, meaning in _MEANING.items())
+    return f'<h2>Lineage</h2><div class="drawing">{picture}</div><p>{legend}.</p>'
 
 
 def _checks(audit: Audit) -> str:

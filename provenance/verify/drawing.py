@@ -23,11 +23,13 @@ MAX_DRAWN: Final = 5_000
 _FILL: Final[Mapping[Status, str]] = {
     Status.PASSED: "#d7f0dc",
     Status.FAILED: "#f9d3d0",
+    Status.AFFECTED: "#fbdcc4",
     Status.NOT_PERFORMED: "#fbf0cc",
 }
 _STROKE: Final[Mapping[Status, str]] = {
     Status.PASSED: "#1a7f37",
     Status.FAILED: "#b3261e",
+    Status.AFFECTED: "#9a4b00",
     Status.NOT_PERFORMED: "#8a6d00",
 }
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 240, 52, 70, 22, 16
@@ -87,7 +89,12 @@ def _mermaid(report: Report) -> str:
     return "\n".join([*lines, "  classDef missing stroke-dasharray:4,color:#1f2328", ""])
 
 
-_CLASSES: Final = {Status.PASSED: "passed", Status.FAILED: "failed", Status.NOT_PERFORMED: "open"}
+_CLASSES: Final = {
+    Status.PASSED: "passed",
+    Status.FAILED: "failed",
+    Status.AFFECTED: "affected",
+    Status.NOT_PERFORMED: "open",
+}
 
 
 def _columns(report: Report) -> dict[str, int]:

@@ -65,7 +65,8 @@ class TimeBound:
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """One statement of the lineage: the target at depth 0, its inputs at 1, and so on."""
+    """One statement of the lineage: the target at depth 0, its inputs at 1, and so on. `status` is FAILED if a check
+    about it failed, and AFFECTED if none did but one about an ancestor."""
 
     name: str
     kind: str
@@ -157,9 +158,10 @@ class Report:
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """FAILED if any failed, else NOT_PERFORMED if any was not, else PASSED. NOT_PERFORMED for none."""
+    """FAILED if any failed, else AFFECTED if any is, else NOT_PERFORMED if any was not, else PASSED. NOT_PERFORMED for
+    none."""
     found = set(statuses)
-    for status in (Status.FAILED, Status.NOT_PERFORMED, Status.PASSED):
+    for status in (Status.FAILED, Status.AFFECTED, Status.NOT_PERFORMED, Status.PASSED):
         if status in found:
             return status
     return Status.NOT_PERFORMED

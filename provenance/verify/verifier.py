@@ -11,7 +11,8 @@ the time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from provenance.anchor import parse_header
@@ -82,7 +83,7 @@ def verify_evidence(
     said = judge_events(verifier, unjudged, {node.envelope for node, _ in ancestry})
     not_after = _not_after(target)
     checks: list[Check] = []
-    artefacts, broken, own_checks = [], list[Node](), dict[Digest, tuple[Check, ...]]()
+    artefacts, own_checks = list[Artefact](), dict[Digest, tuple[Check, ...]]()
     for node, depth in ancestry:
         content = _content(node, unclaimed.pop(_name(node), None), evidence)
         spoken = said.get(node.envelope, ())
@@ -102,8 +103,6 @@ def verify_evidence(
         own_checks[node.envelope] = own
         checks += [check for check in own if depth == 0 or check.id != "content" or check.status is not _SKIPPED]
         artefacts.append(_artefact(graph, node, depth, verdicts[node.envelope], own))
-        if any(check.status is Status.FAILED for check in own):
-            broken.append(node)
     checks += [check for verdict in verdicts.values() if verdict.node is None for check in verdict.checks]
     checks += [*_unclaimed(unclaimed), *_names(ancestry), *_one_log(target, ancestry, verdicts)]
     spoken = said.get(target.node.envelope, ())
@@ -116,7 +115,8 @@ def verify_evidence(
     )
     summary = (_lineage(target, ancestry, verdicts, checks), *opinions)
     stood = standing(_statuses([*own_checks[evidence.target], *summary]))
-    within = {node.envelope for node, _ in ancestry}
+    failed = {check.subject for check in (*checks, *opinions) if check.status is Status.FAILED}
+    affected = _affected(graph, ancestry, failed)
     return Report(
         target=target.subject,
         digest=target.node.statement.digest.hex,
@@ -124,15 +124,32 @@ def verify_evidence(
         level=stood.level,
         missing=stood.missing,
         required=max(REQUIRED_LEVEL[node.statement.sensitivity] for node, _ in ancestry),
-        artefacts=tuple(artefacts),
+        artefacts=tuple(
+            _with_ancestors(one, failed, is_affected=node.envelope in affected)
+            for one, (node, _) in zip(artefacts, ancestry, strict=True)
+        ),
         created=TimeBound(target.node.statement.created, "the signer"),
         not_before=_not_before(target.node, evidence, trust, blocks),
         not_after=not_after,
-        affected=tuple(_name(node) for node in graph.descendants(*broken) if node.envelope in within),
+        affected=tuple(affected.values()),
     )
 
 
 _SKIPPED = Status.NOT_PERFORMED
+
+
+def _affected(graph: LineageGraph, ancestry: Sequence[tuple[Node, int]], failed: Set[str]) -> dict[Digest, str]:
+    """What of the ancestry was made from something that a check failed of, in log order: names by envelope."""
+    within = {node.envelope for node, _ in ancestry}
+    broken = [node for node, _ in ancestry if _name(node) in failed]
+    return {node.envelope: _name(node) for node in graph.descendants(*broken) if node.envelope in within}
+
+
+def _with_ancestors(artefact: Artefact, failed: Set[str], *, is_affected: bool) -> Artefact:
+    """The artefact, with the status that it has by all checks and by what it was made from."""
+    if artefact.name in failed:
+        return replace(artefact, status=Status.FAILED)
+    return replace(artefact, status=Status.AFFECTED) if is_affected else artefact
 
 
 def _judge_reachable(verifier: EntryVerifier, evidence: Evidence) -> dict[Digest, EntryVerdict]:

@@ -12,6 +12,8 @@ COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 FLAG: Final[Schema] = {"type": "boolean"}
 HEX_BYTES: Final[Schema] = {"type": "string", "pattern": "^0x([0-9a-f]{2})*$"}
 STATUS: Final[Schema] = {"type": "string", "enum": ["passed", "failed", "not performed"]}
+ARTEFACT_STATUS: Final[Schema] = {"type": "string", "enum": ["passed", "failed", "affected", "not performed"]}
+VERDICT: Final[Schema] = {"type": "string", "enum": ["verified", "incomplete", "failed"]}
 LEVEL: Final[Schema] = {"type": ["string", "null"], "enum": ["D0", "D1", "D2", "D3", "D4", None]}
 
 
@@ -134,14 +136,15 @@ SCHEMAS: Final[dict[str, Schema]] = {
         kind={"type": "string", "enum": ["changed", "added", "missing", "unchecked"]},
     ),
     "Artefact": closed(
-        "A statement of the lineage: the target at depth 0, its inputs at 1.",
+        "A statement of the lineage: the target at depth 0, its inputs at 1. It is affected if no check of it "
+        "failed and one of something that it was made from did.",
         name=TEXT,
         kind=TEXT,
         digest=ref("Digest"),
         index=COUNT,
         depth=COUNT,
         signer=TEXT,
-        status=STATUS,
+        status=ARTEFACT_STATUS,
         parents=listed(TEXT),
     ),
     "TimeBound": closed("A time, RFC 3339, and whose clock says so.", time=TEXT, clock=TEXT),
@@ -149,7 +152,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "A verification report. Verified: no check failed and the required level is reached; incomplete: none failed "
         "and it is not. Sound: some check passed and none failed.",
         verified=FLAG,
-        verdict={"type": "string", "enum": ["verified", "incomplete", "failed"]},
+        verdict=VERDICT,
         sound=FLAG,
         target=TEXT,
         digest=closed("The target's digest.", sha256={"type": "string", "pattern": "^([0-9a-f]{64})?$"}),
@@ -170,9 +173,11 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "A dataset's ancestors, judged, and its descendants, nearest first, with how many steps away each is.",
         optional=("asOf",),
         target=TEXT,
+        verdict=VERDICT,
         sound=FLAG,
         level=LEVEL,
         missing=listed(TEXT),
+        failures=said(listed(ref("Check")), "the checks that failed, of the whole ancestry"),
         nodes=listed(ref("Artefact")),
         edges=listed(closed("`child` was made from `parent`.", child=TEXT, parent=TEXT)),
         descendants=listed(TEXT),
@@ -279,7 +284,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         entry=said(COUNT, "of the log"),
         depth=COUNT,
         digest=ref("Digest"),
-        status=STATUS,
+        status=ARTEFACT_STATUS,
         signer=TEXT,
         created=said(TEXT, "the signer's claim, RFC 3339"),
         parents=listed(TEXT),
@@ -304,7 +309,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Audit": closed(
         "Everything that went into an artefact.",
         target=TEXT,
-        verdict={"type": "string", "enum": ["verified", "incomplete", "failed"]},
+        verdict=VERDICT,
         level=LEVEL,
         missing=listed(TEXT),
         sensitivity=said(TEXT, "the highest of all"),

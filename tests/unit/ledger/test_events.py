@@ -20,6 +20,8 @@ from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.supersession import Supersession
 from provenance.statement.usage import Usage
 from provenance.verify import parse_bundle, verify_bundle
+from provenance.verify.audit_page import audit_page
+from provenance.verify.drawing import draw
 from tests.unit.ledger.conftest import Write
 
 REVOKED = Revocation(RevocationReason.CONSENT_WITHDRAWN)
@@ -56,6 +58,35 @@ def test_a_revocation_reaches_what_was_made_from_it(opened: Ledger, copy: Path) 
     assert not verify_bundle(bundle, trust).sound
     # It was logged after the anchor that covers the model: its proof leads to a newer checkpoint.
     assert len(parse_bundle(bundle).entries) == 4
+
+
+def test_what_stands_on_a_revoked_source_is_shown_as_affected(opened: Ledger) -> None:
+    with opened as ledger:
+        ledger.state("h/raw", REVOKED, key="museum")
+        lineage = ledger.lineage("h/model")
+        statuses = {one.name: one.status for one in lineage.report.artefacts}
+        audit, bundle = ledger.audit("h/model")
+        page = audit_page(audit, bundle).decode()
+    assert statuses.pop("h/raw@1") is Status.FAILED
+    assert set(statuses) == {"h/clean@1", "h/model@1"} and set(statuses.values()) == {Status.AFFECTED}
+    value = lineage.to_json()
+    assert value["verdict"] == "failed"
+    failures = [(one["check"], one["subject"]) for one in value["failures"]]  # type: ignore[union-attr, index, call-overload]
+    assert failures == [("revocation", "h/raw@1"), ("lineage", "h/model@1")]
+    # Nothing that is drawn or listed of this lineage is green: one is red, the others are coloured as affected.
+    for form, affected, passed in (
+        ("dot", 'fillcolor="#fbdcc4"', 'fillcolor="#d7f0dc"'),
+        ("svg", 'fill="#fbdcc4"', 'fill="#d7f0dc"'),
+        ("mermaid", ":::affected", ":::passed"),
+        ("prov-json", '"pl:status": "affected"', '"pl:status": "passed"'),
+    ):
+        text = draw(lineage.report, form)
+        assert (text.count(affected), text.count(passed)) == (2, 0), form
+    listed = page[page.index("Everything that went into it") : page.index("Licences and what they ask for")]
+    assert listed.count('<span class="affected">affected</span>') == 2
+    assert listed.count('<span class="failed">failed</span>') == 1
+    assert '<span class="passed">' not in listed
+    assert '<span class="affected">affected</span>: nothing of its own failed' in page
 
 
 def test_a_bundle_carries_no_uses(opened: Ledger) -> None:

@@ -442,5 +442,7 @@ def test_random_lineages_are_judged_as_a_naive_oracle_judges_them() -> None:
         }
         assert found == expected, (seed, report.failures)
         assert {a.name for a in report.artefacts if a.status is FAILED} == expected["broken"]
+        inherited = {a.name for a in report.artefacts if a.status is Status.AFFECTED}
+        assert inherited == expected["affected"] - expected["broken"]
         verdicts.append(report.sound)
     assert 60 < sum(verdicts) < 340
