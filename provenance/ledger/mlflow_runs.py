@@ -17,7 +17,7 @@ from provenance.errors import LimitError, MalformedError, NotFoundError, SourceE
 from provenance.ledger.importing import Declarer, Imported, import_bytes, known_steps
 from provenance.lineage.imports import MAX_DOCUMENT_BYTES, read_document
 from provenance.lineage.imports.mlflow import FORM, reduced
-from provenance.statement.frame import without_secrets
+from provenance.statement.credentials import without_secrets
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger

@@ -33,6 +33,7 @@ from provenance.ledger.receipts import Receipt
 from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, MAX_MATERIALS, check_size
 from provenance.machine.opens import Opens, watch_opens
 from provenance.statement import Pin, PinnedName
+from provenance.statement.credentials import check_no_secret
 from provenance.statement.run import (
     CodeFile,
     Input,
@@ -424,6 +425,8 @@ def find_revision(folder: Path) -> Revision | None:
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     repository = _git(folder, "remote", "get-url", "origin")
     try:
+        if repository is not None:
+            check_no_secret(repository, "repository")
         return Revision(commit, changed != "", repository)
     except ProvenanceError:  # an address with a user in it, or none that is a URI
         return Revision(commit, changed != "")

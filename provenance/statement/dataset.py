@@ -18,12 +18,12 @@ from provenance.encoding import Digest, Fields, JsonValue
 from provenance.errors import MalformedError
 from provenance.fingerprint import FingerprintDocument, Parameters, parse_document, parse_parameters
 from provenance.limits import MAX_INPUTS, MAX_LICENSE_CHARS, MAX_URI_CHARS, check_size
+from provenance.statement.credentials import check_no_secret
 from provenance.statement.frame import (
     BlockReference,
     Frame,
     Pin,
     Subject,
-    check_no_secret,
     check_time,
     check_uri,
     encode_frame,

@@ -17,7 +17,8 @@ from typing import Final
 from provenance.encoding import JsonValue, parse_foreign_json
 from provenance.encoding.card import MAX_CARD_BYTES, is_card, read_card
 from provenance.errors import MalformedError
-from provenance.statement.frame import check_no_secret, check_uri
+from provenance.statement.credentials import check_no_secret
+from provenance.statement.frame import check_uri
 from provenance.statement.license import check_license
 from provenance.statement.standards import Method, Standards
 from provenance.statement.text import MAX_TITLE_CHARS, check_note

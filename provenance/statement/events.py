@@ -84,7 +84,11 @@ def encode_event(event: Event) -> bytes:
 
 
 def parse_event(payload: bytes, *, strict: bool = False) -> Event:
-    """The event in a DSSE payload. With `strict`, unknown fields of the predicate are refused."""
+    """The event in a DSSE payload.
+
+    With `strict`, as for whatever is yet to be signed or logged, unknown fields of the predicate are refused, and so is
+    what seems to hold a secret.
+    """
     frame = open_frame(payload)
     if frame.predicate_type not in EVENT_TYPES:
         expected = " | ".join(EVENT_TYPES)
@@ -103,6 +107,8 @@ def read_event(frame: Frame, *, strict: bool = False) -> Event:
     )
     if strict:
         predicate.end()
+        if isinstance(event.body, Run | Quality):
+            event.body.check_new()
     return event
 
 

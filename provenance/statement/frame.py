@@ -31,13 +31,6 @@ MAX_SUBJECT_CHARS: Final = 512
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 _USER = re.compile(r"//[^/?#]*@|^[^:]*:/*[^/?#]*@")
-_CREDENTIALS = re.compile(r"://[^/?#\s@]*@")
-_SECRET_NAME = re.compile(
-    r"(?:^|[^a-z])(?:passw(?:or)?d|pwd|secret|(?:access|auth|id)?token|auth(?:orization)?|sig(?:nature)?|credentials?"
-    r"|api[_-]?key|access[_-]?key|awsaccesskeyid)(?:[^a-z]|$)",
-    re.IGNORECASE,
-)
-"""Names under which URLs carry what opens them: signed links of S3, Azure and Google, access tokens, API keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,24 +160,6 @@ def check_uri(text: str, what: str) -> None:
     if not _URI.fullmatch(text) or _USER.search(text):
         # What was given is not shown: it may hold a password.
         raise MalformedError(f"not a URI: {what}", expected="an absolute URI without user or password")
-
-
-def check_no_secret(text: str, what: str) -> None:
-    """Raise `MalformedError` if a URI looks like a signed link: what is yet to be signed or logged must not."""
-    if _holds_secret(text):
-        raise MalformedError(f"{what} holds a secret", expected="a URI without tokens, signatures or keys")
-
-
-def without_secrets(text: str) -> str:
-    """A name that may be a URL, without its user and password, and without its query if that seems to hold a secret."""
-    text = _CREDENTIALS.sub("://", text)
-    return re.split(r"[?#;&]", text, maxsplit=1)[0] if _holds_secret(text) else text
-
-
-def _holds_secret(text: str) -> bool:
-    """Whether a parameter of a URL is named as what opens it. Takes time proportional to the text."""
-    parameters = (one.partition("=") for one in re.split(r"[?&;#]", text)[1:])
-    return any(equals and _SECRET_NAME.search(name) for name, equals, _ in parameters)
 
 
 _Choice = TypeVar("_Choice", bound=StrEnum)

@@ -16,7 +16,8 @@ from typing import ClassVar, Final
 from provenance.encoding import Fields, JsonValue
 from provenance.errors import MalformedError
 from provenance.limits import MAX_URI_CHARS, check_size
-from provenance.statement.frame import Subject, check_no_secret, check_uri, parse_choice
+from provenance.statement.credentials import check_no_secret
+from provenance.statement.frame import Subject, check_uri, parse_choice
 from provenance.statement.text import MAX_TITLE_CHARS, MAX_WORD_CHARS
 
 MAX_TESTS: Final = 256
@@ -61,6 +62,11 @@ class Quality:
             raise MalformedError("result is not what its tests say", expected="WARNED", got=self.result)
         if self.url is not None:
             check_uri(self.url, "url")
+
+    def check_new(self) -> None:
+        """Raise `MalformedError` for what is read in a log and must not be signed or logged any more: an address that
+        holds a secret."""
+        if self.url is not None:
             check_no_secret(self.url, "url")
 
     def to_json(self) -> dict[str, JsonValue]:

@@ -2,7 +2,8 @@
 
 Invariants: inputs are pinned as a dataset statement pins its parents, and where they are too many for a statement, by
 the same material list and a list of where each lay; every path is relative to the folder of the run
-and stays in it; nothing in a command or parameter looks like a secret; times are the signer's own clock.
+and stays in it; nothing in a command or parameter that is yet to be signed or logged looks like a secret; times are
+the signer's own clock.
 
 Bytes of its predicate (canonical JSON, with what every event has): `{"buildDefinition":{"buildType":
 "urn:provenance-ledger:command:1","externalParameters":{"command":["python","clean.py"],"output":"out/","parameters":{},
@@ -27,7 +28,13 @@ from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse
 from provenance.errors import MalformedError
 from provenance.fingerprint.files import check_path
 from provenance.limits import MAX_INPUTS, MAX_TEXT_CHARS, MAX_URI_CHARS, check_size
-from provenance.statement.frame import Pin, check_no_secret, check_time, check_uri
+from provenance.statement.credentials import (
+    check_no_secret,
+    find_secret_word,
+    holds_no_secret,
+    is_secret_name,
+)
+from provenance.statement.frame import Pin, check_time, check_uri
 from provenance.statement.materials import MaterialList, encode_materials, parse_materials, sorted_materials
 from provenance.statement.names import PinnedName
 from provenance.statement.text import MAX_WORD_CHARS, check_word
@@ -39,9 +46,7 @@ MAX_WORDS: Final = 1_000
 MAX_PATHS_BYTES: Final = 64 * 2**20
 """The list of where listed inputs lay."""
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_SECRET_WORD = re.compile(
-    r"^--?(?:[a-z0-9-]*-)?(?:password|passwd|pwd|secret|token|credentials?|api-?key|access-?key)(?:=|$)", re.IGNORECASE
-)
+_HINT: Final = "let the program read it from a file or its environment: neither is recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,6 @@ class Revision:
             raise MalformedError("not a commit", expected="40 or 64 hex digits", got=self.commit)
         if self.repository is not None:
             check_uri(self.repository, "repository")
-            check_no_secret(self.repository, "repository")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +160,15 @@ class Run:
                 raise MalformedError(f"{what} is named twice", got=max(names, key=names.count))
         if self.row_wise is not None and self.listed is None and self.input_of(self.row_wise) is None:
             raise MalformedError("run works by the rows of what is no input", expected="an input", got=self.row_wise)
+        _check_texts(self.command)
+        _check_values(self.parameters)
+
+    def check_new(self) -> None:
+        """Raise `MalformedError` for what is read in a log and must not be signed or logged any more: secrets."""
         check_words(self.command)
         check_parameters(self.parameters)
+        if self.revision is not None and self.revision.repository is not None:
+            check_no_secret(self.revision.repository, "repository")
 
     def input_of(self, path: str) -> Input | None:
         """The input that a path of the run's folder is, or is in; None if it is none."""
@@ -222,18 +233,31 @@ class Run:
 
 def check_words(words: Sequence[str]) -> None:
     """Raise `MalformedError` for a word of a command that is too long, no text, or looks like a secret."""
+    _check_texts(words)
+    found = find_secret_word(words)
+    if found is not None:
+        raise MalformedError("command seems to hold a secret", expected="no such word", got=found.kind, hint=_HINT)
+
+
+def check_parameters(parameters: Mapping[str, JsonValue]) -> None:
+    """Raise `MalformedError` for a parameter that is no plain value, or looks or is named like a secret."""
+    _check_values(parameters)
+    for name, value in parameters.items():
+        check_no_secret(name, "parameter's name")
+        if isinstance(value, str):
+            check_no_secret(value, "parameter")
+        if is_secret_name(name) and not holds_no_secret(name, value):
+            raise MalformedError("parameter seems to hold a secret", expected="no such parameter", got=name, hint=_HINT)
+
+
+def _check_texts(words: Sequence[str]) -> None:
     for word in words:
         check_size("word of the command", len(word), MAX_TEXT_CHARS, "characters")
         if "\0" in word or any("\ud800" <= c <= "\udfff" for c in word):
             raise MalformedError("word of the command is no text", expected="Unicode without NUL", got=ascii(word))
-        check_no_secret(word, "command")
-        if _SECRET_WORD.match(word):
-            hint = "let the program read it from a file or its environment: neither is recorded"
-            raise MalformedError("command seems to hold a secret", expected="no such option", hint=hint)
 
 
-def check_parameters(parameters: Mapping[str, JsonValue]) -> None:
-    """Raise `MalformedError` for a parameter that is no plain value, or is named like a secret."""
+def _check_values(parameters: Mapping[str, JsonValue]) -> None:
     check_size("parameters", len(parameters), MAX_INPUTS, "parameters")
     for name, value in parameters.items():
         check_size("parameter's name", len(name), MAX_WORD_CHARS, "characters")
@@ -243,9 +267,6 @@ def check_parameters(parameters: Mapping[str, JsonValue]) -> None:
             )
         if isinstance(value, str):
             check_size("parameter", len(value), MAX_TEXT_CHARS, "characters")
-            check_no_secret(value, "parameter")
-        if _SECRET_WORD.match("--" + name):
-            raise MalformedError("parameter seems to hold a secret", expected="no such parameter", got=name)
 
 
 def _input_json(one: Input) -> JsonValue:

@@ -22,7 +22,8 @@ from typing import Final, TypeVar
 from provenance.encoding import Fields, JsonValue
 from provenance.errors import MalformedError
 from provenance.limits import MAX_URI_CHARS, check_size
-from provenance.statement.frame import check_no_secret, check_uri, parse_choice
+from provenance.statement.credentials import check_no_secret
+from provenance.statement.frame import check_uri, parse_choice
 from provenance.statement.text import MAX_NOTE_CHARS, MAX_TITLE_CHARS, MAX_WORD_CHARS, check_note
 
 VERSION: Final = "1.0.0"

@@ -14,7 +14,7 @@ from typing import Final
 from provenance.encoding import Digest, JsonValue
 from provenance.errors import MalformedError
 from provenance.limits import check_size
-from provenance.statement.frame import without_secrets
+from provenance.statement.credentials import without_secrets
 
 MAX_DECLARED: Final = 10_000
 """Steps in a document, and datasets of a step."""

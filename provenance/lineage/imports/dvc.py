@@ -8,7 +8,6 @@ Source: DVC documentation, `dvc.lock` schema 2.0 and `.dvc` files.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from provenance.encoding import JsonValue
@@ -22,16 +21,10 @@ from provenance.lineage.imports.declared import (
     objects,
     text_of,
 )
-from provenance.statement.run import check_words
+from provenance.statement.credentials import find_secret_word
 
 FORM: Final = "dvc"
 _WITHHELD: Final = "withheld: it seems to hold a secret"
-_SECRET: Final = re.compile(
-    r"://[^/\s]*@|authorization|bearer\s|\s-u\s*\S+:|x-api-key"
-    r"|(?:secret|token|passw(?:or)?d|pass|pwd|api_?key|access_?key|credentials?)(?:_[a-z0-9_]*)?[\"']?\s*[=:]"
-    r"|\b(?:mysql|mysqldump|mariadb|sshpass)\b.*\s-p\S",
-    re.IGNORECASE,
-)
 _MAX_BYTES: Final = 16 * 2**20
 _HASHES: Final = ("md5", "etag", "checksum", "sha256", "version_id")
 
@@ -75,11 +68,9 @@ def _stage(name: str, stage: JsonValue) -> DeclaredStep:
 
 def _withheld(command: str | None) -> str | None:
     """The command, unless it seems to hold a secret."""
-    try:
-        check_words((command or "").split())
-    except MalformedError:
-        return _WITHHELD
-    return _WITHHELD if command is not None and _SECRET.search(command) else command
+    if command is None or find_secret_word([command]) is None:
+        return command
+    return _WITHHELD
 
 
 def _datasets(value: JsonValue, where: str) -> tuple[DeclaredDataset, ...]:

@@ -28,7 +28,7 @@ from provenance.ledger import Ledger
 from provenance.ledger.importing import Imported, declared_graph, import_document
 from provenance.ledger.receiving import Receiver, read_event
 from provenance.lineage.imports import FORMS, Declared, DeclaredDataset, DeclaredStep, Origin, read_document, tell
-from provenance.statement.frame import without_secrets
+from provenance.statement.credentials import without_secrets
 from provenance.verify.drawing import draw
 from tests.paths import vectors
 
@@ -409,6 +409,8 @@ def test_contexts_of_mlflow() -> None:
     [
         "curl https://u:pw@h.example/x", "AWS_SECRET_ACCESS_KEY=x run", "mysql -pPW db", "run --config token: x",
         "curl -H 'Authorization: Bearer x'", "curl -u me:pw x", "curl -H 'X-Api-Key: abc'", "MY_PASS=foo run",
+        "train --secretKey=abc", "docker login -p pw", "curl --user me:pw x", "x --passphrase y",
+        "PROVENANCE_PASSPHRASE=x y",
     ],
 )  # fmt: skip
 def test_commands_that_seem_to_hold_a_secret_are_withheld(command: str) -> None:

@@ -150,13 +150,20 @@ def test_paths_stay_in_the_folder(ledger: Ledger, folder: Path, place: str) -> N
 
 def test_a_secret_never_reaches_the_log(ledger: Ledger, folder: Path) -> None:
     recorder = RunRecorder(ledger, "x", folder=folder, key="someone")
-    for words in (["python", "--api-key", "hunter2"], ["curl", "https://h.example/?token=hunter2"]):
+    for words in (
+        ["python", "--api-key", "hunter2"],
+        ["curl", "https://h.example/?token=hunter2"],
+        ["python", "x.py", "--hub_token=hunter2"],
+        ["curl", "-H", "Authorization: Bearer hunter2"],
+        ["env", "PGPASSWORD=hunter2", "psql", "postgresql://u:hunter2@db/x"],
+    ):
         with pytest.raises(MalformedError) as caught:
             recorder.execute(words)
         assert "hunter2" not in str(caught.value)
-    with pytest.raises(MalformedError) as caught:
-        RunRecorder(ledger, "x", folder=folder, key="someone", parameters={"password": "hunter2"})
-    assert "hunter2" not in str(caught.value)
+    for parameters in ({"password": "hunter2"}, {"hubToken": "hunter2"}, {"x": "https://u:hunter2@h/"}):
+        with pytest.raises(MalformedError) as caught:
+            RunRecorder(ledger, "x", folder=folder, key="someone", parameters=parameters)
+        assert "hunter2" not in str(caught.value)
 
 
 def test_a_name_that_is_taken_is_a_conflict(ledger: Ledger, folder: Path) -> None:

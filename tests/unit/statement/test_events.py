@@ -42,7 +42,7 @@ BODIES: list[Body] = [
     Revocation(RevocationReason.OTHER, "2026-11-01T00:00:00Z", "é"),
     Supersession(OTHER),
     Supersession(OTHER, "labels mended"),
-    Quality(QualityResult.PASSED),
+    Quality(QualityResult.PASSED, passed=("no nulls",)),
     Quality(
         QualityResult.FAILED,
         (Subject("rules.yaml", Digest.of(b"rules")),),
@@ -247,10 +247,29 @@ def test_a_failed_test_is_a_failed_result() -> None:
 @pytest.mark.parametrize(
     "word", ["--password=x", "--token", "--db-password", "-secret", "--api-key=1", "https://h/?sig=1&x"]
 )
-def test_a_command_that_seems_to_hold_a_secret_is_refused(word: str) -> None:
-    with pytest.raises(MalformedError, match="secret"):
-        Run("clean", (), "out", CREATED, CREATED, "x", ("python", word))
-    Run("clean", (), "out", CREATED, CREATED, "x", ("python", "--tokenizer", "--passwords-file-free"))
+def test_a_command_that_seems_to_hold_a_secret_is_refused_before_it_is_signed_or_logged(word: str) -> None:
+    body = Run("clean", (), "out", CREATED, CREATED, "x", ("python", word, "hunter2"))
+    event = Event(ABOUT, body, CREATED)
+    with pytest.raises(MalformedError, match="secret") as caught:
+        parse_event(encode_event(event), strict=True)
+    assert "hunter2" not in f"{caught.value!r}{caught.value}{caught.value.got}"
+    assert parse_event(encode_event(event)) == event  # what is in a log stays readable
+    words = ("python", "--tokenizer", "bert", "--passwords-file-free", "x")
+    parse_event(encode_event(Event(ABOUT, replace(body, command=words), CREATED)), strict=True)
+
+
+def test_other_texts_of_an_event_hold_no_secret_either() -> None:
+    run, url = Run("clean", (), "out", CREATED, CREATED, "x"), "https://h.example/x?clientSecret=hunter2"
+    for body in (
+        replace(run, parameters={"apiKey": "hunter2"}),
+        replace(run, revision=Revision("ab" * 20, False, url)),
+        Quality(QualityResult.PASSED, passed=("x",), url=url),
+    ):
+        event = Event(ABOUT, body, CREATED)
+        with pytest.raises(MalformedError, match="secret") as caught:
+            parse_event(encode_event(event), strict=True)
+        assert "hunter2" not in f"{caught.value!r}{caught.value}{caught.value.got}"
+        assert parse_event(encode_event(event)) == event
 
 
 def test_listed_inputs_come_back_from_their_own_lists_only() -> None:
