@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from provenance.errors import ConflictError, MalformedError, NotFoundError, PolicyError, SignerError, StoreError
+from provenance.errors import (
+    ConflictError,
+    MalformedError,
+    NotFoundError,
+    PolicyError,
+    ProvenanceError,
+    SignerError,
+    StoreError,
+)
 from provenance.ledger.layout import Layout, exists, read_bounded, write_private
 from provenance.ledger.lock import editing_lock
 from provenance.limits import MAX_TRUST_BYTES
@@ -89,7 +97,7 @@ class Keyring:
         check_namespaces(namespaces)  # first: no key is left behind by a call that fails
         key = self._store.new(name, algorithm, passphrase)
         if trust:
-            self.trust_key(name, key, namespaces=namespaces)
+            self._trust_new(name, key, namespaces)
         return key
 
     def import_private(
@@ -110,8 +118,25 @@ class Keyring:
             _check_listing(self.trust(), name, parse_private_key(pem, passphrase).public)
         key = self._store.import_pem(name, pem, passphrase)
         if trust:
-            self.trust_key(name, key, namespaces=namespaces)
+            self._trust_new(name, key, namespaces)
         return key
+
+    def _trust_new(self, name: str, key: PublicKey, namespaces: tuple[str, ...]) -> None:
+        """Trust a key that was made a moment ago. Where that fails it is taken back, so that it can be made again."""
+        was_listed = True
+        try:
+            was_listed = self.trust().source(key.keyid) is not None
+            self.trust_key(name, key, namespaces=namespaces)
+        except BaseException:
+            with suppress(ProvenanceError):
+                self._store.discard(name)
+            if not was_listed:
+                with suppress(ProvenanceError), self.editing_trust():
+                    trust = self.trust()
+                    kept = tuple(source for source in trust.sources if source.key.keyid != key.keyid)
+                    if kept != trust.sources:
+                        self.write_trust(replace(trust, sources=kept))
+            raise
 
     def list(self) -> tuple[StoredKey, ...]:
         """The source keys held here, by name."""

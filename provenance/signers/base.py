@@ -8,6 +8,7 @@ Guarantees an implementation gives, and `tests/conformance/signers` checks:
 4. No secret, passphrase or key file content is in an error, a `repr`, a log line or a pickle.
 5. Every failure is a `SignerError` (missing, locked, unsafe, wrong kind), a `ConflictError` or, for a name or text that
    is no such thing, a `MalformedError`.
+6. `new` and `import_pem` that fail have left no key behind under the name: they can be repeated.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ class KeyStore(Protocol):
 
     def import_pem(self, name: str, pem: bytes, passphrase: bytes | None = None) -> PublicKey:
         """Keep a key made elsewhere, under the same passphrase; its public half."""
+
+    def discard(self, name: str) -> None:
+        """Remove a key that was made a moment ago and that nobody has been told of; nothing if there is none."""
 
     def show(self, name: str) -> StoredKey:
         """The key `name`, without its secret."""

@@ -61,6 +61,14 @@ class FileKeyStore:
         """Keep the P-256 or Ed25519 key of a PEM PKCS#8 or SEC 1 text, under the passphrase that it has."""
         return _keep(self._path(name), parse_private_key(pem, passphrase), passphrase)
 
+    def discard(self, name: str) -> None:
+        """Remove the file of a key that nobody has been told of. `SignerError` if it cannot be removed."""
+        path = self._path(name)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SignerError("key file cannot be removed", got=error.strerror, where=path) from None
+
     def show(self, name: str) -> StoredKey:
         """The key without its secret. `SignerError` if there is none or its file is unsafe."""
         public, _, encrypted = self._read(name)

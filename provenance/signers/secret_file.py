@@ -1,8 +1,9 @@
 """Small files that hold a secret.
 
 Invariants: a secret file is a regular file with mode 0600 from its first byte on, whatever the umask; it appears under
-its name whole or not at all, and never in place of another file; it is read only if it is no symbolic link, belongs to
-this user (or root) and is closed to everyone else. Its content is in no error.
+its name whole or not at all, never in place of another file, and is gone again if that could not be made to last; it is
+read only if it is no symbolic link, belongs to this user (or root) and is closed to everyone else. Its content is in no
+error.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from provenance.errors import ConflictError, SignerError
@@ -24,14 +26,18 @@ def write_secret(path: Path, content: bytes) -> None:
     """Create `path` durably with mode 0600. `ConflictError` if anything is there; `SignerError` if it cannot be."""
     folder = path.parent
     draft = folder / f".{path.name}.{os.urandom(8).hex()}.new"
+    made = [draft]
     try:
         open_folder(folder)
         try:
             _write_draft(draft, content)
             os.link(draft, path, follow_symlinks=False)
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync_folder(folder)
+            made.append(path)
+            draft.unlink()
+            _sync_folder(folder)
+        except BaseException:
+            _remove(made)
+            raise
     except FileExistsError:
         hint = "choose another name; a key is never replaced"
         raise ConflictError("key file is already there", expected="a new name", where=path, hint=hint) from None
@@ -56,7 +62,8 @@ def read_secret(path: Path) -> bytes:
     except OSError as error:
         raise SignerError("key file cannot be read", got=error.strerror, where=path) from None
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # it was read, whatever comes of closing it
+            os.close(descriptor)
     if len(content) > MAX_KEY_BYTES:
         raise SignerError("key file is too large", expected=f"at most {MAX_KEY_BYTES} bytes", where=path)
     return content
@@ -73,6 +80,13 @@ def open_folder(folder: Path) -> None:
     if stat.S_IMODE(status.st_mode) & _WRITABLE_BY_OTHERS and not sticky:
         hint = f"chmod 700 {folder}"
         raise SignerError("key folder is open to others", expected="mode 0700", where=folder, hint=hint)
+
+
+def _remove(made: list[Path]) -> None:
+    """Take back what this call has made, so that it can be repeated."""
+    for path in made:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _write_draft(draft: Path, content: bytes) -> None:

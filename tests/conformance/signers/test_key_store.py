@@ -108,3 +108,17 @@ def test_a_loaded_signer_keeps_its_secret(reopen: Callable[[], KeyStore]) -> Non
     for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(ProvenanceError):
             attempt(signer)
+
+
+def test_a_key_that_nobody_has_been_told_of_is_discarded(reopen: Callable[[], KeyStore]) -> None:
+    store = reopen()
+    store.new("alice", "ed25519")
+    kept = store.new("bob", "ed25519")
+    store.discard("alice")
+    store.discard("alice")
+    assert [(key.name, key.public) for key in reopen().list()] == [("bob", kept)]
+    with pytest.raises(SignerError):
+        reopen().load("alice")
+    store.new("alice", "ed25519")
+    with pytest.raises(MalformedError):
+        store.discard("../bob")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from provenance.errors import MalformedError, NotFoundError, PolicyError, SignerError, StoreError
-from provenance.ledger import Ledger, lock
+from provenance.ledger import Ledger, layout, lock
 from provenance.policy import TrustRoots
+from provenance.signature import PublicKey, derive_private_key, encode_private_key
 from tests.paths import PROJECT
 from tests.unit.verify.forge import key
 
@@ -90,6 +92,51 @@ def test_a_key_that_cannot_be_trusted_as_asked_is_not_made(ledger: Ledger) -> No
     with pytest.raises(SignerError):
         ledger.keyring.new("new", algorithm="rsa")
     assert {path.name for path in ledger.layout.keys.iterdir()} == before
+
+
+@pytest.mark.parametrize("how", ["new", "import"])
+def test_a_key_that_could_not_be_trusted_is_not_kept_and_can_be_made_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    pem = encode_private_key(derive_private_key("ed25519", b"\x07" * 32))
+
+    def make() -> PublicKey:
+        return ledger.keyring.new("late") if how == "new" else ledger.keyring.import_private("late", pem)
+
+    genuine, calls = layout.sync_folder, []
+
+    def sync(folder: Path) -> None:
+        calls.append(folder)
+        if len(calls) == 1:  # the new trust roots have their name, and nobody knows whether it lasts
+            raise OSError(errno.EIO, "Input/output error")
+        genuine(folder)
+
+    before, trusted = ledger.keyring.list(), ledger.keyring.trust()
+    monkeypatch.setattr(layout, "sync_folder", sync)
+    with pytest.raises(StoreError):
+        make()
+    assert (ledger.keyring.list(), ledger.keyring.trust()) == (before, trusted)
+    key = make()
+    assert ledger.keyring.trust().source(key.keyid) is not None
+    ledger.keyring.revoke("late")  # one key has the name
+
+
+def test_a_key_that_was_trusted_before_it_was_imported_stays_so(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = derive_private_key("ed25519", b"\x07" * 32)
+    ledger.keyring.trust_key("late", private.public)
+
+    def sync(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(layout, "sync_folder", sync)
+        with pytest.raises(StoreError):
+            ledger.keyring.import_private("late", encode_private_key(private))
+    assert ledger.keyring.trust().source(private.public.keyid) is not None
+    assert [stored.name for stored in ledger.keyring.list()] == ["someone"]
+    assert ledger.keyring.import_private("late", encode_private_key(private)) == private.public
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[" * 100_000, b'{"format":"other"}'])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -191,3 +192,24 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SignerError, match="key folder cannot be used"):
         open_folder(tmp_path / "file")
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_file_that_cannot_be_made_to_last_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """The file is synced first, its folder second, when it has its name already."""
+    genuine, calls = os.fsync, []
+
+    def fsync(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == failing:
+            raise OSError(errno.EIO, "Input/output error")
+        genuine(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(SignerError, match="cannot be written"):
+        write_secret(tmp_path / "keys" / "key", CONTENT)
+    assert list((tmp_path / "keys").iterdir()) == []
+    write_secret(tmp_path / "keys" / "key", CONTENT)
+    assert read_secret(tmp_path / "keys" / "key") == CONTENT
