@@ -8,6 +8,8 @@ Invariants:
    checkpoint: releases before 3.51.3 can damage a file when a checkpoint runs beside a commit that resets the log
    (https://www.sqlite.org/wal.html#walresetbug), and Python 3.11 ships with those.
 4. Copying comes after the commit and is no part of it: its failure is not the transaction's.
+5. A connection that failed is not used again: SQLite opens a file for reading only where it cannot be opened for
+   writing at that moment, and keeps that until it is closed.
 """
 
 from __future__ import annotations
@@ -77,11 +79,15 @@ class Readers:
         if connection is None:
             with guarded(self._path, "opening it for reading"):
                 connection = self._open_reader()
+        failed = False
         try:
             yield connection
+        except StoreError:
+            failed = True
+            raise
         finally:
             with self._lock:
-                keep = not self._closed and not connection.in_transaction and len(self._idle) < _MAX_IDLE_READERS
+                keep = not (self._closed or failed or connection.in_transaction or len(self._idle) >= _MAX_IDLE_READERS)
                 if keep:
                     self._idle.append(connection)
             if not keep:
@@ -121,8 +127,10 @@ class Writer:
                     raise StoreError("nothing was stored: a write had failed", where=self._path, hint="try again")
                 with guarded(self._path, "committing"):
                     connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 self._roll_back(connection)
+                if isinstance(error, StoreError):
+                    self._drop()
                 raise
             finally:
                 transaction.end()
@@ -163,11 +171,15 @@ class Writer:
     def _begin(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreError("the store is closed", where=self._path, hint="open it again")
-        with guarded(self._path, "beginning a transaction"):
-            if self._connection is None:
-                self._connection = self._open_writer()
-            self._connection.execute("BEGIN IMMEDIATE")
-            return self._connection
+        try:
+            with guarded(self._path, "beginning a transaction"):
+                if self._connection is None:
+                    self._connection = self._open_writer()
+                self._connection.execute("BEGIN IMMEDIATE")
+                return self._connection
+        except StoreError:
+            self._drop()
+            raise
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         # SQLite rolls back by itself on some failures (a full disk, an I/O error).

@@ -6,6 +6,7 @@ and the hint names a way out that fits the failure.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,7 @@ _FAILURES: dict[int, tuple[str, str]] = {
         "check the path; if it is right, keep the file and restore the ledger from a backup or a mirror",
     ),
 }
+_SHARED_MEMORY_BYTES = 32 * 2**10
 _DAMAGED = _FAILURES[sqlite3.SQLITE_CORRUPT]
 
 
@@ -82,11 +84,22 @@ def translated(error: sqlite3.Error, path: Path, action: str) -> ProvenanceError
         what, hint = _DAMAGED
     else:
         primary = -1 if code is None else code & 0xFF
+        if primary == sqlite3.SQLITE_IOERR and _is_full(path):
+            primary = sqlite3.SQLITE_FULL
         what, hint = _FAILURES.get(
             primary, ("the ledger database failed", "see the reason, and report it if it recurs")
         )
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     return StoreError(f"{what}, while {action}", got=f"{error} ({name})", where=path, hint=hint)
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk has no room for SQLite's shared memory, the least it asks for; it calls that an I/O error."""
+    try:
+        status = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < _SHARED_MEMORY_BYTES
 
 
 def damaged(path: Path | str, what: str) -> StoreError:
