@@ -16,7 +16,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -169,8 +169,14 @@ class Ledger:
             what = "a run of init that was cut off chose another origin"
             raise ConflictError(what, expected=begun, got=origin, where=layout.directory, hint=hint)
         keyring.write_trust(keyring.trust())
-        write_config(layout.config, replace(config, origin=begun))  # last: a ledger without settings is not one yet
-        return cls(layout, replace(config, origin=begun), store)
+        ledger = cls(layout, replace(config, origin=begun), store)
+        try:
+            write_config(layout.config, ledger.config)  # last: a ledger without settings is not one yet
+        except ProvenanceError:  # whether they would last is not known: so that it can be run again, they are not there
+            with suppress(OSError):
+                layout.config.unlink(missing_ok=True)
+            raise
+        return ledger
 
     @classmethod
     def open(cls, path: Location | None = None) -> Ledger:

@@ -176,3 +176,28 @@ def test_a_private_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypa
         write_private(path, b"third")
     assert path.read_bytes() == b"second"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_init_that_failed_can_be_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever sync of ours fails, the one after the settings have their name too."""
+    genuine, failures = os.fsync, 0
+    for failing in range(1, 50):
+        place, calls = tmp_path / str(failing), list[int]()
+
+        def fsync(descriptor: int, failing: int = failing, calls: list[int] = calls) -> None:
+            calls.append(descriptor)
+            if len(calls) == failing:
+                raise OSError(5, "Input/output error")
+            genuine(descriptor)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        try:
+            Ledger.init(place).close()
+        except ProvenanceError:
+            failures += 1
+            Ledger.init(place).close()
+        else:
+            break
+        with Ledger.open(place) as ledger:
+            assert ledger.fsck().clean
+    assert 8 < failures < 49
