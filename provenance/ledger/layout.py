@@ -188,6 +188,11 @@ def ledger_folder(path: Path) -> Path:
     raise NotFoundError("no ledger there", expected="a folder made by `provenance init`", where=path)
 
 
+def writable(folder: Path) -> bool:
+    """Whether this user may make files in a folder: not so on a medium that is mounted read-only. Never raises."""
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
 def exists(path: str | os.PathLike[str]) -> bool:
     """Whether there is something at `path` that can be seen; never raises."""
     try:

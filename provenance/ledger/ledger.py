@@ -54,6 +54,7 @@ from provenance.ledger.layout import (
     ledger_folder,
     read_config,
     sync_folder,
+    writable,
     write_config,
 )
 from provenance.ledger.lineage import Lineage, find_lineage
@@ -137,7 +138,7 @@ class Ledger:
     def __init__(self, layout: Layout, config: Config, store: Store) -> None:
         self.layout, self.config, self._store = layout, config, store
         self.keyring = Keyring(layout)
-        self.blobs = BlobStore(layout.blobs, create=True)
+        self.blobs = BlobStore(layout.blobs, create=writable(layout.directory))
         self.log = LogView(store)
         self.sequencer = Sequencer(store, self.blobs, self.keyring.note_signer)
         self._chain_guard = threading.RLock()
@@ -180,14 +181,17 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Location | None = None) -> Ledger:
-        """Open the ledger at `path`, or the one that `PROVENANCE_LEDGER` or the current directory leads to."""
+        """Open the ledger at `path`, or the one that `PROVENANCE_LEDGER` or the current directory leads to.
+
+        One in a folder that cannot be written is opened for reading: it verifies, and what writes is a `StoreError`.
+        """
         folder = ledger_folder(Path(path)) if path is not None else discover()
         layout = Layout(folder)
-        config = read_config(layout.config)
-        ledger = cls(layout, config, open_store(layout.database))
+        config, may_write = read_config(layout.config), writable(layout.directory)
+        ledger = cls(layout, config, open_store(layout.database, read_only=not may_write))
         with ledger._store.snapshot() as snapshot:
             lags = snapshot.index_size() < snapshot.size()
-        if lags:
+        if lags and may_write:
             with ledger._store.transaction() as tx:
                 catch_up_index(tx, ledger.blobs)
         return ledger

@@ -63,7 +63,8 @@ class SqliteStore(LogQueries, OutboxQueries, LineageQueries):
     @contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
         if self._writer is None:
-            raise StoreError("the store was opened for reading only", where=self.path, hint="open it for writing")
+            hint = "open it for writing, in a folder that may be written"
+            raise StoreError("the store was opened for reading only", where=self.path, hint=hint)
         with self._writer.transaction(SqliteTransaction) as transaction:
             yield transaction
 
