@@ -17,8 +17,9 @@ import pytest
 
 from tests.faults import runs
 from tests.faults.aftermath import check_made, check_registered, check_told, leftovers
+from tests.faults.durability import unsynced
 from tests.faults.runs import Ended, FaultWorkers, copied, hit, points_of
-from tests.faults.strace import KILL, OPENS, SYNCS, WRITES, Point, attach, tool
+from tests.faults.strace import KILL, OPENS, SYNCS, WRITES, Point, attach, calls, tool
 
 LONG = os.environ.get("PROVENANCE_LONG") == "1"
 JOBS = ("register", "copy", "init") if LONG else ("copy", "init")  # `copy` does all that `register` does
@@ -143,3 +144,13 @@ def test_a_machine_that_forbids_tracing_is_said_and_the_workers_live_on(
 def test_a_tool_that_is_missing_fails_and_says_where_it_comes_from() -> None:
     with pytest.raises(AssertionError, match="apt-get install no-such-tool"):
         tool("no-such-tool")
+
+
+@pytest.mark.parametrize("job", ["register", "copy", "init"])
+def test_what_is_acknowledged_would_survive_a_power_cut(
+    job: str, template: Path, place: Path, fault_workers: FaultWorkers
+) -> None:
+    ended = fault_workers.run(job, prepared(job, template, place), template / "data")
+    found = list(unsynced(calls(ended.trace), place / ".provenance", place / "told"))
+    assert len(found) == len(ended.told) > 3
+    assert not [left for left in found if left], "acknowledged before it was synced"
