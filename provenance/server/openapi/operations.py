@@ -333,10 +333,15 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "log",
         "A tile or an entry bundle",
         "C2SP tlog-tiles: `<level>/<index>[.p/<width>]` gives hashes, `entries/<index>[.p/<width>]` gives entries, "
-        "each after its length as a big-endian u16. Immutable. 404 for what the log does not have yet.",
+        "each after its length as a big-endian u16. Neither ever changes: a full one may be kept for a year, a partial "
+        "one is worth keeping for a minute. Bundles are sent with `Content-Encoding: gzip` to who accepts it. 404 for "
+        "what the log does not have yet and for what is no path of a tile.",
         {
             "200": answer(
-                "The tile.", content("application/octet-stream", {"type": "string"}, "tile"), ETag="Of the tile."
+                "The tile.",
+                content("application/octet-stream", {"type": "string"}, "tile"),
+                ETag="Of the tile as it is sent.",
+                Cache_Control="`immutable` for a full tile or bundle.",
             ),
             "304": {"description": "The client has it."},
             **problems(400, 404),
