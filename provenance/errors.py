@@ -77,6 +77,10 @@ class WitnessError(ProvenanceError):
     """A witness is unreachable or answers nonsense, or too few of them cosigned."""
 
 
+class LogError(ProvenanceError):
+    """A log's public files, ours or another's, cannot be read or published, or make no sense."""
+
+
 class PolicyError(ProvenanceError):
     """A rule of this ledger forbids what was asked."""
 

@@ -26,6 +26,7 @@ from provenance.cli.verbs import (
     keys,
     lineage,
     log,
+    log_publishing,
     prove,
     register,
     runs,
@@ -139,6 +140,7 @@ add_verb(_log, "checkpoint", log.checkpoint)
 add_verb(_log, "access", log.access)
 add_verb(_log, "inclusion", log.inclusion)
 add_verb(_log, "consistency", log.consistency)
+add_verb(_log, "export", log_publishing.export)
 add_verb(_log, "fsck", log.fsck)
 add_verb(_log, "reindex", log.reindex)
 

@@ -15,6 +15,7 @@ from provenance.errors import (
     ChainError,
     ConflictError,
     LimitError,
+    LogError,
     MalformedError,
     NotFoundError,
     PolicyError,
@@ -55,6 +56,7 @@ TABLE: Final[tuple[tuple[type[BaseException], str, int], ...]] = (
     (StoreError, "store", ENVIRONMENT),
     (ChainError, "chain", ENVIRONMENT),
     (WitnessError, "witness", ENVIRONMENT),
+    (LogError, "log", ENVIRONMENT),
     (OSError, "system", ENVIRONMENT),
 )
 """(error class, its name in JSON, exit code)."""

@@ -103,6 +103,14 @@ class LogView:
             proof = prove_consistency(size1, size2, reader.read)
             return size1, reader.root_at(size1), size2, reader.root_at(size2), proof
 
+    def root_at(self, size: int) -> bytes:
+        """The root of the first `size` entries, out of the tiles. `NotFoundError` if the log is shorter."""
+        with self._store.snapshot() as snapshot:
+            now = snapshot.size()
+            if not 0 <= size <= now:
+                raise NotFoundError("the log never had this size", expected=f"0 to {now}", got=size)
+            return TileReader(_reader(snapshot), now).root_at(size)
+
     def tile(self, path: str) -> tuple[bytes, bool]:
         """The bytes at a tlog-tiles path (`tile/...`), and whether they are a full tile. `NotFoundError` if not there.
 

@@ -116,8 +116,11 @@ def encode_entries(entries: Sequence[bytes]) -> bytes:
     return b"".join(len(entry).to_bytes(_LENGTH_BYTES, "big") + entry for entry in entries)
 
 
-def parse_entries(data: bytes, *, width: int) -> tuple[bytes, ...]:
-    """The `width` entries of a bundle; `MalformedError` if there are more, fewer, an empty or a cut one."""
+def parse_entries(data: bytes, *, width: int, allow_empty: bool = False) -> tuple[bytes, ...]:
+    """The `width` entries of a bundle; `MalformedError` if there are more, fewer, an empty or a cut one.
+
+    Other logs than ours may hold empty entries: `allow_empty` takes them.
+    """
     _check_place(0, width)
     if len(data) > width * (_LENGTH_BYTES + MAX_ENTRY_BYTES):
         raise LimitError("entry bundle is too large", expected=f"{width} entries", got=f"{len(data)} bytes")
@@ -129,7 +132,8 @@ def parse_entries(data: bytes, *, width: int) -> tuple[bytes, ...]:
         if at > len(data):
             raise MalformedError("entry bundle is cut", expected=f"{at} bytes", got=len(data), where=f"{len(entries)}")
         entries.append(data[start:at])
-        check_entry(entries[-1])
+        if not allow_empty:
+            check_entry(entries[-1])
     if len(entries) != width:
         raise MalformedError("entry bundle has a wrong width", expected=f"{width} entries", got=len(entries))
     return tuple(entries)
@@ -164,7 +168,7 @@ def integrate(read_tile: ReadTile, size: int, new_leaf_hashes: Sequence[bytes]) 
         for at in range(0, len(row), TILE_BYTES):
             tiles[level, index] = tile = row[at : at + TILE_BYTES]
             if len(tile) == TILE_BYTES:
-                arriving += _fold(tile, TILE_HEIGHT)
+                arriving += fold(tile, TILE_HEIGHT)
             index += 1
         level += 1
     new_size = size + len(new_leaf_hashes)
@@ -198,7 +202,7 @@ class TileReader:
         tile_index, offset = divmod(index, TILE_WIDTH >> height)
         nodes = self._tile(tile_level, tile_index)
         while len(nodes) <= height:
-            nodes.append(_fold(nodes[-1], 1))
+            nodes.append(fold(nodes[-1], 1))
         return nodes[height][offset * HASH_BYTES : (offset + 1) * HASH_BYTES]
 
     def root_at(self, size: int) -> bytes:
@@ -239,7 +243,7 @@ class _RightEdge:
         return self._tiles[level, index]
 
 
-def _fold(hashes: bytes, times: int) -> bytes:
+def fold(hashes: bytes, times: int) -> bytes:
     """Concatenated hashes, each pair replaced by its node, `times` over; an odd last hash is left out."""
     for _ in range(times):
         hashes = b"".join(

@@ -26,6 +26,7 @@ from provenance.errors import (
     ChainError,
     ConflictError,
     LimitError,
+    LogError,
     MalformedError,
     NotFoundError,
     PolicyError,
@@ -77,6 +78,7 @@ BUSY: Final = ProblemKind("busy", "Busy", 503)
 SIGNER: Final = ProblemKind("signer", "The ledger's keys are not available", 503)
 STORE: Final = ProblemKind("store", "The ledger's storage is not available", 503)
 WITNESS: Final = ProblemKind("witness", "The log's witnesses are not available", 503)
+LOG: Final = ProblemKind("log", "Files of a log are not available", 503)
 CHAIN: Final = ProblemKind("chain", "The chain is not available", 503)
 SOURCE: Final = ProblemKind("source", "Data is not available", 503)
 
@@ -91,6 +93,7 @@ TABLE: Final[tuple[tuple[type[ProvenanceError], ProblemKind], ...]] = (
     (StoreError, STORE),
     (ChainError, CHAIN),
     (WitnessError, WITNESS),
+    (LogError, LOG),
     (SourceError, SOURCE),
     (ProvenanceError, INTERNAL),
 )

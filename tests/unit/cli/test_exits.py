@@ -47,6 +47,7 @@ def test_kinds_are_distinct() -> None:
         (errors.SignerError("x"), USAGE),
         (errors.StoreError("x"), ENVIRONMENT),
         (errors.ChainError("x"), ENVIRONMENT),
+        (errors.LogError("x"), ENVIRONMENT),
         (RejectedError("x"), ENVIRONMENT),
         (RevertedError("x"), ENVIRONMENT),
         (OSError(errno.ENOSPC, "No space left on device"), ENVIRONMENT),

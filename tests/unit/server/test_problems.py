@@ -26,6 +26,7 @@ STATUS = {
     "SignerError": 503,
     "ChainError": 503,
     "WitnessError": 503,
+    "LogError": 503,
     "PolicyError": 403,
     "ConflictError": 409,
     "ProvenanceError": 500,
