@@ -27,6 +27,7 @@ from provenance.cli.verbs import (
     lineage,
     log,
     log_publishing,
+    log_reading,
     prove,
     register,
     runs,
@@ -141,6 +142,8 @@ add_verb(_log, "access", log.access)
 add_verb(_log, "inclusion", log.inclusion)
 add_verb(_log, "consistency", log.consistency)
 add_verb(_log, "export", log_publishing.export)
+add_verb(_log, "monitor", log_reading.monitor)
+add_verb(_log, "mirror", log_reading.mirror)
 add_verb(_log, "fsck", log.fsck)
 add_verb(_log, "reindex", log.reindex)
 

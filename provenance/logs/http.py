@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -106,15 +106,15 @@ class HttpLog:
         connection = self._connected()
         with self._cut_off(connection, deadline):
             connection.request("GET", target, headers=_HEADERS)
-            answer = connection.getresponse()
-            if answer.status in _PASSING:
-                raise _PassingError(f"HTTP status {answer.status}")
-            if answer.status != 200:
-                self.close()  # what an error page holds is of no interest
-                return answer.status, answer.getheader("Location") or "", b""
-            body = self._body(answer, max_bytes, where)
-            if answer.will_close:
-                self.close()
+            with closing(connection.getresponse()) as answer:
+                if answer.status in _PASSING:
+                    raise _PassingError(f"HTTP status {answer.status}")
+                if answer.status != 200:
+                    self.close()  # what an error page holds is of no interest
+                    return answer.status, answer.getheader("Location") or "", b""
+                body = self._body(answer, max_bytes, where)
+                if answer.will_close:
+                    self.close()
         return 200, "", body
 
     def _body(self, answer: http.client.HTTPResponse, max_bytes: int, where: str) -> bytes:
@@ -167,7 +167,7 @@ class HttpLog:
             yield
             if time.monotonic() >= deadline:  # an answer without a length looks whole when it is cut
                 raise late
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, _PassingError):
             if time.monotonic() >= deadline:
                 raise late from None
             raise
