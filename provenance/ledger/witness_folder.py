@@ -18,7 +18,7 @@ from typing import Final
 from provenance.errors import MalformedError, NotFoundError, StoreError
 from provenance.ledger.layout import read_bounded
 from provenance.log import Cosigner
-from provenance.log.note import check_key_name
+from provenance.log.text import check_key_name
 from provenance.signers.secret_file import read_secret, write_secret
 from provenance.witnesses.state import WitnessState
 

@@ -1,15 +1,19 @@
 """The transparency log's formats: entries, signed notes, checkpoints, cosignatures, tiles and proofs."""
 
-from provenance.log.checkpoint import Checkpoint, encode_checkpoint, open_checkpoint, parse_checkpoint, sign_checkpoint
+from provenance.log.body import Checkpoint, encode_checkpoint, parse_checkpoint
+from provenance.log.checkpoint import CheckpointSigner, open_checkpoint, sign_checkpoint
 from provenance.log.cosignature import (
     Cosignature,
     CosignedCheckpoint,
     Cosigner,
+    Cosigners,
+    WitnessSigner,
     check_witnesses,
     open_cosigned,
     verify_cosignature,
 )
 from provenance.log.entry import check_entry, entry_leaf
+from provenance.log.keys import CountedCheckpoint, LogKey, LogSigner, WitnessKey, describe, open_counted
 from provenance.log.note import (
     Note,
     NoteSignature,
@@ -41,11 +45,16 @@ from provenance.log.tile import (
 
 __all__ = [
     "Checkpoint",
+    "CheckpointSigner",
     "Cosignature",
     "CosignedCheckpoint",
     "Cosigner",
+    "Cosigners",
+    "CountedCheckpoint",
     "EntriesPath",
     "Integration",
+    "LogKey",
+    "LogSigner",
     "Note",
     "NoteSignature",
     "NoteSigner",
@@ -54,9 +63,12 @@ __all__ = [
     "TilePath",
     "TileReader",
     "TlogProof",
+    "WitnessKey",
+    "WitnessSigner",
     "add_signatures",
     "check_entry",
     "check_witnesses",
+    "describe",
     "encode_checkpoint",
     "encode_entries",
     "encode_proof",
@@ -66,6 +78,7 @@ __all__ = [
     "integrate",
     "open_checkpoint",
     "open_cosigned",
+    "open_counted",
     "open_note",
     "parse_checkpoint",
     "parse_entries",

@@ -1,7 +1,7 @@
 """Checkpoints (c2sp.org/tlog-checkpoint): the head of a log, as the text of a signed note.
 
-Invariants: `encode_checkpoint(parse_checkpoint(x)) == x`; the empty tree's root is SHA-256(""); a checkpoint that was
-opened is of the origin it was asked for and signed by that log's key. This project's logs sign no extension lines.
+Invariants: a checkpoint that was opened is of the origin it was asked for and signed by that log's key. This project's
+logs sign no extension lines; an ML-DSA-44 signature would not cover them.
 
     ledger.example/main
     70000
@@ -12,71 +12,47 @@ opened is of the origin it was asked for and signed by that log's key. This proj
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Protocol
 
-from provenance.encoding import b64decode, b64encode
 from provenance.errors import MalformedError, VerificationError
-from provenance.limits import MAX_NOTE_BYTES, check_size
-from provenance.log.algorithm import ED25519
-from provenance.log.decimal import check_range, parse_decimal
-from provenance.log.note import NoteSigner, NoteVerifier, check_note_text, open_note, sign_note
-from provenance.merkle import EMPTY_ROOT, HASH_BYTES
+from provenance.log.algorithm import ED25519, ML_DSA_44
+from provenance.log.body import Checkpoint, encode_checkpoint, parse_checkpoint
+from provenance.log.note import NoteSignature, NoteVerifier, encode_note, open_note
+
+__all__ = [
+    "LOG_KEY_TYPES",
+    "Checkpoint",
+    "CheckpointSigner",
+    "check_log_key",
+    "check_origin",
+    "encode_checkpoint",
+    "open_checkpoint",
+    "parse_checkpoint",
+    "sign_checkpoint",
+]
+
+LOG_KEY_TYPES = (ED25519, ML_DSA_44)
+"""The types logs sign checkpoints with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A log's origin, its size in entries (uint64) and its RFC 9162 root (32 bytes); `MalformedError` otherwise.
+class CheckpointSigner(Protocol):
+    """A log's signer: one key, or several that sign side by side."""
 
-    `extensions` are further lines other logs may sign; they mean nothing here and are kept so that bytes re-encode.
-    """
+    @property
+    def name(self) -> str:
+        """The origin of the log."""
 
-    origin: str
-    size: int
-    root: bytes
-    extensions: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_range(self.size, what="tree size")
-        if len(self.root) != HASH_BYTES:
-            raise MalformedError("root is not a hash", expected=f"{HASH_BYTES} bytes", got=f"{len(self.root)} bytes")
-        if self.size == 0 and self.root != EMPTY_ROOT:
-            raise MalformedError("empty tree has a wrong root", expected=EMPTY_ROOT.hex(), got=self.root.hex())
-        for line in (self.origin, *self.extensions):
-            if not line or "\n" in line:
-                raise MalformedError("checkpoint line is empty or holds a newline", got=repr(line))
-        check_note_text(encode_checkpoint(self))
+    def sign_lines(self, checkpoint: Checkpoint) -> tuple[NoteSignature, ...]:
+        """The signatures of a checkpoint, a key each, in the order they stand in the note."""
 
 
-def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
-    """The note text: origin, size, base64 root and extensions, a line each."""
-    lines = (checkpoint.origin, str(checkpoint.size), b64encode(checkpoint.root), *checkpoint.extensions)
-    try:
-        return "".join(f"{line}\n" for line in lines).encode()
-    except UnicodeEncodeError as error:
-        raise MalformedError("checkpoint is not UTF-8", got=repr(checkpoint.origin)) from error
-
-
-def parse_checkpoint(text: bytes) -> Checkpoint:
-    """The checkpoint of a note text (no signatures); `MalformedError` for what does not re-encode to `text`."""
-    check_size("checkpoint", len(text), MAX_NOTE_BYTES)
-    try:
-        lines = text.decode("utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise MalformedError("checkpoint is not UTF-8", where=f"byte {error.start}") from error
-    if len(lines) < 4 or lines.pop():
-        raise MalformedError("checkpoint is out of form", expected="three lines, each ending in a newline")
-    size = parse_decimal(lines[1], what="tree size")
-    root = b64decode(lines[2], what="root", max_bytes=HASH_BYTES)
-    return Checkpoint(lines[0], size, root, tuple(lines[3:]))
-
-
-def sign_checkpoint(checkpoint: Checkpoint, signer: NoteSigner) -> bytes:
+def sign_checkpoint(checkpoint: Checkpoint, signer: CheckpointSigner) -> bytes:
     """The signed note of `checkpoint`. The signer is named after the origin and there are no extensions."""
     if signer.name != checkpoint.origin:
         raise MalformedError("signer is not the log's", expected=checkpoint.origin, got=signer.name)
     if checkpoint.extensions:
         raise MalformedError("a log signs no extension lines", got=f"{len(checkpoint.extensions)} lines")
-    return sign_note(encode_checkpoint(checkpoint), [signer])
+    return encode_note(encode_checkpoint(checkpoint), signer.sign_lines(checkpoint))
 
 
 def open_checkpoint(data: bytes, log_verifier: NoteVerifier, *, origin: str | None = None) -> Checkpoint:
@@ -90,9 +66,10 @@ def open_checkpoint(data: bytes, log_verifier: NoteVerifier, *, origin: str | No
 
 
 def check_log_key(verifier: NoteVerifier) -> None:
-    """Return if `verifier` is of a type logs sign checkpoints with (0x01); otherwise `MalformedError`."""
-    if verifier.type_byte != ED25519:
-        raise MalformedError("key is not a log's", expected="type 0x01", got=f"0x{verifier.type_byte:02x}")
+    """Return if `verifier` is of a type logs sign checkpoints with (0x01, 0x06); otherwise `MalformedError`."""
+    if verifier.type_byte not in LOG_KEY_TYPES:
+        expected = "type " + " or ".join(f"0x{number:02x}" for number in LOG_KEY_TYPES)
+        raise MalformedError("key is not a log's", expected=expected, got=f"0x{verifier.type_byte:02x}")
 
 
 def check_origin(checkpoint: Checkpoint, origin: str) -> Checkpoint:

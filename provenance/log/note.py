@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -25,10 +26,11 @@ from provenance.encoding import b64decode, b64encode
 from provenance.errors import LimitError, MalformedError, SignerError, VerificationError
 from provenance.limits import MAX_KEY_BYTES, MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES, check_size
 from provenance.log.algorithm import ALGORITHMS, ED25519, KEY_ID_BYTES, key_id
+from provenance.log.body import Checkpoint, encode_checkpoint
+from provenance.log.text import check_key_name, check_note_text, decode_text
 
-_SEED_BYTES = 32
+SEED_BYTES: Final = 32
 _DASH = "\N{EM DASH} "
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _KEY_ID = re.compile(r"[0-9a-f]{8}")
 
 
@@ -108,6 +110,10 @@ class NoteSigner:
         check_note_text(text)
         return NoteSignature(self.name, self.verifier.key_id, self._key.sign(text))
 
+    def sign_lines(self, checkpoint: Checkpoint) -> tuple[NoteSignature, ...]:
+        """This key's one signature of a checkpoint. See `CheckpointSigner`."""
+        return (self.sign(encode_checkpoint(checkpoint)),)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({encode_vkey(self.verifier)!r})"
 
@@ -152,7 +158,7 @@ def encode_signature_line(signature: NoteSignature) -> bytes:
 
 def parse_signature_lines(data: bytes) -> tuple[NoteSignature, ...]:
     """One signature or more, a line each, as in a note or a witness's answer; `MalformedError` for anything else."""
-    text = _decode(data, "signature lines")
+    text = decode_text(data, "signature lines")
     if not text.endswith("\n"):
         raise MalformedError("signature lines do not end in a newline", where="end of note")
     lines = text[:-1].split("\n")
@@ -163,7 +169,7 @@ def parse_signature_lines(data: bytes) -> tuple[NoteSignature, ...]:
 
 def parse_note(data: bytes) -> Note:
     """The note with nothing verified; `MalformedError` or `LimitError` for what does not re-encode to `data`."""
-    _decode(data, "note")
+    decode_text(data, "note")
     split = data.rfind(b"\n\n")
     if split < 0:
         raise MalformedError("note has no signatures", expected="a blank line before the signature lines")
@@ -220,27 +226,10 @@ def open_note(data: bytes, verifiers: Iterable[NoteVerifier]) -> Note:
     return Note(note.text, note.signatures, tuple(verified.values()))
 
 
-def check_key_name(name: str) -> None:
-    """Return if `name` can name a key: not empty, no Unicode space, no plus, no control; else `MalformedError`."""
-    if not name or "+" in name or any(character.isspace() for character in name) or _CONTROL.search(name):
-        raise MalformedError("key name is out of form", expected="characters other than spaces and +", got=repr(name))
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise MalformedError("key name is not UTF-8", got=repr(name)) from error
-
-
-def check_note_text(text: bytes) -> None:
-    """Return if `text` can be a note's text: UTF-8, no controls but newlines, the last byte one; `MalformedError`."""
-    _decode(text, "note text")
-    if not text.endswith(b"\n"):
-        raise MalformedError("note text does not end in a newline", where="end of text")
-
-
 def private_key(seed: bytes) -> Ed25519PrivateKey:
     """The Ed25519 key of a 32-byte seed. Its errors never hold the seed."""
-    if not isinstance(seed, bytes) or len(seed) != _SEED_BYTES:
-        raise MalformedError("Ed25519 seed has a wrong length", expected=f"{_SEED_BYTES} bytes")
+    if not isinstance(seed, bytes) or len(seed) != SEED_BYTES:
+        raise MalformedError("Ed25519 seed has a wrong length", expected=f"{SEED_BYTES} bytes")
     return Ed25519PrivateKey.from_private_bytes(seed)
 
 
@@ -251,18 +240,6 @@ def _parse_signature_line(line: str, number: int) -> NoteSignature:
         raise MalformedError("signature line is out of form", expected="— <key name> <base64>", got=line, where=where)
     blob = b64decode(encoded, what=where, max_bytes=MAX_NOTE_BYTES)
     return NoteSignature(name, blob[:KEY_ID_BYTES], blob[KEY_ID_BYTES:])
-
-
-def _decode(data: bytes, what: str) -> str:
-    check_size(what, len(data), MAX_NOTE_BYTES)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise MalformedError(f"{what} is not UTF-8", where=f"byte {error.start}") from error
-    if found := _CONTROL.search(text):
-        got = f"U+{ord(found[0]):04X}"
-        raise MalformedError(f"{what} has a control character", expected="none", got=got, where=f"{found.start()}")
-    return text
 
 
 def _by_name_and_id(verifiers: Iterable[NoteVerifier]) -> dict[tuple[str, bytes], NoteVerifier]:

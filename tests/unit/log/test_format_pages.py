@@ -30,7 +30,7 @@ from provenance.log import (
     tile_paths,
     verify_proof,
 )
-from provenance.log.algorithm import cosignature_message
+from provenance.log.algorithm import ML_DSA_44, cosignature_message, subtree_message
 from provenance.log.checkpoint import encode_checkpoint
 from provenance.merkle import prove_inclusion
 from tests.paths import PROJECT
@@ -38,6 +38,8 @@ from tests.paths import PROJECT
 PAGES = ("checkpoint.md", "tiles.md", "tlog-proof.md")
 LOG = NoteSigner("ledger.example/main", bytes(range(32)))
 WITNESS = Cosigner("witness.example/w1", bytes(range(32, 64)))
+ML_DSA = Cosigner("witness.example/w1", bytes(range(64, 96)), ML_DSA_44)
+_SHOWN_CHARS = 76
 ENTRIES = [b"entry %d" % number for number in range(70_000)]
 TIME_S = 1_679_315_147
 
@@ -59,10 +61,19 @@ def examples() -> dict[str, str]:
         "checkpoint": signed.decode(),
         "cosigned message": cosignature_message(encode_checkpoint(head), TIME_S).decode(),
         "cosigned checkpoint": add_signatures(signed, [WITNESS.cosign(head, TIME_S)]).decode(),
+        "subtree message": _fields(subtree_message(WITNESS.name, head, TIME_S), 12, 19, 8, 20, 8, 8, 32),
+        "ml dsa key": encode_vkey(ML_DSA.verifier)[:_SHOWN_CHARS] + "...\n",
         "right edge": "".join(f"{encode_tile_path(path)}\n" for path in paths),
         "bundle": encode_entries(ENTRIES[:2]).hex(" ") + "\n",
         "proof": encode_proof(proof).decode(),
     }
+
+
+def _fields(data: bytes, *lengths: int) -> str:
+    """Hexadecimal, a field a line."""
+    assert sum(lengths) == len(data)
+    ends = [sum(lengths[: number + 1]) for number in range(len(lengths))]
+    return "".join(data[end - length : end].hex(" ") + "\n" for end, length in zip(ends, lengths, strict=True))
 
 
 def marked_blocks(page: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from provenance.errors import LimitError, MalformedError, ProvenanceError, SignerError, VerificationError
 from provenance.limits import MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES
-from provenance.log.algorithm import ALGORITHMS, ED25519, ED25519_COSIGNATURE
+from provenance.log.algorithm import ALGORITHMS, ED25519, ED25519_COSIGNATURE, ML_DSA_44
 from provenance.log.note import (
     NoteSignature,
     NoteSigner,
@@ -238,7 +238,7 @@ def test_a_seed_is_32_bytes_and_never_shown() -> None:
 
 
 def test_the_algorithm_table_has_its_rows_under_their_type_byte() -> None:
-    assert set(ALGORITHMS) == {ED25519, ED25519_COSIGNATURE} == {0x01, 0x04}
+    assert set(ALGORITHMS) == {ED25519, ED25519_COSIGNATURE, ML_DSA_44} == {0x01, 0x04, 0x06}
     assert all(type_byte == row.type_byte for type_byte, row in ALGORITHMS.items())
 
 
