@@ -42,6 +42,10 @@ class CheckpointSigner(Protocol):
     def name(self) -> str:
         """The origin of the log."""
 
+    @property
+    def verifiers(self) -> tuple[NoteVerifier, ...]:
+        """The public halves, in the order of the lines."""
+
     def sign_lines(self, checkpoint: Checkpoint) -> tuple[NoteSignature, ...]:
         """The signatures of a checkpoint, a key each, in the order they stand in the note."""
 

@@ -66,10 +66,12 @@ class WitnessKey:
 
 @dataclass(frozen=True, slots=True)
 class CountedCheckpoint:
-    """A checkpoint that its log's keys vouch for, and the names of the witnesses that count, each once."""
+    """A checkpoint that its log's keys vouch for, the names of the witnesses that count, each once, and the algorithms
+    that the log's signatures were counted by."""
 
     checkpoint: Checkpoint
     witnesses: tuple[str, ...]
+    algorithms: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,8 @@ def open_counted(data: bytes, logs: Sequence[LogKey], witnesses: Sequence[Witnes
     note = open_note(data, [*(key.verifier for key in logs), *(key.verifier for key in witnesses)])
     checkpoint = parse_checkpoint(note.text)
     signed = {(line.name, line.key_id): line for line in note.verified}
-    _check_log(checkpoint, logs, signed)
-    return CountedCheckpoint(checkpoint, _counted(witnesses, signed))
+    types = _check_log(checkpoint, logs, signed)
+    return CountedCheckpoint(checkpoint, _counted(witnesses, signed), tuple(ALGORITHMS[one].label for one in types))
 
 
 def describe(verifier: NoteVerifier) -> str:
@@ -135,8 +137,8 @@ def _line(verifier: NoteVerifier, signed: _Signed) -> NoteSignature | None:
     return signed.get((verifier.name, verifier.key_id))
 
 
-def _check_log(checkpoint: Checkpoint, logs: Sequence[LogKey], signed: _Signed) -> None:
-    """Raise unless a key of every type that the log has at this size signed."""
+def _check_log(checkpoint: Checkpoint, logs: Sequence[LogKey], signed: _Signed) -> list[int]:
+    """The types of key that the log has at this size; raise unless one of each signed."""
     own = [key for key in logs if key.verifier.name == checkpoint.origin]
     if not own:
         others = [key.verifier.name for key in logs if _line(key.verifier, signed) is not None]
@@ -147,7 +149,8 @@ def _check_log(checkpoint: Checkpoint, logs: Sequence[LogKey], signed: _Signed) 
         )
     counting = [key for key in own if key.holds(checkpoint.size)]
     signers = [key for key in own if _line(key.verifier, signed) is not None]
-    for type_byte in sorted({key.verifier.type_byte for key in counting}) or [ED25519]:
+    types = sorted({key.verifier.type_byte for key in counting})
+    for type_byte in types or [ED25519]:
         owed = [key for key in counting if key.verifier.type_byte == type_byte]
         if any(key in signers for key in owed):
             continue
@@ -162,6 +165,7 @@ def _check_log(checkpoint: Checkpoint, logs: Sequence[LogKey], signed: _Signed) 
             expected=" or ".join(describe(key.verifier) for key in owed) or "a key that holds for its size",
             got=f"size {checkpoint.size}, signed by {', '.join(describe(key.verifier) for key in signers) or 'none'}",
         )
+    return types
 
 
 def _counted(witnesses: Iterable[WitnessKey], signed: _Signed) -> tuple[str, ...]:

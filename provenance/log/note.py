@@ -105,6 +105,11 @@ class NoteSigner:
         """The key name; of a log's key it is the log's origin."""
         return self.verifier.name
 
+    @property
+    def verifiers(self) -> tuple[NoteVerifier, ...]:
+        """The one public half. See `CheckpointSigner`."""
+        return (self.verifier,)
+
     def sign(self, text: bytes) -> NoteSignature:
         """The signature over a note text; `MalformedError` if the text cannot be one."""
         check_note_text(text)

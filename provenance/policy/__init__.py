@@ -9,6 +9,7 @@ from provenance.policy.levels import (
     parse_level,
     standing,
 )
+from provenance.policy.log_trust import SizeSpan, TimeSpan
 from provenance.policy.trust import (
     TrustedAnchor,
     TrustedBlock,
@@ -22,8 +23,10 @@ __all__ = [
     "REQUIRED_LEVEL",
     "REQUIREMENTS",
     "Level",
+    "SizeSpan",
     "Standing",
     "Status",
+    "TimeSpan",
     "TrustRoots",
     "TrustedAnchor",
     "TrustedBlock",

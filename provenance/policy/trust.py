@@ -1,7 +1,8 @@
 """Trust roots: whose keys, which log, which contract and which blocks a verifier takes for granted.
 
 Invariants: nothing is trusted that is not written here; a revoked key stays listed, so that it is told from an
-unknown one; a key may be confined to namespaces.
+unknown one; a key may be confined to namespaces; a log's key may be confined to sizes and a witness's to times
+(`provenance.policy.log_trust`).
 
 Bytes (canonical JSON, one line): `{"anchors":[{"chainId":1,"contract":"0x..","publisher":"0x.."}],
 "blocks":[{"chainId":1,"hash":"0x..","number":7}],"format":"urn:provenance-ledger:trust:1","logs":["<vkey>"],
@@ -19,7 +20,18 @@ from typing import Final
 from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse_json
 from provenance.errors import MalformedError
 from provenance.limits import MAX_KEY_BYTES, MAX_NAMESPACE_CHARS, MAX_TEXT_CHARS, MAX_TRUST_BYTES
-from provenance.log import NoteVerifier, check_witnesses, encode_vkey, parse_vkey
+from provenance.log import LogKey, WitnessKey
+from provenance.policy.log_trust import (
+    SizeSpan,
+    TimeSpan,
+    check_spans,
+    encode_logs,
+    encode_witnesses,
+    log_keys,
+    read_logs,
+    read_witnesses,
+    witness_keys,
+)
 from provenance.signature import PublicKey, parse_public_key
 from provenance.statement.frame import check_time
 
@@ -73,7 +85,10 @@ class TrustedBlock:
 @dataclass(frozen=True, slots=True)
 class TrustRoots:
     """Everything a verification takes for granted. Empty: nothing is trusted. A checkpoint counts only if at least
-    `quorum` of the `witnesses` (verifier keys) cosigned it."""
+    `quorum` of the witnesses cosigned it; `witnesses` are their verifier keys, a witness's all of one name.
+
+    `log_spans` and `witness_spans` confine some of the keys; a key without one holds for ever.
+    """
 
     sources: tuple[TrustedSource, ...] = ()
     logs: tuple[str, ...] = ()
@@ -81,11 +96,44 @@ class TrustRoots:
     blocks: tuple[TrustedBlock, ...] = ()
     witnesses: tuple[str, ...] = ()
     quorum: int = 0
+    log_spans: tuple[SizeSpan, ...] = ()
+    witness_spans: tuple[TimeSpan, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.quorum <= len(self.witnesses):
-            expected = f"0 to {len(self.witnesses)}, the number of witnesses"
+        count = self.witness_count
+        if not 0 <= self.quorum <= count:
+            expected = f"0 to {count}, the number of witnesses"
             raise MalformedError("quorum of witnesses cannot be met", expected=expected, got=self.quorum)
+        check_spans(self.logs, self.log_spans)
+        check_spans(self.witnesses, self.witness_spans)
+
+    @property
+    def witness_count(self) -> int:
+        """How many witnesses there are: keys of one name are one's."""
+        return len({vkey.partition("+")[0] for vkey in self.witnesses})
+
+    def log_keys(self) -> tuple[LogKey, ...]:
+        """The keys of the logs, with the sizes they hold for."""
+        return log_keys(self.logs, self.log_spans)
+
+    def witness_keys(self) -> tuple[WitnessKey, ...]:
+        """The keys of the witnesses, with the times they hold for."""
+        return witness_keys(self.witnesses, self.witness_spans)
+
+    def with_log_keys(self, spans: Sequence[SizeSpan]) -> TrustRoots:
+        """These roots with a log's keys, a span each, in place of any earlier word on them."""
+        vkeys = {span.vkey for span in spans}
+        kept = tuple(span for span in self.log_spans if span.vkey not in vkeys)
+        confined = tuple(span for span in spans if span != SizeSpan(span.vkey))
+        logs = tuple(dict.fromkeys((*self.logs, *(span.vkey for span in spans))))
+        return replace(self, logs=logs, log_spans=(*kept, *confined))
+
+    def with_witness_key(self, span: TimeSpan) -> TrustRoots:
+        """These roots with a witness's key in place of any earlier word on it."""
+        kept = tuple(known for known in self.witness_spans if known.vkey != span.vkey)
+        witnesses = tuple(dict.fromkeys((*self.witnesses, span.vkey)))
+        confined = () if span == TimeSpan(span.vkey) else (span,)
+        return replace(self, witnesses=witnesses, witness_spans=(*kept, *confined))
 
     def source(self, keyid: str) -> TrustedSource | None:
         """The source with this key id.
@@ -163,7 +211,7 @@ def encode_trust(trust: TrustRoots) -> bytes:
     value: dict[str, JsonValue] = {
         "format": FORMAT,
         "sources": sources,
-        "logs": list(trust.logs),
+        "logs": encode_logs(trust.logs, trust.log_spans),
         "anchors": [_anchor_json(anchor) for anchor in trust.anchors],
         "blocks": [
             {"chainId": block.chain_id, "number": block.number, "hash": "0x" + block.hash.hex()}
@@ -171,7 +219,10 @@ def encode_trust(trust: TrustRoots) -> bytes:
         ],
     }
     if trust.witnesses:
-        value["witnesses"] = {"keys": list(trust.witnesses), "quorum": trust.quorum}
+        value["witnesses"] = {
+            "keys": encode_witnesses(trust.witnesses, trust.witness_spans),
+            "quorum": trust.quorum,
+        }
     return canonical_json(value) + b"\n"
 
 
@@ -184,34 +235,26 @@ def parse_trust(data: bytes) -> TrustRoots:
 
 def read_trust(fields: Fields) -> TrustRoots:
     """The trust roots in an object, by itself or in a policy."""
-    logs = [encode_vkey(key) for key in _vkeys(fields, "logs")]
-    witnesses, quorum = tuple[str, ...](), 0
+    logs, log_spans = read_logs(fields, "logs")
+    witnesses, witness_spans, quorum = tuple[str, ...](), tuple[TimeSpan, ...](), 0
     if fields.has("witnesses"):
         stated = fields.object("witnesses")
-        keys = _vkeys(stated, "keys")
-        check_witnesses(keys)
-        witnesses, quorum = tuple(encode_vkey(key) for key in keys), stated.integer("quorum")
+        witnesses, witness_spans = read_witnesses(stated, "keys")
+        quorum = stated.integer("quorum")
         stated.end()
     fields.skip("witnesses")
     roots = TrustRoots(
         sources=tuple(_parse_source(item) for item in fields.array("sources", max_items=_MAX_ITEMS)),
         witnesses=witnesses,
         quorum=quorum,
-        logs=tuple(logs),
+        logs=logs,
         anchors=tuple(_parse_anchor(item) for item in fields.array("anchors", max_items=_MAX_ITEMS)),
         blocks=tuple(_parse_block(item) for item in fields.array("blocks", max_items=_MAX_ITEMS)),
+        log_spans=log_spans,
+        witness_spans=witness_spans,
     )
     fields.end()
     return roots
-
-
-def _vkeys(fields: Fields, name: str) -> list[NoteVerifier]:
-    keys = []
-    for text in fields.array(name, max_items=_MAX_ITEMS):
-        if not isinstance(text, str):
-            raise MalformedError("key is not text", expected="a verifier key", where=f"trust roots.{name}")
-        keys.append(parse_vkey(text))
-    return keys
 
 
 def _parse_source(value: JsonValue) -> TrustedSource:

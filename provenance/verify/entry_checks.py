@@ -2,9 +2,9 @@
 
 Steps, in order: 1 the envelope and statement are well formed, and a list of inputs is the one it names; 2 the signature
 holds under a key at hand; 3 that key is trusted for this namespace, and not revoked, or only later than a final block
-proves that it had signed; 4 the checkpoint of the proof is signed by a trusted log; 5 the proof leads from the entry to
-its root; 6 the witness quorum is met; 7 a receipt proves that a trusted contract holds this very checkpoint; 8 the
-receipt's block is known.
+proves that it had signed; 4 the checkpoint of the proof is signed by a trusted log, with keys of every type that it
+owes at its size; 5 the proof leads from the entry to its root; 6 the witness quorum is met; 7 a receipt proves that a
+trusted contract holds this very checkpoint; 8 the receipt's block is known.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 from provenance.anchor import DEVELOPMENT_CHAIN_ID, AnchorReceipt, verify_receipt
 from provenance.errors import MalformedError, ProvenanceError, printable
 from provenance.lineage import Node
-from provenance.log import Checkpoint, TlogProof, entry_leaf, open_cosigned, open_note, parse_proof, parse_vkey
+from provenance.log import Checkpoint, TlogProof, entry_leaf, open_counted, parse_proof
 from provenance.merkle import verify_inclusion
 from provenance.policy import Status, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
@@ -67,9 +67,8 @@ class EntryVerifier:
         self._anchors: dict[tuple[str, int, bytes], list[AnchorReceipt]] = {}
         for receipt in evidence.anchors:
             self._anchors.setdefault((receipt.origin, receipt.size, receipt.root), []).append(receipt)
-        self._logs = [parse_vkey(vkey) for vkey in dict.fromkeys(trust.logs)]
+        self._logs, self._witnesses = trust.log_keys(), trust.witness_keys()
         self._sources: dict[str, TrustedSource | None] = {}
-        self._witnesses = [parse_vkey(vkey) for vkey in dict.fromkeys(trust.witnesses)]
         self._checkpoints: dict[bytes, tuple[Checkpoint | None, tuple[Check, Check]]] = {}
         self._receipts: dict[tuple[str, int, bytes], tuple[AnchorReceipt | None, tuple[Check, ...]]] = {}
 
@@ -211,19 +210,16 @@ class EntryVerifier:
             no_log = "a log key in the trust roots"
             return None, (Check("log.checkpoint", "", Status.FAILED, "no log is trusted", no_log), unseen)
         try:
-            # All known keys at once: a signature by any of them that fails rejects the checkpoint.
-            signers = {(signature.name, signature.key_id) for signature in open_note(data, self._logs).verified}
-            named = [log for log in self._logs if (log.name, log.key_id) in signers]
-            origin = data.partition(b"\n")[0].decode("utf-8")
-            log = next((log for log in named if log.name == origin), named[0])
-            cosigned = open_cosigned(data, log, self._witnesses)
+            counted = open_counted(data, self._logs, self._witnesses)
         except ProvenanceError as error:
             return None, (_failed("log.checkpoint", "", error), unseen)
-        signed = Check("log.checkpoint", "", Status.PASSED, f"signed by {cosigned.checkpoint.origin}")
-        return cosigned.checkpoint, (signed, self._quorum(len(cosigned.cosignatures)))
+        with_what = f" with {' and '.join(counted.algorithms)}" if len(counted.algorithms) > 1 else ""
+        note = f"signed by {counted.checkpoint.origin}{with_what}"
+        signed = Check("log.checkpoint", "", Status.PASSED, note)
+        return counted.checkpoint, (signed, self._quorum(len(counted.witnesses)))
 
     def _quorum(self, count: int) -> Check:
-        needed, known = self._trust.quorum, len(self._witnesses)
+        needed, known = self._trust.quorum, self._trust.witness_count
         if not needed:
             note = f"none required by the policy, {count or 'none'} counted"
             return Check("log.witnesses", "", Status.PASSED, note)

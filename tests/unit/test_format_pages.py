@@ -8,6 +8,8 @@ import re
 from provenance.encoding import Digest, b64encode, canonical_json
 from provenance.fingerprint import FileEntry, Fingerprint, encode_manifest, fingerprint_files, parse_parameters
 from provenance.fingerprint.chunks import ChunkMap, encode_chunk_map, parse_chunk_map
+from provenance.log import Cosigner, NoteSigner, encode_vkey
+from provenance.policy import SizeSpan, TimeSpan, TrustRoots, encode_trust, parse_trust
 from provenance.policy.policy import parse_policy
 from provenance.statement import DatasetStatement, Pin, PinnedName, encode_statement
 from provenance.statement.events import Event, encode_event
@@ -78,3 +80,22 @@ def test_policy_page() -> None:
     (shown,) = re.findall(r"```yaml\n(.*?)```", (PAGES / "policy.md").read_text("utf-8"), re.DOTALL)
     policy = parse_policy(shown.encode())
     assert (policy.name, len(policy.rules), policy.max_age_days) == ("training", 1, 365)
+
+
+def test_trust_roots_page() -> None:
+    _, shown = blocks("trust-roots.md")
+    logs = [NoteSigner("ledger.example/main", bytes([number]) * 32).verifier for number in (1, 2)]
+    witnesses = [Cosigner("witness.example/w1", bytes([number]) * 32).verifier for number in (3, 4)]
+    old, new, retired, younger = (encode_vkey(verifier) for verifier in (*logs, *witnesses))
+    trust = TrustRoots(
+        logs=(old, new),
+        log_spans=(SizeSpan(old, 0, 70_000), SizeSpan(new, 69_001)),
+        witnesses=(retired, younger),
+        witness_spans=(
+            TimeSpan(retired, None, "2027-02-01T00:00:00Z"),
+            TimeSpan(younger, "2027-01-01T00:00:00Z"),
+        ),
+        quorum=1,
+    )
+    assert parse_trust(shown.encode()) == trust
+    assert canonical_json(json.loads(shown)) + b"\n" == encode_trust(trust)

@@ -12,7 +12,17 @@ import pytest
 from provenance.encoding import canonical_json
 from provenance.errors import LimitError, MalformedError
 from provenance.log import Cosigner, NoteSigner, encode_vkey
-from provenance.policy import TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots, encode_trust, parse_trust
+from provenance.log.algorithm import ML_DSA_44
+from provenance.policy import (
+    SizeSpan,
+    TimeSpan,
+    TrustedAnchor,
+    TrustedBlock,
+    TrustedSource,
+    TrustRoots,
+    encode_trust,
+    parse_trust,
+)
 from tests.unit.signature.keys_for_tests import ed25519, p256
 
 VKEY = encode_vkey(NoteSigner("museum.example/log", b"\x01" * 32).verifier)
@@ -27,11 +37,29 @@ FULL = TrustRoots(
     blocks=(TrustedBlock(1, 7, b"\x07" * 32), TrustedBlock(2**53 - 1, 0, b"\x08" * 32)),
     witnesses=WITNESSES,
     quorum=2,
+    log_spans=(SizeSpan(VKEY, 3, 70_000),),
+    witness_spans=(TimeSpan(WITNESSES[1], "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),),
 )
+LATER = encode_vkey(Cosigner("museum.example/log", b"\x02" * 32, ML_DSA_44).verifier)
+LATER_WITNESS = encode_vkey(Cosigner("w1.example", b"\x03" * 32, ML_DSA_44).verifier)
 
 
 @pytest.mark.parametrize(
-    "trust", [TrustRoots(), FULL, replace(FULL, sources=()), replace(FULL, logs=()), replace(FULL, quorum=0)]
+    "trust",
+    [
+        TrustRoots(),
+        FULL,
+        replace(FULL, sources=()),
+        replace(FULL, logs=(), log_spans=()),
+        replace(FULL, quorum=0),
+        replace(FULL, logs=(VKEY, LATER), log_spans=(SizeSpan(LATER, 5),)),
+        replace(FULL, log_spans=(SizeSpan(VKEY, 0, 0),), witness_spans=()),
+        replace(
+            FULL,
+            witnesses=(*WITNESSES, LATER_WITNESS),
+            witness_spans=(TimeSpan(LATER_WITNESS, None, "2027-01-01T00:00:00Z"),),
+        ),
+    ],
 )
 def test_it_is_read_back(trust: TrustRoots) -> None:
     data = encode_trust(trust)
@@ -58,6 +86,88 @@ def test_it_is_read_back(trust: TrustRoots) -> None:
 def test_a_quorum_that_means_nothing_is_refused(witnesses: Any) -> None:
     with pytest.raises(MalformedError):
         parse_trust(json.dumps({**json.loads(encode_trust(TrustRoots())), "witnesses": witnesses}).encode())
+
+
+def test_keys_without_a_span_are_written_as_they_always_were() -> None:
+    value = json.loads(encode_trust(replace(FULL, log_spans=(), witness_spans=())))
+    assert (value["logs"], value["witnesses"]) == ([VKEY], {"keys": list(WITNESSES), "quorum": 2})
+    value = json.loads(encode_trust(FULL))
+    assert value["logs"] == [{"fromSize": 3, "key": VKEY, "untilSize": 70_000}]
+    until = {"fromTime": "2026-01-01T00:00:00Z", "key": WITNESSES[1], "untilTime": "2027-01-01T00:00:00Z"}
+    assert value["witnesses"]["keys"] == [WITNESSES[0], until]
+
+
+def test_spans_become_sizes_and_seconds() -> None:
+    assert [(key.from_size, key.until_size) for key in FULL.log_keys()] == [(3, 70_000)]
+    first, second = FULL.witness_keys()
+    assert (first.from_s, first.until_s) == (0, 2**63 - 1)
+    assert (second.from_s, second.until_s) == (1_767_225_600, 1_798_761_600)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"key": VKEY, "fromSize": 5, "untilSize": 4},
+        {"key": VKEY, "fromSize": -1},
+        {"key": VKEY, "fromSize": "1"},
+        {"key": VKEY, "untilSize": 1.5},
+        {"key": VKEY, "fromTime": "2026-01-01T00:00:00Z"},
+        {"key": VKEY, "more": 1},
+        {"fromSize": 5},
+        {"key": WITNESSES[0]},
+        WITNESSES[0],
+        [],
+        None,
+    ],
+)
+def test_a_log_key_of_no_sense_is_refused(item: Any) -> None:
+    with pytest.raises(MalformedError):
+        parse_trust(_changed(lambda v: v.update(logs=[item])))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"key": WITNESSES[0], "fromTime": "2026-01-02T00:00:00Z", "untilTime": "2026-01-01T00:00:00Z"},
+        {"key": WITNESSES[0], "untilTime": "1969-12-31T23:59:59Z"},
+        {"key": WITNESSES[0], "fromTime": "2026-01-02"},
+        {"key": WITNESSES[0], "fromTime": 5},
+        {"key": WITNESSES[0], "fromSize": 5},
+        {"fromTime": "2026-01-02T00:00:00Z"},
+        {"key": VKEY},
+    ],
+)
+def test_a_witness_key_of_no_sense_is_refused(item: Any) -> None:
+    with pytest.raises(MalformedError):
+        parse_trust(_changed(lambda v: v.update(witnesses={"keys": [item], "quorum": 0})))
+
+
+def test_two_words_on_one_key_are_refused() -> None:
+    spanned = {"key": VKEY, "fromSize": 5}
+    for items in ([VKEY, spanned], [spanned, spanned], [spanned, {"key": VKEY}]):
+        with pytest.raises(MalformedError, match="listed twice"):
+            parse_trust(_changed(lambda v, items=items: v.update(logs=items)))  # type: ignore[misc]
+    assert parse_trust(_changed(lambda v: v.update(logs=[VKEY, VKEY]))).logs == (VKEY, VKEY)  # as it ever was
+    with pytest.raises(MalformedError):
+        TrustRoots(logs=(VKEY,), log_spans=(SizeSpan(LATER, 5),))
+
+
+def test_a_witness_with_two_keys_is_one_of_the_quorum() -> None:
+    both = TrustRoots(witnesses=(WITNESSES[0], LATER_WITNESS), quorum=1)
+    assert both.witness_count == 1
+    with pytest.raises(MalformedError, match="cannot be met"):
+        replace(both, quorum=2)
+
+
+def test_later_words_on_keys_take_the_place_of_earlier_ones() -> None:
+    changed = FULL.with_log_keys([SizeSpan(VKEY, 3, 50), SizeSpan(LATER, 40)])
+    assert changed.logs == (VKEY, LATER)
+    assert changed.log_spans == (SizeSpan(VKEY, 3, 50), SizeSpan(LATER, 40))
+    assert changed.with_log_keys([SizeSpan(VKEY)]).log_spans == (SizeSpan(LATER, 40),)
+    ended = FULL.with_witness_key(TimeSpan(WITNESSES[1]))
+    assert (ended.witnesses, ended.witness_spans) == (WITNESSES, ())
+    more = FULL.with_witness_key(TimeSpan(LATER_WITNESS, "2026-01-01T00:00:00Z"))
+    assert parse_trust(encode_trust(more)) == more
 
 
 def test_every_mutation_is_another_trust_or_an_error() -> None:

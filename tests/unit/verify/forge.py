@@ -13,6 +13,7 @@ from provenance.fingerprint import FileEntry, encode_manifest, fingerprint_files
 from provenance.limits import MAX_INPUTS
 from provenance.log import (
     Checkpoint,
+    CheckpointSigner,
     Cosigner,
     NoteSigner,
     TileReader,
@@ -96,7 +97,7 @@ def sign(what: DatasetStatement, signer: PrivateKey) -> bytes:
 class Log:
     """A log that appends anything."""
 
-    signer: NoteSigner = field(default_factory=lambda: NoteSigner("forge.example/log", b"\x07" * 32))
+    signer: CheckpointSigner = field(default_factory=lambda: NoteSigner("forge.example/log", b"\x07" * 32))
     tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
     envelopes: list[bytes] = field(default_factory=list)
     cosigners: tuple[Cosigner, ...] = ()
@@ -129,7 +130,7 @@ class Log:
     @property
     def vkey(self) -> str:
         """What a verifier trusts."""
-        return encode_vkey(self.signer.verifier)
+        return encode_vkey(self.signer.verifiers[0])
 
     def _reader(self) -> TileReader:
         return TileReader(self._tile, len(self.envelopes))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from provenance.encoding import Digest
-from provenance.log import Cosigner, encode_vkey
+from provenance.log import Cosigner, NoteSigner, encode_vkey
 from provenance.policy import Level, Status, TrustedSource, TrustRoots
 from provenance.signature import PrivateKey, encode_envelope, parse_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE, Sensitivity
@@ -172,7 +172,7 @@ def test_an_event_that_the_log_does_not_hold_does_not_count(what: str) -> None:
     event = Event(lineage.pin("a"), REVOKED, CREATED)
     envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, key(1)))
     if what == "another log":
-        other.log.signer = type(other.log.signer)("another.example/log", b"\x08" * 32)
+        other.log.signer = NoteSigner("another.example/log", b"\x08" * 32)
         entry = log.entry(log.append(envelope))
     else:
         entry = replace(lineage.entry("b"), envelope=envelope)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from provenance.log import Cosigner, encode_vkey
+from provenance.log import Cosigner, NoteSigner, encode_vkey
 from provenance.policy import Status, TrustedSource
 from provenance.signature import PrivateKey, encode_envelope, parse_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
@@ -75,7 +75,7 @@ def test_a_key_that_was_ended_ends_no_other() -> None:
 
 def test_what_is_not_in_a_trusted_log_or_not_signed_by_it_says_nothing() -> None:
     lineage_log = Log()
-    strange = replace(lineage_log, signer=type(lineage_log.signer)("elsewhere.example/log", b"\x09" * 32))
+    strange = replace(lineage_log, signer=NoteSigner("elsewhere.example/log", b"\x09" * 32))
     assert _report([_revocation(key(1), key(1))], log=strange).sound
     by_another = parse_envelope(_revocation(key(1), key(9)))
     (signature,) = by_another.signatures

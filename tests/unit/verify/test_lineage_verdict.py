@@ -12,6 +12,7 @@ import pytest
 
 from provenance.encoding import Digest, b64encode
 from provenance.errors import MalformedError
+from provenance.log import NoteSigner
 from provenance.policy import Level, Status, TrustedSource, TrustRoots
 from provenance.statement import Pin
 from provenance.verify import (
@@ -273,7 +274,7 @@ def test_checkpoints_of_several_sizes_leave_the_lineage_open() -> None:
 
 def test_two_logs_may_take_part() -> None:
     lineage, other = _chain("a"), Log()
-    other.signer = type(other.signer)("second.example/log", b"\x09" * 32)
+    other.signer = NoteSigner("second.example/log", b"\x09" * 32)
     child = sign(statement("b", [lineage.pin("a")]), key(1))
     other.append(sign(statement("x"), key(1)))
     entry = other.entry(other.append(child))

@@ -169,6 +169,7 @@ def test_a_witness_that_signed_another_checkpoint_spoils_this_one() -> None:
     assert (_check(report, "log.checkpoint").status, report.sound) == (FAILED, False)
 
 
+OWN_LOG = NoteSigner("forge.example/log", b"\x07" * 32)
 OTHER_LOG = NoteSigner("forge.example/log", b"\x08" * 32)
 OTHER_NAME = NoteSigner("other.example/log", b"\x07" * 32)
 
@@ -180,9 +181,9 @@ OTHER_NAME = NoteSigner("other.example/log", b"\x07" * 32)
         ((OTHER_LOG,), False),
         ((OTHER_NAME,), False),
         ((OTHER_LOG, OTHER_NAME), False),
-        ((Log().signer,), True),
-        ((OTHER_LOG, Log().signer), True),
-        ((Log().signer, OTHER_NAME), True),
+        ((OWN_LOG,), True),
+        ((OTHER_LOG, OWN_LOG), True),
+        ((OWN_LOG, OTHER_NAME), True),
     ],
 )
 def test_only_a_checkpoint_by_a_trusted_log_counts(logs: tuple[NoteSigner, ...], believed: bool) -> None:
