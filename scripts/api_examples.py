@@ -172,6 +172,8 @@ async def concerned(client: httpx.AsyncClient, ledger: Ledger, examples: Example
         examples[name] = example(summary, (await client.get(path)).raise_for_status().json())
     revoke_key(ledger, "museum", KeyReason.RETIRED)
     said = (await client.get(f"/v1/keys/{keyid}?limit=1")).raise_for_status().json()
+    answer = (await client.get("/v1/map/name/titanic/cleaned")).raise_for_status().json()
+    examples["mapAnswer"] = example("One entry, and no other", answer)
     examples["keyEvents"] = example("The first page of two", said)
     examples["keyCursor"] = example("A cursor", said["nextCursor"])
     examples["usageCursor"] = example("A cursor", examples["usage"]["value"]["nextCursor"])

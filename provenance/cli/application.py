@@ -26,6 +26,7 @@ from provenance.cli.verbs import (
     keys,
     lineage,
     log,
+    log_map,
     log_publishing,
     log_reading,
     prove,
@@ -141,6 +142,8 @@ add_verb(_log, "checkpoint", log.checkpoint)
 add_verb(_log, "access", log.access)
 add_verb(_log, "inclusion", log.inclusion)
 add_verb(_log, "consistency", log.consistency)
+add_verb(_log, "about", log_map.about)
+add_verb(_log, "check-about", log_map.check_about)
 add_verb(_log, "export", log_publishing.export)
 add_verb(_log, "monitor", log_reading.monitor)
 add_verb(_log, "mirror", log_reading.mirror)

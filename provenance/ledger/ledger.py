@@ -112,6 +112,7 @@ from provenance.stores import (
     Store,
     open_store,
 )
+from provenance.stores.log_map import LogMap
 from provenance.verify import ContentFinding, Evidence, Report, encode_bundle, verify_bundle
 from provenance.verify.audit import Audit, audit_evidence
 from provenance.verify.gate import Decision, decide, refused, verdict
@@ -141,6 +142,8 @@ class Ledger:
         self.blobs = BlobStore(layout.blobs, create=writable(layout.directory))
         self.log = LogView(store)
         self.sequencer = Sequencer(store, self.blobs, self.keyring.note_signer)
+        self._map: LogMap | None = None
+        self._map_guard = threading.Lock()
         self._chain_guard = threading.RLock()
         self._blocks = KnownBlocks(store, self.chain, self._chain_guard)
 
@@ -204,7 +207,19 @@ class Ledger:
 
     def close(self) -> None:
         """Release the database."""
+        with self._map_guard:
+            if self._map is not None:
+                self._map.close()
+                self._map = None
         self._store.close()
+
+    @property
+    def map(self) -> LogMap:
+        """The log's map, as far as it was kept up (`ledger.mapping`)."""
+        with self._map_guard:
+            if self._map is None:
+                self._map = LogMap(self.layout.directory / "map.db")
+            return self._map
 
     def __enter__(self) -> Ledger:
         return self

@@ -272,6 +272,18 @@ OPERATIONS: Final[dict[str, Operation]] = {
             LIMIT,
         ],
     ),
+    "getMapAnswer": operation(
+        "log",
+        "Every entry about something, and that there are no others",
+        "By the log's map (docs/formats/map.md): checked with the log's key alone.",
+        {"200": answer("The answer.", content(JSON, ref("MapAnswer"), "mapAnswer")), **problems(400, 404, 413)},
+        parameters=[
+            parameter("path", "kind", "What is given.", "name", enum=["name", "subject", "about", "use", "signer"]),
+            parameter(
+                "path", "value", "`namespace/name`, or 64 hex digits. The slash stays a slash.", "titanic/cleaned"
+            ),
+        ],
+    ),
     "listUsage": operation(
         "verification",
         "What a dataset was used for",

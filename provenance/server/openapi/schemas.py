@@ -200,6 +200,17 @@ SCHEMAS: Final[dict[str, Schema]] = {
         signer=said(HEX_64, "key id"),
         says={"type": "object", "description": "action, successor, reason, since"},
     ),
+    "MapAnswer": closed(
+        "Every entry about something, with its proof: docs/formats/map.md.",
+        format={"type": "string", "const": "urn:provenance-ledger:map-answer:1"},
+        kind=TEXT,
+        value=TEXT,
+        entries=said(listed(COUNT), "log entries, and there are no others"),
+        bucket=said(TEXT, "base64"),
+        hashes=said(listed(TEXT), "base64; RFC 9162 inclusion proof of the bucket"),
+        logRoot=said(TEXT, "base64"),
+        head=said(TEXT, "signed note"),
+    ),
     "KeyEventPage": closed("Key events in log order.", keyid=HEX_64, items=listed(ref("KeyEvent")), nextCursor=CURSOR),
     "Impact": closed(
         "What was made from a dataset, nearest first.",

@@ -3,7 +3,18 @@
 Invariants: a handler reads its input, calls the ledger once in a thread, and writes what it got; it decides nothing.
 """
 
-from provenance.server.routes import audits, datasets, entries, events, health, keys, statements, tiles, verification
+from provenance.server.routes import (
+    audits,
+    datasets,
+    entries,
+    events,
+    health,
+    keys,
+    log_map,
+    statements,
+    tiles,
+    verification,
+)
 
 ROUTES = (
     statements.routes,
@@ -12,6 +23,7 @@ ROUTES = (
     verification.routes,
     events.routes,
     keys.routes,
+    log_map.routes,
     audits.routes,
     tiles.routes,
     health.routes,

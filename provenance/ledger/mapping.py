@@ -1,0 +1,96 @@
+"""The log's map of this ledger: kept up to date from the entries, its heads signed, and what it answers.
+
+Invariants: the map follows the log and never the other way round; a head is signed only over a map that was derived
+from the entries under the checkpoint that the log signed at that size; a map that is of another history than the log is
+made again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from provenance.errors import ConflictError, NotFoundError, StoreError
+from provenance.log.map import MapAnswer, MapKey, keys_of, sign_head
+from provenance.stores.log_map import LogMap, MapState
+
+if TYPE_CHECKING:
+    from provenance.ledger.ledger import Ledger
+
+BATCH_ENTRIES: Final = 4_096
+"""Entries that become durable in the map together."""
+_TRIES: Final = 8
+
+MapProgress = Callable[[int, int], None]
+"""(entries done, entries in all)."""
+
+
+def update_map(ledger: Ledger, progress: MapProgress | None = None) -> MapState:
+    """Bring the map to the log's size; its state. Several may do so at once."""
+    for _ in range(_TRIES):
+        try:
+            return _follow(ledger, ledger.map, progress)
+        except ConflictError:  # another process was faster
+            continue
+    raise StoreError("the log's map is written by others all the time", hint="try again")
+
+
+def answer_about(ledger: Ledger, key: MapKey) -> MapAnswer:
+    """What the log, as it is now, holds about a key, with the proof that this is all. `NotFoundError` if it is
+    empty."""
+    for _ in range(_TRIES):
+        state = update_map(ledger)
+        if not state.size:
+            raise NotFoundError("the log is empty", hint="register a dataset first")
+        found = ledger.map.find(key.digest)
+        if found.state.size != state.size or found.state.log_root is None:
+            continue  # another process moved on between
+        head = found.state.head
+        if head is None:
+            head = sign_head(ledger.keyring.note_signer(), state.size, found.state.log_root, found.state.root)
+            ledger.map.keep_head(state.size, head)
+        return MapAnswer(key, found.bucket, found.hashes, found.state.log_root, head, found.entries)
+    raise StoreError("the log grows faster than its map", hint="try again")
+
+
+def check_map(ledger: Ledger) -> tuple[str, ...]:
+    """What is wrong with the map: nothing, or how it differs from the one that the entries give, derived again beside
+    it."""
+    state = ledger.map.state()
+    if not state.size:
+        return ()
+    if state.size > ledger.log.size() or ledger.log.root_at(state.size) != state.log_root:
+        return (f"the map covers {state.size} entries of another history than this log's",)
+    with tempfile.TemporaryDirectory(dir=ledger.layout.directory, prefix=".map-") as folder:
+        again = LogMap(Path(folder) / "map.db")
+        try:
+            _grow(ledger, again, state.size, None)
+            derived = again.state()
+        finally:
+            again.close()
+    if derived.root != state.root:
+        return (f"the map's root is {state.root.hex()}, the first {state.size} entries give {derived.root.hex()}",)
+    return ()
+
+
+def _follow(ledger: Ledger, kept: LogMap, progress: MapProgress | None) -> MapState:
+    state, size = kept.state(), ledger.log.checkpoint().size if ledger.log.size() else 0
+    if state.size and (state.size > size or ledger.log.root_at(state.size) != state.log_root):
+        kept.clear()
+    _grow(ledger, kept, size, progress)
+    return kept.state()
+
+
+def _grow(ledger: Ledger, kept: LogMap, size: int, progress: MapProgress | None) -> None:
+    for first in range(kept.state().size, size, BATCH_ENTRIES):
+        count = min(BATCH_ENTRIES, size - first)
+        keys = [_digests(row.envelope) for row in ledger.log.entries(first, count)]
+        kept.add(first, keys, ledger.log.root_at(first + count))
+        if progress is not None:
+            progress(first + count, size)
+
+
+def _digests(envelope: bytes) -> Sequence[bytes]:
+    return [key.digest for key in keys_of(envelope)]

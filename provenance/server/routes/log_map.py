@@ -1,0 +1,35 @@
+"""`GET /v1/map/{kind}/{value}`: every entry about something, with the proof that there are no others.
+
+Invariant: an answer is of the log as it is when it is asked; its head is signed, and checked with the log's key alone.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from provenance.errors import MalformedError
+from provenance.ledger.mapping import answer_about
+from provenance.log.map import KeyKind, MapKey, answer_json
+from provenance.server.answers import json_answer
+from provenance.server.openapi import documented
+from provenance.server.parameters import read_query
+from provenance.server.service import Service
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes of this module."""
+    router = APIRouter()
+    ledger = service.ledger
+
+    @router.get("/v1/map/{kind}/{value:path}", **documented("getMapAnswer"))
+    async def answer(request: Request) -> Response:
+        read_query(request)
+        kind, value = request.path_params["kind"], request.path_params["value"]
+        if kind not in list(KeyKind):
+            raise MalformedError("unknown kind", expected=" | ".join(KeyKind), got=kind, where="path")
+        key = MapKey(KeyKind(kind), value)
+        return await service.heavy(lambda: json_answer(answer_json(answer_about(ledger, key))))
+
+    return router
