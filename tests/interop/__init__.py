@@ -1,0 +1,1 @@
+"""Transparency logs with software that was not written here: docs/interoperability.md says which."""

@@ -1,0 +1,7 @@
+module interop
+
+go 1.25
+
+require golang.org/x/mod v0.7.0
+
+replace golang.org/x/mod => /usr/share/gocode/src/golang.org/x/mod
