@@ -17,6 +17,7 @@ from provenance.errors import ProvenanceError
 from provenance.log import (
     Checkpoint,
     Cosigner,
+    LogSigner,
     NoteSigner,
     add_signatures,
     encode_checkpoint,
@@ -29,6 +30,7 @@ from provenance.log import (
     sign_checkpoint,
     sign_note,
 )
+from provenance.log.algorithm import ML_DSA_44
 from provenance.log.note import encode_signature_line
 from provenance.merkle import EMPTY_ROOT
 from provenance.signers.note import load_note_key, new_note_key
@@ -181,6 +183,21 @@ def test_go_ignores_signatures_that_it_does_not_know_as_we_do(go: Peer) -> None:
             go.ask("open", note=note, vkeys=[encode_vkey(stranger.verifier)])
         with pytest.raises(ProvenanceError, match="not signed by a known key"):
             open_note(note, [stranger.verifier])
+
+
+def test_go_passes_over_ml_dsa_44(go: Peer) -> None:
+    """A log and a witness sign with a second key each; to Go those are unknown keys, and of no type that it reads."""
+    seed, head = b"\x05" * 32, Checkpoint("go.example/log", 70_000, b"\x07" * 32)
+    log = LogSigner((NoteSigner(head.origin, bytes(32)), Cosigner(head.origin, seed, ML_DSA_44)))
+    witness = Cosigner("witness.example/w1", b"\x06" * 32, ML_DSA_44)
+    note = add_signatures(sign_checkpoint(head, log), [witness.cosign(head, 1_700_000_000)])
+    opened = go.ask("open", note=note, vkeys=[encode_vkey(log.verifiers[0])])
+    assert [one["id"] for one in opened["verified"]] == [log.verifiers[0].key_id.hex()]
+    others = [log.verifiers[1].key_id.hex(), witness.verifier.key_id.hex()]
+    assert [one["id"] for one in opened["unverified"]] == others
+    for verifier in (log.verifiers[1], witness.verifier):
+        with pytest.raises(Refused, match="unknown verifier algorithm"):
+            go.ask("read-key", vkey=encode_vkey(verifier))
 
 
 def test_two_lines_of_one_key(go: Peer) -> None:

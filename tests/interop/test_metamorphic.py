@@ -16,6 +16,7 @@ from provenance.errors import ProvenanceError
 from provenance.log import (
     Checkpoint,
     Cosigner,
+    LogSigner,
     NoteSigner,
     add_signatures,
     encode_checkpoint,
@@ -24,6 +25,7 @@ from provenance.log import (
     open_checkpoint,
     sign_checkpoint,
 )
+from provenance.log.algorithm import ML_DSA_44
 from tests.interop.trees import LARGE, SMALL, changed, changed_proofs, largest, places
 
 SEED = 6962
@@ -110,6 +112,15 @@ def test_it_ignores_cosignatures_and_refuses_their_keys() -> None:
     assert other.checkpoint_verify(note, [VKEY]).size == 70
     with pytest.raises(other.VerifyError, match="0x04"):
         other.checkpoint_verify(note, [VKEY, encode_vkey(witness.verifier)])
+
+
+def test_it_ignores_ml_dsa_44_and_refuses_its_keys() -> None:
+    head, second = Checkpoint(LOG.name, 70, largest().root(70)), Cosigner(LOG.name, b"\x05" * 32, ML_DSA_44)
+    note = sign_checkpoint(head, LogSigner((LOG, second))).decode()
+    assert other.verify_signed_note(note, [VKEY]) == 1
+    assert other.checkpoint_verify(note, [VKEY]).size == 70
+    with pytest.raises(other.VerifyError, match="0x06"):
+        other.checkpoint_verify(note, [VKEY, encode_vkey(second.verifier)])
 
 
 def test_bodies_are_read_as_we_read_them() -> None:

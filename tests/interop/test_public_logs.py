@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 from provenance.errors import ProvenanceError
 from provenance.log import (
@@ -25,7 +26,7 @@ from provenance.log import (
     parse_note,
     parse_vkey,
 )
-from provenance.log.algorithm import cosignature_message, cosignature_time
+from provenance.log.algorithm import cosignature_message, cosignature_time, subtree_message
 from provenance.log.note import encode_note
 from tests.interop.peer import Peer
 
@@ -91,6 +92,10 @@ WITNESS_VKEYS = (
     "witness.stagemole.eu+67f7aea0+BEqSG3yu9YrmcM3BHvQYTxwFj3uSWakQepafafpUqklv",
 )
 ARCHE_TIME_S = 1_779_573_024
+
+# Another of its logs: Geomys' witness signed with both its keys, Ed25519 and ML-DSA-44.
+PUBLISHED = Path(__file__).resolve().parent / "published"
+COACH_TIME_S = 1_785_704_691
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +182,32 @@ def test_a_checkpoint_of_a_public_log_with_four_witnesses(go: Peer) -> None:
     for at in (*range(ARCHE_NOTE.rindex(b"\n\n")), *range(len(ARCHE_NOTE) - known_lines, len(ARCHE_NOTE))):
         bad = ARCHE_NOTE[:at] + bytes([ARCHE_NOTE[at] ^ chance.randrange(1, 256)]) + ARCHE_NOTE[at + 1 :]
         assert not is_whole(bad), at
+
+
+def test_a_checkpoint_of_a_public_log_with_an_ml_dsa_44_cosignature(go: Peer) -> None:
+    data = (PUBLISHED / "coachandhorses2026h1.note").read_bytes()
+    vkeys = (PUBLISHED / "witnesses.vkeys").read_text("ascii").splitlines()
+    keys = [parse_vkey(vkey) for vkey in vkeys]
+    assert [(key.type_byte, encode_vkey(key)) for key in keys] == [(0x04, vkeys[0]), (0x06, vkeys[1])]
+    note = open_note(data, keys)
+    assert [line.key_id for line in note.verified] == [key.key_id for key in keys]
+    assert {cosignature_time(line.signature) for line in note.verified} == {COACH_TIME_S}
+    head = parse_checkpoint(note.text)
+    # The structure of c2sp.org/tlog-cosignature, made here.
+    origin, root = note.text.split(b"\n")[0], b64decode(note.text.split(b"\n")[2])
+    name = keys[1].name.encode()
+    message = b"".join(
+        (b"subtree/v1\n\0", bytes([len(name)]), name, COACH_TIME_S.to_bytes(8, "big"), bytes([len(origin)]), origin)
+    ) + b"".join((bytes(8), (185_550_722).to_bytes(8, "big"), root))
+    assert subtree_message(keys[1].name, head, COACH_TIME_S) == message
+    MLDSA44PublicKey.from_public_bytes(keys[1].public_key).verify(note.verified[1].signature[8:], message)
+    # To Go the second key's line is one of an unknown key.
+    opened = go.ask("open", note=data, vkeys=vkeys[:1])
+    assert [one["id"] for one in opened["verified"]] == [keys[0].key_id.hex()]
+    assert keys[1].key_id.hex() in [one["id"] for one in opened["unverified"]]
+
+    chance, start = random.Random(3), data.rindex("— ".encode())
+    for at in (*range(data.rindex(b"\n\n")), *chance.sample(range(start, len(data)), 200)):
+        bad = data[:at] + bytes([data[at] ^ chance.randrange(1, 256)]) + data[at + 1 :]
+        with pytest.raises(ProvenanceError):
+            open_note(bad, keys[1:])

@@ -21,6 +21,7 @@ from provenance.errors import ProvenanceError
 from provenance.log import (
     Checkpoint,
     Cosigner,
+    LogSigner,
     NoteSigner,
     add_signatures,
     entry_leaf,
@@ -28,6 +29,7 @@ from provenance.log import (
     open_checkpoint,
     sign_checkpoint,
 )
+from provenance.log.algorithm import ML_DSA_44
 from provenance.log.note import encode_signature_line
 from provenance.log.tile import TileReader
 from provenance.merkle import prove_inclusion
@@ -39,6 +41,7 @@ from tests.interop.trusted import trusted_log
 SEED = 162
 LOG = NoteSigner("sigstore.example/log", bytes(range(32)))
 WITNESS = Cosigner("witness.example/w1", b"\x02" * 32)
+BOTH = LogSigner((LOG, Cosigner(LOG.name, b"\x05" * 32, ML_DSA_44)))
 
 
 def _log(signer: NoteSigner = LOG) -> dict[str, object]:
@@ -52,7 +55,8 @@ def _head(size: int) -> Checkpoint:
 def test_it_opens_our_checkpoints(sigstore: Peer) -> None:
     for size in (*SMALL, *LARGE):
         bare = sign_checkpoint(_head(size), LOG)
-        for note in (bare, add_signatures(bare, [WITNESS.cosign(_head(size), 1_700_000_000)])):
+        cosigned = add_signatures(bare, [WITNESS.cosign(_head(size), 1_700_000_000)])
+        for note in (bare, cosigned, sign_checkpoint(_head(size), BOTH)):
             found = sigstore.ask("checkpoint", log=_log(), note=note)
             assert found["origin"] == LOG.name
             assert (int(found["size"]), b64decode(found["root"])) == (size, largest().root(size))
