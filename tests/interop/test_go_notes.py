@@ -17,20 +17,17 @@ from provenance.errors import ProvenanceError
 from provenance.log import (
     Checkpoint,
     Cosigner,
-    LogSigner,
     NoteSigner,
     add_signatures,
     encode_checkpoint,
     encode_vkey,
     open_checkpoint,
-    open_cosigned,
     open_note,
     parse_checkpoint,
     parse_vkey,
     sign_checkpoint,
     sign_note,
 )
-from provenance.log.algorithm import ML_DSA_44
 from provenance.log.note import encode_signature_line
 from provenance.merkle import EMPTY_ROOT
 from provenance.signers.note import load_note_key, new_note_key
@@ -185,21 +182,6 @@ def test_go_ignores_signatures_that_it_does_not_know_as_we_do(go: Peer) -> None:
             open_note(note, [stranger.verifier])
 
 
-def test_go_passes_over_ml_dsa_44(go: Peer) -> None:
-    """A log and a witness sign with a second key each; to Go those are unknown keys, and of no type that it reads."""
-    seed, head = b"\x05" * 32, Checkpoint("go.example/log", 70_000, b"\x07" * 32)
-    log = LogSigner((NoteSigner(head.origin, bytes(32)), Cosigner(head.origin, seed, ML_DSA_44)))
-    witness = Cosigner("witness.example/w1", b"\x06" * 32, ML_DSA_44)
-    note = add_signatures(sign_checkpoint(head, log), [witness.cosign(head, 1_700_000_000)])
-    opened = go.ask("open", note=note, vkeys=[encode_vkey(log.verifiers[0])])
-    assert [one["id"] for one in opened["verified"]] == [log.verifiers[0].key_id.hex()]
-    others = [log.verifiers[1].key_id.hex(), witness.verifier.key_id.hex()]
-    assert [one["id"] for one in opened["unverified"]] == others
-    for verifier in (log.verifiers[1], witness.verifier):
-        with pytest.raises(Refused, match="unknown verifier algorithm"):
-            go.ask("read-key", vkey=encode_vkey(verifier))
-
-
 def test_two_lines_of_one_key(go: Peer) -> None:
     """Go judges the first of a key's lines alone; we judge each, and refuse the note for either."""
     signer = NoteSigner("go.example/log", bytes(32))
@@ -211,35 +193,6 @@ def test_two_lines_of_one_key(go: Peer) -> None:
     for lines in (good + bad, bad + good):
         with pytest.raises(ProvenanceError, match="does not verify"):
             open_note(b"a\n\n" + lines, [signer.verifier])
-
-
-def test_the_note_package_itself_has_no_cosignatures(go: Peer) -> None:
-    """So the Go program verifies them by its own `note.Verifier`; the package does not even read their keys."""
-    cosigner = Cosigner("witness.example/w1", b"\x02" * 32)
-    with pytest.raises(Refused, match="unknown verifier algorithm"):
-        go.ask("read-key", vkey=encode_vkey(cosigner.verifier))
-
-
-def test_cosignatures_by_go_s_ed25519(go: Peer) -> None:
-    """Ours opens with a `note.Verifier` of type 0x04 in Go, and what such a `note.Signer` adds there, we open."""
-    log, cosigner = NoteSigner("go.example/log", bytes(32)), Cosigner("witness.example/w1", b"\x02" * 32)
-    head = Checkpoint(log.name, 70_000, b"\x07" * 32)
-    bare, log_vkey, time_s = sign_checkpoint(head, log), encode_vkey(log.verifier), 1_700_000_000
-    note = add_signatures(bare, [cosigner.cosign(head, time_s)])
-    vkeys = [log_vkey, encode_vkey(cosigner.verifier)]
-    opened = go.ask("open", note=note, vkeys=vkeys)
-    assert [one["name"] for one in opened["verified"]] == [log.name, cosigner.name]
-    made = go.ask("cosign", note=bare, vkeys=[log_vkey], name=cosigner.name, seed=b"\x02" * 32, time=time_s)
-    assert (b64decode(made["note"]), made["vkey"]) == (note, encode_vkey(cosigner.verifier))
-    found = open_cosigned(b64decode(made["note"]), log.verifier, [parse_vkey(made["vkey"])])
-    assert [one.time_s for one in found.cosignatures] == [time_s]
-    start = note.rindex("— ".encode())
-    chance = random.Random(SEED)
-    for bad in _single_changes(note[start:], chance):
-        if go.accepts("open", note=note[:start] + bad, vkeys=vkeys[1:]):
-            assert _reads_the_same(note, note[:start] + bad)
-        with pytest.raises(ProvenanceError):
-            open_note(note[:start] + bad, [cosigner.verifier])
 
 
 def test_trees_of_the_checksum_database(go: Peer) -> None:

@@ -1,6 +1,6 @@
 module interop
 
-go 1.25
+go 1.27
 
 require golang.org/x/mod v0.7.0
 

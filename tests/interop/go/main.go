@@ -38,6 +38,7 @@ type question struct {
 	Name    string
 	Origin  string
 	Seed    []byte
+	Kind    byte // the type byte of a cosigner's key
 	Vkey    string
 	Vkeys   []string
 	Skey    string
