@@ -37,6 +37,7 @@ from provenance.errors import (
 from provenance.fingerprint import FileEntry, Fingerprint, fingerprint_files
 from provenance.ledger.anchoring import Anchorer, Deployment
 from provenance.ledger.audit import Auditor, FsckProgress
+from provenance.ledger.audit_logs import is_trusted, logs_about
 from provenance.ledger.blocks import KnownBlocks
 from provenance.ledger.contents import Contents
 from provenance.ledger.decision_batches import examine_decisions
@@ -871,8 +872,14 @@ class Ledger:
         evidence = self._verification().evidence(row)  # with keys of all that are known here, whether trusted or not
         blocks = self._blocks.of(evidence) if ask_chain else []
         report = verification.report(row, contents, blocks, evidence)
-        uses = [said.index for said in self.said_about(pinned_name(row)) if isinstance(said.event.body, Usage)]
-        return audit_evidence(evidence, report, roots, blocks=blocks, uses=uses), evidence
+        uses = [
+            said.index
+            for said in self.said_about(pinned_name(row))
+            if isinstance(said.event.body, Usage) and is_trusted(roots, said.row.keyid)
+        ]
+        with self._store.snapshot() as snapshot:
+            logs = logs_about(snapshot, self.blobs, row, roots)
+        return audit_evidence(evidence, report, roots, blocks=blocks, uses=uses, logs=logs), evidence
 
     def export(self, reference: str, form: str, *, ask_chain: bool = True) -> bytes:
         """An artefact and its lineage in a format of `provenance.verify.exports.FORMATS`."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from provenance.encoding import Digest, JsonValue
 from provenance.errors import ProvenanceError
@@ -124,14 +125,30 @@ class AuditItem:
 
 
 @dataclass(frozen=True, slots=True)
+class LogBatch:
+    """A log entry that holds a batch of automatic records, and how many of them are about the target: decisions that
+    it made, or requests that asked about it."""
+
+    kind: Literal["decisions", "requests"]
+    entry: int
+    count: int
+
+    def to_json(self) -> JsonValue:
+        """The batch as a JSON value."""
+        return {"kind": self.kind, "entry": self.entry, "count": self.count}
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """The audit of a report's target. `items` begin with it, its inputs nearest first; `uses` are log entries that say
-    what it was used for; `keys` is what the log holds about the keys that signed."""
+    what it was used for; `keys` is what the log holds about the keys that signed; `logs` are batches of automatic
+    records about the target."""
 
     report: Report
     items: tuple[AuditItem, ...]
     uses: tuple[int, ...] = ()
     keys: tuple[KeyRemark, ...] = ()
+    logs: tuple[LogBatch, ...] = ()
 
     @property
     def origins(self) -> tuple[AuditItem, ...]:
@@ -200,6 +217,7 @@ class Audit:
             "items": [item.to_json() for item in self.items],
             "uses": list(self.uses),
             "keys": [one.to_json() for one in self.keys],
+            "logs": [one.to_json() for one in self.logs],
             "report": report.to_json(),
         }
 
@@ -211,8 +229,9 @@ def audit_evidence(
     *,
     blocks: Sequence[BlockFinding] = (),
     uses: Sequence[int] = (),
+    logs: Sequence[LogBatch] = (),
 ) -> Audit:
-    """The audit of what `report` says of this evidence."""
+    """The audit of what `report` says of this evidence. `uses` and `logs` are of the target, and count."""
     statements, entries = _statements(evidence), {entry.digest: entry for entry in evidence.entries}
     words = read_key_words(EntryVerifier(evidence, trust, blocks), evidence.entries)
     verifier = EntryVerifier(evidence, with_key_revocations(words, trust), blocks, same_holders(words))
@@ -228,7 +247,7 @@ def audit_evidence(
         registrant = Registrant(verifier.holder(keyid), verifier.source_name(keyid))
         unsettled = [verdict for verdict, _ in unsettled_findings(verdicts, registrant)]
         items.append(AuditItem(artefact, statement, _remarks(verdicts), _remarks(unsettled)))
-    return Audit(report, tuple(items), tuple(uses), key_remarks(words, trust))
+    return Audit(report, tuple(items), tuple(uses), key_remarks(words, trust), tuple(logs))
 
 
 def _remarks(verdicts: Iterable[EventVerdict]) -> tuple[Remark, ...]:

@@ -335,6 +335,14 @@ SCHEMAS: Final[dict[str, Schema]] = {
         gaps=listed(closed("What is not known.", about=TEXT, gap=TEXT)),
         items=listed(ref("AuditItem")),
         uses=said(listed(COUNT), "log entries"),
+        logs=listed(
+            closed(
+                "A batch of automatic records about the target.",
+                kind={"type": "string", "enum": ["decisions", "requests"]},
+                entry=COUNT,
+                count=said(COUNT, "records of it that are about the target"),
+            )
+        ),
         keys=listed(
             closed(
                 "What the log holds about a key that signed, and counts.",

@@ -20,17 +20,19 @@ from celpy.evaluation import CELEvalError
 from provenance import verify_inputs
 from provenance.errors import PolicyError, SignerError
 from provenance.ledger import Ledger
+from provenance.ledger.access import AccessLog
 from provenance.log import Cosigner, encode_vkey
 from provenance.policy import encode_trust
 from provenance.policy.policy import FORMAT, Policy, parse_policy
 from provenance.statement.finding import Finding, FindingState, Severity
 from provenance.statement.quality import Quality, QualityResult
+from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.standards import Basis, Standards
 from provenance.statement.usage import Usage
 from provenance.statement.verdict import Verdict, VerdictResult
 from provenance.verify import verify_bundle
-from provenance.verify.ai_act import NOTHING, evidence_pack
+from provenance.verify.ai_act import NOTHING, Line, evidence_pack
 from provenance.verify.audit_page import audit_page
 from provenance.verify.gate import audit_facts, decide, junit, sarif
 
@@ -106,6 +108,62 @@ def test_every_line_of_the_pack_cites_entries_that_exist_or_says_that_there_is_n
         ledger.state("h/model", Quality(QualityResult.PASSED), key="lab")
         found = {line.asks: line for line in evidence_pack(ledger.audit("h/model")[0])}
         assert found["validation and testing procedures and their data"].entries == (ledger.log.size() - 1,)
+
+
+def _pack(ledger: Ledger, name: str = "h/model") -> dict[str, Line]:
+    return {line.article: line for line in evidence_pack(ledger.audit(name)[0])}
+
+
+def test_the_logs_that_the_act_asks_for_are_those_about_the_model(opened: Ledger) -> None:
+    with opened as ledger:
+        for article in ("12(1), (2)", "19(1)"):
+            assert _pack(ledger)[article].found == NOTHING
+        with ledger.decisions("h/model", key="lab") as decisions:
+            for number in range(3):
+                decisions.record(b"%d" % number, b"yes")
+        batch = ledger.log.size() - 1
+        log = AccessLog(ledger, "lab", batch_seconds=3_600)
+        log.note("10.0.0.1", "GET /v1/lineage/{ref}", 200, "h/model@1")
+        log.note("10.0.0.1", "GET /v1/lineage/{ref}", 404, "h/model@1")
+        log.note("10.0.0.1", "GET /v1/lineage/{ref}", 200, "h/clean@1")
+        log.flush()
+        access = ledger.log.size() - 1
+        log.note("10.0.0.1", "GET /v1/lineage/{ref}", 200, "h/raw@1")
+        log.close()
+        use = ledger.state("h/model", Usage("evaluation"), key="lab").entry_index
+        pack = _pack(ledger)
+        assert pack["19(1)"].entries == (batch, access)
+        assert pack["12(1), (2)"].entries == (batch, access, use)
+        words = "1 batch with 3 decisions about it, 1 batch with 1 request about it"
+        assert pack["12(1), (2)"].found == f"{words}; 1 logged use"
+        assert _pack(ledger, "h/clean")["19(1)"].entries == (access,)
+        # What a key signed that is not trusted any more counts for nothing.
+        ledger.keyring.revoke("lab")
+        assert [_pack(ledger)[article].found for article in ("12(1), (2)", "19(1)")] == [NOTHING, NOTHING]
+
+
+def test_an_examination_for_biases_says_so_itself(opened: Ledger) -> None:
+    article = "10(2)(f), (g)"
+    with opened as ledger:
+        ledger.state("h/clean", Review(Decision.APPROVED, ("labels",)), key="lab")
+        ledger.state("h/clean", Quality(QualityResult.PASSED, passed=("no nulls", "unbiased coin")), key="museum")
+        assert _pack(ledger)[article].found == NOTHING
+        review = ledger.state("h/clean", Review(Decision.APPROVED, ("gender-bias",)), key="lab").entry_index
+        for name in ("group_fairness", "bias@0.05"):
+            body = Quality(QualityResult.PASSED, passed=(name,))
+            test = ledger.state("h/clean", body, key="museum").entry_index
+        assert _pack(ledger)[article].entries == (review, test - 1, test)
+
+
+def test_what_the_act_asks_of_data_cites_nothing_about_a_model(opened: Ledger) -> None:
+    with opened as ledger:
+        ledger.state("h/model", Quality(QualityResult.PASSED, passed=("accuracy",)), key="museum")
+        ledger.state("h/model", Finding("f", Severity.LOW, "weak"), key="lab")
+        pack = _pack(ledger)
+        assert [pack[article].found for article in ("10(2)(h)", "10(3)")] == [NOTHING, NOTHING]
+        model = ledger.audit("h/model")[0].items[0].artefact.index
+        about_data = [line for line in evidence_pack(ledger.audit("h/model")[0]) if line.article.startswith("10")]
+        assert all(model not in line.entries for line in about_data)
 
 
 class _Page(HTMLParser):
