@@ -580,9 +580,9 @@ class Ledger:
         """
         from provenance.ledger.witnessing import collect_for, require_quorum
 
-        collect_for(self)
+        found = collect_for(self)
         with self._anchorer() as anchorer:
-            return anchorer.anchor(lambda row: require_quorum(self, row))
+            return anchorer.anchor(lambda row: require_quorum(self, row, found))
 
     def deploy(self) -> Deployment:
         """Deploy the anchor contract on this ledger's chain, unless this account has done so."""

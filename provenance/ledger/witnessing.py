@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 MAX_WITNESSES: Final = 64
 DEFAULT_TIMEOUT_S: Final = 10.0
 _TRIES: Final = 3
+_MAX_REASONS: Final = 8
+_Answer = tuple[NoteSignature | None, ProvenanceError | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,27 @@ class WitnessOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Cosigning:
-    """What came of a round: of which checkpoint, what each witness did, and how many of them are enough."""
+    """What came of a round: of which checkpoint, what each witness did, and how many of them are enough. `answers` also
+    takes what comes after the round has ended."""
 
     size: int
     outcomes: tuple[WitnessOutcome, ...]
     quorum: int
+    answers: Mapping[int, _Answer] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def problems(self) -> tuple[WitnessOutcome, ...]:
+        """The witnesses that failed and why, by what is known now: a late one tells its reason in the end."""
+        known = dict(self.answers)
+        latest = [
+            WitnessOutcome(one.place, known[number][1]) if number in known and one.problem is not None else one
+            for number, one in enumerate(self.outcomes)
+        ]
+        return tuple(
+            one if one.problem is not None else before
+            for one, before in zip(latest, self.outcomes, strict=True)
+            if before.problem is not None
+        )
 
     @property
     def cosigned(self) -> int:
@@ -159,26 +177,28 @@ def collect(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigning:
     places, row = witnesses_of(ledger), ledger.log.checkpoint()
     if not places:
         raise NotFoundError("this log has no witness", hint="`provenance witness add URL KEY`")
-    found = _ask_all(ledger, places, row, timeout_s)
+    answers = _ask_all(ledger, places, row, timeout_s)
+    late = WitnessError("witness answered too slowly", expected=f"within {timeout_s:g} s a try")
+    found = [answers.get(number, (None, late)) for number in range(len(places))]
     signatures = [signature for signature, _ in found if signature is not None]
     if signatures:
         ledger.add_cosignatures(row, signatures)
     outcomes = tuple(WitnessOutcome(place, problem) for place, (_, problem) in zip(places, found, strict=True))
-    behind = next((one.problem for one in outcomes if isinstance(one.problem, LogWentBackError)), None)
-    if behind is not None:
-        raise behind
-    return Cosigning(row.size, outcomes, ledger.keyring.trust().quorum)
+    _refuse_if_back(outcomes)
+    return Cosigning(row.size, outcomes, ledger.keyring.trust().quorum, answers)
 
 
-def collect_for(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-    """Have the latest checkpoint cosigned before it is published, if this log has witnesses and an entry."""
-    if witnesses_of(ledger) and ledger.log.size():
-        collect(ledger, timeout_s)
+def collect_for(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigning | None:
+    """Have the latest checkpoint cosigned before it is published; None if this log has no witness or no entry."""
+    return collect(ledger, timeout_s) if witnesses_of(ledger) and ledger.log.size() else None
 
 
-def require_quorum(ledger: Ledger, row: CheckpointRow) -> None:
+def require_quorum(ledger: Ledger, row: CheckpointRow, found: Cosigning | None = None) -> None:
     """Raise `WitnessError` unless as many of the witnesses in the trust roots cosigned this very checkpoint as they ask
-    for: whatever was asked of whom, and whatever was logged since."""
+    for: whatever was asked of whom, and whatever was logged since. The error says why the witnesses of the round that
+    was `found` failed; `VerificationError` if one of them, however late, saw more of this log than there is."""
+    problems = found.problems if found is not None else ()
+    _refuse_if_back(problems)
     trust = ledger.keyring.trust()
     if not trust.quorum:
         return
@@ -188,9 +208,20 @@ def require_quorum(ledger: Ledger, row: CheckpointRow) -> None:
         raise WitnessError(
             "too few witnesses cosigned the checkpoint, and it is not published",
             expected=f"{trust.quorum} of {len(known)}",
-            got=f"{count}, at size {row.size}",
+            got="; ".join([f"{count}, at size {row.size}", *map(_reason, problems[:_MAX_REASONS])]),
             hint="see `provenance witness cosign`, and run it again",
         )
+
+
+def _reason(outcome: WitnessOutcome) -> str:
+    problem = outcome.problem
+    return f"{outcome.place.url}: {problem.what if problem is not None else 'cosigned'}"
+
+
+def _refuse_if_back(outcomes: Sequence[WitnessOutcome]) -> None:
+    behind = next((one.problem for one in outcomes if isinstance(one.problem, LogWentBackError)), None)
+    if behind is not None:
+        raise behind
 
 
 class LogWentBackError(VerificationError):
@@ -199,9 +230,10 @@ class LogWentBackError(VerificationError):
 
 def _ask_all(
     ledger: Ledger, places: Sequence[WitnessPlace], row: CheckpointRow, timeout_s: float
-) -> list[tuple[NoteSignature | None, ProvenanceError | None]]:
-    """The answers of all, asked at once. One that takes longer than all its tries may is left to itself."""
-    answers: dict[int, tuple[NoteSignature | None, ProvenanceError | None]] = {}
+) -> Mapping[int, _Answer]:
+    """The answers, by witness, of all, asked at once. One that takes longer than all its tries may is left to itself,
+    and its answer is there when it comes."""
+    answers: dict[int, _Answer] = {}
 
     def ask(number: int, place: WitnessPlace) -> None:
         answers[number] = _ask(ledger, place, row, timeout_s)
@@ -214,13 +246,10 @@ def _ask_all(
     deadline = time.monotonic() + _TRIES * timeout_s
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = WitnessError("witness answered too slowly", expected=f"within {timeout_s:g} s a try")
-    return [answers.get(number, (None, late)) for number in range(len(places))]
+    return answers
 
 
-def _ask(
-    ledger: Ledger, place: WitnessPlace, row: CheckpointRow, timeout_s: float
-) -> tuple[NoteSignature | None, ProvenanceError | None]:
+def _ask(ledger: Ledger, place: WitnessPlace, row: CheckpointRow, timeout_s: float) -> _Answer:
     try:
         return _cosigned(ledger, place, row, timeout_s), None
     except ProvenanceError as error:

@@ -9,12 +9,13 @@ bytes.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
@@ -28,6 +29,7 @@ from provenance.lineage.openlineage import LineageEvent, NodeKey
 from provenance.stores.lineage_rows import EVENT, FIELDS_SAID, VERSION_SAID, statements_of
 
 MAX_NODES: Final = 10_000
+PRIVATE_MODE: Final = 0o600
 _VERSION: Final = 4
 _FIELD: Final = "datasetField:"
 _MAX_NAMED: Final = 8
@@ -84,10 +86,23 @@ class LineageIndex:
     def __init__(self, path: Path) -> None:
         self._path, self._guard = path, threading.RLock()
         with self._failing("opening"):
+            self._keep_private()
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")  # the log is what must survive; this is made again from it
             self._make()
+
+    def _keep_private(self) -> None:
+        """Make the file, if need be, and keep others from reading it: what SQLite makes beside it is as it is."""
+        try:
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE_MODE))
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    self._path.with_name(self._path.name + suffix).chmod(PRIVATE_MODE)
+        except OSError as error:
+            raise StoreError(
+                "the index of lineage events cannot be opened", got=error.strerror, where=self._path
+            ) from error
 
     def _make(self) -> None:
         """Make the tables; those of another version are thrown away: all of it is made again from the log."""

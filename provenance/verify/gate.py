@@ -16,6 +16,7 @@ from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
 from provenance.encoding import Digest, JsonValue
+from provenance.errors import printable
 from provenance.policy.licences import allows
 from provenance.policy.policy import Policy, Rule
 from provenance.statement import Sensitivity
@@ -236,15 +237,23 @@ def junit(decisions: Sequence[Decision]) -> str:
     for one in decisions:
         cases = [_case(one, ruling) for ruling in one.rulings]
         counts = f'tests="{len(one.rulings)}" failures="{len(one.denials)}"'
-        suites.append(f"<testsuite name={quoteattr(one.target)} {counts}>{''.join(cases)}</testsuite>")
+        suites.append(f"<testsuite name={_attribute(one.target)} {counts}>{''.join(cases)}</testsuite>")
     return '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>' + "\n".join(suites) + "</testsuites>\n"
 
 
 def _case(decision: Decision, ruling: Ruling) -> str:
-    head = f"<testcase classname={quoteattr(ruling.about)} name={quoteattr(f'{decision.policy.name}: {ruling.rule}')}"
+    name = _attribute(f"{decision.policy.name}: {ruling.rule}")
+    head = f"<testcase classname={_attribute(ruling.about)} name={name}"
     if ruling.allowed:
         return head + "/>"
-    return f"{head}><failure message={quoteattr(ruling.reason)}>{escape(ruling.reason)}</failure></testcase>"
+    return (
+        f"{head}><failure message={_attribute(ruling.reason)}>{escape(printable(ruling.reason))}</failure></testcase>"
+    )
+
+
+def _attribute(text: str) -> str:
+    """The text as an attribute of XML 1.0, in which most control characters cannot be written at all."""
+    return quoteattr(printable(text))
 
 
 def sarif(decisions: Sequence[Decision], version: str) -> str:

@@ -37,6 +37,7 @@ from provenance.log.add_checkpoint import AddCheckpoint, encode_add_checkpoint, 
 from provenance.log.note import encode_signature_line
 from provenance.policy import Status
 from provenance.verify import verify_bundle
+from provenance.witnesses import open_witness
 from tests.sessions.session import COMMAND, Session, environment
 
 
@@ -381,6 +382,45 @@ def test_a_witness_that_is_slow_is_not_waited_for(ledger: Ledger, witnesses: lis
         found = collect(ledger, timeout_s=1)
         assert time.monotonic() - started < 5
         assert (found.cosigned, found.is_met) == (1, True)
+
+
+def test_a_late_witness_that_saw_more_stops_the_anchor_and_reasons_are_told(
+    ledger: Ledger, witnesses: list[_Witness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _register(ledger, "a")
+    release = threading.Event()
+
+    def late(_: AddCheckpoint) -> tuple[int, str, bytes]:
+        assert release.wait(30)
+        return 409, "text/x.tlog.size", b"9\n"
+
+    with _scripted(lambda _: (403, PLAIN, b"no\n")) as refusing, _scripted(late) as slow:
+        add_witness(ledger, refusing, encode_vkey(COSIGNER.verifier), quorum=1)
+        with pytest.raises(WitnessError, match="too few") as caught:
+            ledger.anchor()
+        assert f"{refusing}: " in str(caught.value.got)
+        remove_witness(ledger, refusing)
+        add_witness(ledger, witnesses[0].url, witnesses[0].vkey)
+        add_witness(ledger, slow, encode_vkey(COSIGNER.verifier))
+
+        def round_and_wait(opened: Ledger) -> witnessing.Cosigning:
+            # Its tries are over: the round has ended without it, with the quorum met; then it answers.
+            found = collect(opened, timeout_s=0.3)
+            assert found.is_met
+            assert [one.problem.what for one in found.problems if one.problem] == ["witness answered too slowly"]
+            release.set()
+            deadline = time.monotonic() + 20
+            while len(found.answers) < 2 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            return found
+
+        # The round's patience ends before that of the connection.
+        patient: Callable[..., object] = lambda url, timeout_s: open_witness(url, timeout_s=20)  # noqa: E731
+        monkeypatch.setattr("provenance.ledger.witnessing.open_witness", patient)
+        monkeypatch.setattr(witnessing, "collect_for", round_and_wait)
+        with pytest.raises(witnessing.LogWentBackError, match="saw more of this log"):
+            ledger.anchor()
+    assert ledger.anchors() == []
 
 
 def test_what_is_no_witness_is_not_added(ledger: Ledger) -> None:

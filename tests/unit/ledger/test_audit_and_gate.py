@@ -290,6 +290,9 @@ def test_pipelines_can_read_it(opened: Ledger) -> None:
         root = ElementTree.fromstring(junit([good, bad]))
         assert [(suite.attrib["tests"], suite.attrib["failures"]) for suite in root] == [("2", "0"), ("5", "3")]
         assert len(list(root.iter("failure"))) == 3
+        odd = ledger.gate("h/model", _policy(name='a\x01b\x1b[31m \ufffe<&"', forbiddenAncestors=["h/*"]))
+        names = [case.attrib["name"] for case in ElementTree.fromstring(junit([odd])).iter("testcase")]
+        assert names[0].startswith('a\\x01b\\x1b[31m \\ufffe<&": ')
         report = json.loads(sarif([good, bad], "1"))
         assert (report["version"], len(report["runs"][0]["results"])) == ("2.1.0", 3)
         named = {rule["id"] for rule in report["runs"][0]["tool"]["driver"]["rules"]}

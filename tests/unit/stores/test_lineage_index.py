@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from provenance.encoding import Digest
-from provenance.errors import MalformedError
+from provenance.errors import MalformedError, StoreError
 from provenance.lineage.openlineage import NodeKey, parse_event
 from provenance.stores.lineage_index import LineageIndex
 
@@ -129,3 +129,17 @@ def test_the_order_of_arrival_makes_no_difference(tmp_path: Path) -> None:
             index.close()
     assert len(found) == 1
     assert "'3b'" in found.pop()
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "o.db"
+    for _ in range(2):
+        index = LineageIndex(path)
+        _add(index, _event())
+        assert {one.name: one.stat().st_mode & 0o777 for one in tmp_path.glob("o.db*")} == {
+            "o.db": 0o600, "o.db-wal": 0o600, "o.db-shm": 0o600,
+        }  # fmt: skip
+        index.close()
+        path.chmod(0o644)  # as earlier releases made it
+    with pytest.raises(StoreError, match="cannot be opened"):
+        LineageIndex(tmp_path / "no folder" / "o.db")
