@@ -17,7 +17,6 @@ import os
 import platform
 import secrets
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +30,7 @@ from provenance.errors import ConflictError, LimitError, MalformedError, PolicyE
 from provenance.ledger.reading import ReadUsage
 from provenance.ledger.receipts import Receipt
 from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, MAX_MATERIALS, check_size
+from provenance.machine.commands import execute
 from provenance.machine.opens import Opens, watch_opens
 from provenance.statement import Pin, PinnedName
 from provenance.statement.credentials import check_no_secret
@@ -113,7 +113,9 @@ class RunRecorder:
         self._revision = find_revision(self.folder)
         self._command: tuple[str, ...] = ()
         self._observed: Observed | None = None
+        self._exit_code: int | None = None
         self._unnamed: tuple[str, ...] = ()
+        self._unnamed_writes: tuple[str, ...] = ()
         self._inputs: list[Input] = []
         self._outputs: list[Output] = []
         self._started = _now()
@@ -166,7 +168,9 @@ class RunRecorder:
         self._command, self._started = tuple(command), _now()
         before = _files_in(self.folder)
         with watch_opens(self.folder) as opens:
-            execute(command, self.folder, timeout_s)
+            is_alone = execute(command, self.folder, timeout_s)
+        opens.is_whole = opens.is_whole and is_alone
+        self._exit_code = 0  # of any other, `execute` raises
         self._observe(before, opens)
 
     @property
@@ -174,10 +178,15 @@ class RunRecorder:
         """Files of the folder that the command opened, that were there before it, and that nobody named."""
         return self._unnamed
 
-    def _observe(self, before: frozenset[str] | None, opens: Opens) -> None:
-        """Keep what was opened of the inputs, and what else that was there."""
+    @property
+    def unnamed_writes(self) -> tuple[str, ...]:
+        """Files of the folder that the command made, wrote or removed, and that are no outputs."""
+        return self._unnamed_writes
+
+    def _observe(self, before: Mapping[str, int] | None, opens: Opens) -> None:
+        """Keep what was opened of the inputs, what else that was there, and what was written and is no output."""
         code, outputs = {one.path for one in self._code}, [one.path for one in self._outputs]
-        read, others, is_known = ReadUsage(), opens.files & (before or frozenset()), True
+        read, others, is_known = ReadUsage(), opens.files & (before or {}).keys(), True
         for one in self._inputs:
             if one.path is None:
                 continue
@@ -192,21 +201,19 @@ class RunRecorder:
                 if path in opens.files:
                     read.add(entry)
                 others.discard(path)
-        self._unnamed = tuple(
-            sorted(
-                path
-                for path in others
-                if path not in code
-                and not any(path == one or path.startswith(one + "/") for one in outputs)
-                and _NOT_DATA.isdisjoint(path.split("/"))
-            )
-        )
-        known = before or frozenset()
+        self._unnamed = tuple(sorted(path for path in others if path not in code and not _is_in(path, outputs)))
+        self._unnamed_writes = tuple(sorted(path for path in opens.written if not _is_in(path, outputs)))
+        known = before or {}
         moved = [
             one for one in opens.moved if one in known or (one[-1:] == "/" and any(p.startswith(one) for p in known))
         ]
         is_whole = opens.is_whole and before is not None and is_known and not moved
-        self._observed = Observed(len(read.leaves), read.digest, len(self._unnamed), is_whole)
+        # Who opens a file by another name gives it one first, which its time of change tells, or takes the first away.
+        others = known.keys() - opens.files
+        is_whole = is_whole and all(_changed_ns(self.folder / path) == known[path] for path in others)
+        self._observed = Observed(
+            len(read.leaves), read.digest, len(self._unnamed), is_whole, len(self._unnamed_writes)
+        )
 
     def finish(self) -> tuple[Made, ...]:
         """Register the outputs and state how each was made, in the order they were named."""
@@ -246,6 +253,7 @@ class RunRecorder:
                 environment=environment,
                 row_wise=self._row_wise,
                 observed=self._observed,
+                exit_code=self._exit_code,
             )
             row = self._ledger.state(receipt.name, run, key=self._key, passphrase=self._passphrase)
             made.append(Made(receipt, row.entry_index))
@@ -377,37 +385,32 @@ def made_at(folder: Path, path: str) -> Path:
     return place
 
 
-def _files_in(folder: Path) -> frozenset[str] | None:
-    """The files of a folder, by their paths in it; None if there are too many."""
-    found = set[str]()
+def _is_in(path: str, outputs: Sequence[str]) -> bool:
+    """Whether a path is an output, in one, or in a folder whose files are no data."""
+    return any(path == one or path.startswith(one + "/") for one in outputs) or not _NOT_DATA.isdisjoint(
+        path.split("/")
+    )
+
+
+def _files_in(folder: Path) -> dict[str, int] | None:
+    """The files of a folder, by their paths in it, and when each was changed last (its name and links, too); None if
+    there are too many."""
+    found = dict[str, int]()
     for place, folders, files in os.walk(folder):
         folders[:] = [one for one in folders if one not in _NOT_DATA]
         begin = Path(place).relative_to(folder).as_posix()
-        found.update(name if begin == "." else f"{begin}/{name}" for name in files)
+        found.update((path, _changed_ns(folder / path)) for path in (f"{begin}/{name}" for name in files))
         if len(found) > _MAX_FILES:
             return None
-    return frozenset(found)
+    return {path.removeprefix("./"): changed for path, changed in found.items()}
 
 
-def execute(
-    command: Sequence[str], folder: Path, timeout_s: float | None, env: Mapping[str, str] | None = None
-) -> None:
-    """Run a command; `SourceError` unless it can be started and exits with 0 in time."""
-    # What it prints may be piped on, and is not ours: with --json the document stands alone on standard output.
-    sys.stdout.flush()
+def _changed_ns(place: Path) -> int:
+    """The time of the last change of a file or its links, in nanoseconds; -1 if it is not there."""
     try:
-        done = subprocess.run(  # noqa: S603 - running what its caller says is what it is for
-            command, cwd=folder, timeout=timeout_s, stdin=subprocess.DEVNULL, stdout=2, env=env, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise SourceError("the command took too long", expected=f"at most {timeout_s} s", where=command[0]) from None
-    except OSError as error:
-        raise SourceError("cannot run the command", got=error.strerror, where=command[0]) from error
-    if done.returncode:
-        got = f"exit status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
-        raise SourceError(
-            "the command failed, and nothing was recorded", expected="exit status 0", got=got, where=command[0]
-        )
+        return os.lstat(place).st_ctime_ns
+    except OSError:
+        return -1
 
 
 @cache

@@ -9,7 +9,7 @@ Bytes of its predicate (canonical JSON, with what every event has): `{"buildDefi
 "urn:provenance-ledger:command:1","externalParameters":{"command":["python","clean.py"],"output":"out/","parameters":{},
 "step":"clean"},"internalParameters":{"environment":{"python":"3.11.2"}},"resolvedDependencies":[{"annotations":
 {"envelope":"<64 hex>","path":"raw.csv","role":"input"},"digest":{"sha256":"<64 hex>"},"name":"ns/raw@1"}]},
-"created":"..","runDetails":{"builder":{"id":"urn:provenance-ledger:builder:local"},"metadata":{"finishedOn":"..",
+"created":"..","runDetails":{"builder":{"id":"urn:provenance-ledger:builder:local"},"metadata":{"exitCode":0,"finishedOn":"..",
 "invocationId":"..","startedOn":".."}},"statement":{..}}`; in the place of many inputs
 `{"annotations":{"count":1000,"paths":"<64 hex>","role":"inputs","root":"<64 hex>"},"digest":{"sha256":"<64 hex>"},
 "name":"inputs"}`, where `paths` is the SHA-256 of a JSON array of paths, or null, in the list's order.
@@ -77,15 +77,20 @@ class Observed:
     root: Digest
     unnamed: int
     whole: bool
+    unnamed_writes: int | None = None
+    """How many files it made, wrote or removed there that are no output; None in statements from before this was told
+    of."""
 
     def __post_init__(self) -> None:
-        if min(self.files, self.unnamed) < 0:
-            raise MalformedError("number of files is below zero", got=min(self.files, self.unnamed))
+        least = min(self.files, self.unnamed, self.unnamed_writes or 0)
+        if least < 0:
+            raise MalformedError("number of files is below zero", got=least)
 
     def to_json(self) -> dict[str, JsonValue]:
         """What was observed, as a JSON object."""
         opened: dict[str, JsonValue] = {"files": self.files, "root": self.root.hex}
-        return {"opened": opened, "unnamed": self.unnamed, "whole": self.whole}
+        writes: dict[str, JsonValue] = {} if self.unnamed_writes is None else {"unnamedWrites": self.unnamed_writes}
+        return {"opened": opened, "unnamed": self.unnamed, "whole": self.whole, **writes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,8 @@ class Run:
     listed: InputList | None = None
     row_wise: str | None = None
     observed: Observed | None = None
+    exit_code: int | None = None
+    """How the command ended: 0, for what fails makes no artefact; None in statements from before this was recorded."""
 
     def __post_init__(self) -> None:
         check_word(self.step, "step")
@@ -146,6 +153,8 @@ class Run:
         check_size("inputs", len(self.inputs), limit, "datasets")
         check_size("code files", len(self.code), MAX_INPUTS, "files")
         check_size("command", len(self.command), MAX_WORDS, "words")
+        if self.exit_code is not None and (self.exit_code or not self.command):
+            raise MalformedError("not how a run of a command ends", expected="exit code 0", got=self.exit_code)
         if self.row_wise is not None:
             check_path(self.row_wise)
         for path in (self.output, *(one.path for one in self.inputs if one.path is not None)):
@@ -226,6 +235,7 @@ class Run:
                     "invocationId": self.invocation,
                     "startedOn": self.started,
                     "finishedOn": self.finished,
+                    **({"exitCode": self.exit_code} if self.exit_code is not None else {}),
                 },
             },
         }
@@ -336,6 +346,7 @@ def read_run(fields: Fields) -> Run:
         listed=listed,
         row_wise=external.optional_string("rowWise"),
         observed=_read_observed(internal),
+        exit_code=_optional_integer(metadata, "exitCode"),
     )
     for part in (external, internal, builder, metadata, definition, details):
         part.end()
@@ -348,10 +359,23 @@ def _read_observed(internal: Fields) -> Observed | None:
         return None
     stated = internal.object("observed")
     opened = stated.object("opened")
-    found = Observed(opened.integer("files"), opened.digest("root"), stated.integer("unnamed"), stated.boolean("whole"))
+    found = Observed(
+        opened.integer("files"),
+        opened.digest("root"),
+        stated.integer("unnamed"),
+        stated.boolean("whole"),
+        _optional_integer(stated, "unnamedWrites"),
+    )
     opened.end()
     stated.end()
     return found
+
+
+def _optional_integer(fields: Fields, name: str) -> int | None:
+    if not fields.has(name):
+        fields.skip(name)
+        return None
+    return fields.integer(name)
 
 
 def _read_command(external: Fields) -> tuple[str, ...]:

@@ -100,8 +100,17 @@ def run_command(
     if recorder.unnamed:
         shown = ", ".join(printable(path) for path in recorder.unnamed[:_MAX_SHOWN])
         run.screen.pairs([("opened, too", f"{shown}: name what it needs with --input or --code")], style="warn")
+    if recorder.unnamed_writes:
+        shown = ", ".join(printable(path) for path in recorder.unnamed_writes[:_MAX_SHOWN])
+        run.screen.pairs([("wrote, too", f"{shown}: name what it makes with --output")], style="warn")
     run.screen.pairs([("anchor", "not anchored yet: provenance anchor")], style="warn")
-    run.document({"made": [one.to_json() for one in made], "unnamed": list(recorder.unnamed)})
+    run.document(
+        {
+            "made": [one.to_json() for one in made],
+            "unnamed": list(recorder.unnamed),
+            "unnamedWrites": list(recorder.unnamed_writes),
+        }
+    )
     return DONE
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,8 @@ def test_what_a_command_opened_is_stated(ledger: Ledger, folder: Path) -> None:
             read.add(entry)
     assert (run.observed.files, run.observed.root) == (2, read.digest)
     assert (run.observed.unnamed, run.observed.whole) == (1, True)
+    assert (run.observed.unnamed_writes, recorder.unnamed_writes) == (1, ("scratch",))
+    assert run.exit_code == 0
     (check,) = (check for check in ledger.verify(folder / "out").checks if check.id == "run")
     assert check.status is Status.PASSED
     assert "it opened 1 files of its folder that nobody named" in check.note
@@ -161,7 +164,7 @@ def test_an_input_whose_manifest_is_elsewhere_stops_nothing(ledger: Ledger, fold
         [sys.executable, "-c", "import pathlib; pathlib.Path('raw/a').read_text(); pathlib.Path('out').mkdir()"]
     )
     ledger.blobs.remove(manifest)
-    recorder._observe(frozenset({"raw/a"}), watched("raw/a"))
+    recorder._observe({"raw/a": 0}, watched("raw/a"))
     assert recorder._observed is not None
     assert (recorder._observed.whole, recorder.unnamed) == (False, ())
 
@@ -170,3 +173,78 @@ def watched(*files: str) -> opens.Opens:
     found = opens.Opens()
     found.files, found.is_whole = set(files), True
     return found
+
+
+WRITES = """
+import os, pathlib
+pathlib.Path('raw/unread').read_text()
+pathlib.Path('other/unread').write_text('changed')
+pathlib.Path('new/deep').mkdir(parents=True)
+pathlib.Path('new/deep/file').write_text('n')
+pathlib.Path('gone').write_text('g')
+os.remove('gone')
+os.remove('other/list')
+pathlib.Path('out').mkdir()
+pathlib.Path('out/c').write_text('c')
+pathlib.Path('__pycache__').mkdir()
+pathlib.Path('__pycache__/x.pyc').write_text('c')
+os.rename('helper.py', 'renamed.py')
+"""
+
+
+def test_what_else_was_written_is_counted(ledger: Ledger, folder: Path) -> None:
+    (folder / "work.py").write_text(WRITES)
+    recorder = _recorder(ledger, folder)
+    recorder.execute([sys.executable, "work.py"])
+    assert recorder.unnamed_writes == ("gone", "new/deep/file", "other/list", "other/unread", "renamed.py")
+
+
+LINKED = "import os, time\nos.mkdir('out')\n{}\nopen('x').read()\n"
+
+
+@pytest.mark.parametrize(
+    ("did", "is_whole"),
+    [
+        ("os.link('other/list', 'x')", False),
+        ("os.mkdir('d'); os.link('other/list', 'd/x'); os.rename('d/x', 'x')", False),
+        ("os.link('other/list', 'x'); open('x').read(); os.remove('x'); open('x', 'w')", False),
+        ("os.link('other/list', 'x'); os.remove('other/list')", False),
+        ("open('x', 'w')", True),
+    ],
+)
+def test_what_is_opened_by_another_name_is_not_whole(ledger: Ledger, folder: Path, did: str, is_whole: bool) -> None:
+    (folder / "work.py").write_text(LINKED.format(did))
+    recorder = _recorder(ledger, folder)
+    recorder.execute([sys.executable, "work.py"])
+    assert recorder._observed is not None
+    assert recorder._observed.whole is is_whole
+
+
+DETACHED = """
+import os, sys, time
+os.mkdir('out')
+for _ in range(2):
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+for descriptor in range(3):
+    os.close(descriptor)
+time.sleep({})
+open('other/list').read()
+"""
+
+
+@pytest.mark.parametrize(("seconds", "is_whole"), [(4, False), (0.1, True)])
+def test_who_is_still_at_work_is_found_and_not_killed(
+    ledger: Ledger, folder: Path, seconds: float, is_whole: bool
+) -> None:
+    (folder / "work.py").write_text(DETACHED.format(seconds) + "open('late', 'w')\n")
+    recorder = _recorder(ledger, folder)
+    recorder.execute([sys.executable, "work.py"])
+    assert recorder._observed is not None
+    assert recorder._observed.whole is is_whole
+    assert ("other/list" in recorder.unnamed) is is_whole  # what ends in a moment is still watched
+    deadline = time.monotonic() + 30
+    while not (folder / "late").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (folder / "late").exists()

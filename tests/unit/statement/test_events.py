@@ -69,6 +69,17 @@ BODIES: list[Body] = [
         observed=Observed(3, Digest.of(b"usage"), 1, True),
     ),
     Run("join", (), "out/", CREATED, CREATED, "0123", listed=list_inputs([Input(OTHER, "raw.csv")])[2]),
+    Run(
+        "clean",
+        (),
+        "out/",
+        CREATED,
+        CREATED,
+        "0123",
+        ("true",),
+        observed=Observed(0, Digest.of(b""), 0, True, 3),
+        exit_code=0,
+    ),
 ]
 BODIES += [
     Replay(Digest.of(b"run"), ReplayResult.DIFFERS, Digest.of(b"root"), Sample(7, 9, Digest.of(b"seed"), 8, 1)),
@@ -270,6 +281,12 @@ def test_other_texts_of_an_event_hold_no_secret_either() -> None:
             parse_event(encode_event(event), strict=True)
         assert "hunter2" not in f"{caught.value!r}{caught.value}{caught.value.got}"
         assert parse_event(encode_event(event)) == event
+
+
+@pytest.mark.parametrize(("command", "code"), [(("true",), 3), (("true",), -9), ((), 0)])
+def test_a_run_that_failed_made_nothing(command: tuple[str, ...], code: int) -> None:
+    with pytest.raises(MalformedError, match="not how a run of a command ends"):
+        Run("clean", (), "out", CREATED, CREATED, "x", command, exit_code=code)
 
 
 def test_listed_inputs_come_back_from_their_own_lists_only() -> None:
