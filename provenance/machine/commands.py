@@ -13,8 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -65,17 +65,20 @@ class _Survivors:
     def wait(self) -> bool:
         """Whether some are still at work after a moment, or it cannot be told."""
         end = time.monotonic() + GRACE_S
-        while self._adopts and (working := self._working()) and time.monotonic() < end:
-            time.sleep(_POLL_S)
-        return not self._adopts or working
-
-    def _working(self) -> bool:
-        found = {pid: state for pid, state in _children().items() if pid not in self._before}
-        # Another thread's children are its own to wait for; one thread watches what is opened.
-        if threading.active_count() <= 2:
-            for pid in (pid for pid, state in found.items() if state == _ZOMBIE):
-                _reap(pid)
-        return any(state != _ZOMBIE for state in found.values())
+        ended = set[int]()
+        while self._adopts:
+            found = {pid: state for pid, state in _children().items() if pid not in self._before}
+            at_work = [pid for pid, state in found.items() if state != _ZOMBIE]
+            # Who ended since the last look may have left somebody who came too late to be seen: look again.
+            if not at_work and found.keys() <= ended:
+                return False
+            if time.monotonic() > end:
+                return True
+            ended.update(found.keys() - at_work)
+            _reap(ended)
+            if at_work:
+                time.sleep(_POLL_S)
+        return True
 
 
 @contextmanager
@@ -111,8 +114,10 @@ def _children() -> dict[int, str]:
     return found
 
 
-def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # somebody else did
+def _reap(ended: Iterable[int]) -> None:
+    # Another thread's children are its own to wait for; the one more that there is watches what is opened.
+    if threading.active_count() > 2:
         return
+    for pid in ended:
+        with suppress(ChildProcessError):  # it was before
+            os.waitpid(pid, os.WNOHANG)

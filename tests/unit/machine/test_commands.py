@@ -12,6 +12,7 @@ import pytest
 
 from provenance.cli import passphrase
 from provenance.errors import SourceError
+from provenance.machine import commands
 from provenance.machine.commands import PASSPHRASE_VARIABLE, _children, execute
 
 WRITE = "import os, pathlib; pathlib.Path('seen').write_text(repr(sorted(os.environ)))"
@@ -59,3 +60,11 @@ def test_orphans_are_reaped(tmp_path: Path) -> None:
     before = _children()
     assert execute(["sh", "-c", "(true &) ; (sleep 0.2 &)"], tmp_path, 60)
     assert _children() == before
+
+
+def test_who_comes_while_others_end_is_not_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([{}, {7: "S"}, {7: "Z"}, {8: "Z"}, {9: "S"}, {9: "Z"}, {}])
+    monkeypatch.setattr(commands, "_children", lambda: next(looks))
+    monkeypatch.setattr(commands, "_reap", lambda ended: None)
+    assert not commands._Survivors(adopts=True).wait()
+    assert list(looks) == []
