@@ -404,18 +404,28 @@ class Ledger:
         code: Sequence[str] = (),
         parameters: Mapping[str, JsonValue] | None = None,
         purpose: str | None = None,
+        accept_unverified: bool = False,
         key: str | None = None,
         passphrase: bytes | None = None,
     ) -> Iterator[RunRecorder]:
         """Record a run: inputs are verified first; what `output` names is registered at the end, with how it was made.
 
         An input is a place in `folder`, or a place and what should be there. If the block raises, nothing is recorded.
-        With `purpose`, what each input was used for is logged too.
+        With `purpose`, what each input was used for is logged too. `accept_unverified` takes inputs that do not reach
+        the level that is required of them, if no check fails.
         """
         from provenance.ledger.running import RunRecorder
 
         recorder = RunRecorder(
-            self, step, folder=folder, code=code, parameters=parameters, purpose=purpose, key=key, passphrase=passphrase
+            self,
+            step,
+            folder=folder,
+            code=code,
+            parameters=parameters,
+            purpose=purpose,
+            accept_unverified=accept_unverified,
+            key=key,
+            passphrase=passphrase,
         )
         for one in inputs:
             place, reference = one if isinstance(one, tuple) else (one, None)
@@ -431,6 +441,7 @@ class Ledger:
         outputs: Mapping[str, str],
         folder: Location = ".",
         code: Sequence[str] | None = None,
+        accept_unverified: bool = False,
         key: str | None = None,
         passphrase: bytes | None = None,
     ) -> Callable[[Callable[_Given, _Result]], Callable[_Given, _Result]]:
@@ -442,7 +453,15 @@ class Ledger:
         from provenance.ledger.running import as_step
 
         return as_step(
-            self, name, inputs=inputs, outputs=outputs, folder=folder, code=code, key=key, passphrase=passphrase
+            self,
+            name,
+            inputs=inputs,
+            outputs=outputs,
+            folder=folder,
+            code=code,
+            accept_unverified=accept_unverified,
+            key=key,
+            passphrase=passphrase,
         )
 
     def replay(

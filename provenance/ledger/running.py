@@ -1,6 +1,7 @@
 """Runs: inputs that verify, something that makes outputs of them, and a signed statement of how each was made.
 
-Steps: 1 every input is read and must be what was registered, verified with its lineage; 2 what makes the outputs runs;
+Steps: 1 every input is read and must be what was registered, verified with its lineage (or, where less is accepted, not
+spoken against: nothing says of such an input that it was verified); 2 what makes the outputs runs;
 3 the inputs are read again: they are what they were; 4 each output is registered with the inputs as its parents; 5 the
 run is stated of each. Invariants: an output did not exist before the run; a run that failed states nothing; no
 environment variable and no output of a program is recorded.
@@ -97,10 +98,12 @@ class RunRecorder:
         parameters: Mapping[str, JsonValue] | None = None,
         purpose: str | None = None,
         row_wise: Location | None = None,
+        accept_unverified: bool = False,
         key: str | None = None,
         passphrase: bytes | None = None,
     ) -> None:
         check_word(step, "step")
+        self._accept_unverified = accept_unverified
         self._purpose = Usage(purpose).purpose if purpose is not None else None
         check_parameters(parameters or {})
         self._ledger, self._step, self._key, self._passphrase = ledger, step, key, passphrase
@@ -124,8 +127,8 @@ class RunRecorder:
     def input(self, place: Location, reference: str | None = None) -> Pin:
         """Read and verify an input; its pin.
 
-        `reference` names what it should be, if that is not what its bytes or its place say. `PolicyError` if it does
-        not verify.
+        `reference` names what it should be, if that is not what its bytes or its place say. `PolicyError` if a check
+        fails, or if it does not reach the level that is required of it and less is not accepted.
         """
         check_size("inputs", len(self._inputs) + 1, MAX_MATERIALS, "datasets")
         path = self._path(place)
@@ -276,11 +279,18 @@ class RunRecorder:
 
     def _verified(self, path: str, reference: str | None) -> Pin:
         report = self._ledger.verify(self.folder / path, expected=reference, ask_chain=False)
+        if report.sound and not report.verified and not self._accept_unverified and report.needs_final_anchor:
+            report = self._ledger.verify(self.folder / path, expected=reference)
+        hint = f"see provenance verify {report.target}"
         if not report.sound:
             first = report.failures[0]
             what = f"input does not verify: {first.id} of {first.subject}: {first.note}"
-            hint = f"see provenance verify {report.target}"
             raise PolicyError(what, expected=first.expected, got=first.found, where=path, hint=hint)
+        if not report.verified and not self._accept_unverified:
+            expected = f"level {report.required.name}" if report.required is not None else "a level that is enough"
+            got = f"{report.level.name if report.level is not None else 'none'}, missing: {', '.join(report.missing)}"
+            hint += "; --accept-unverified takes what no check speaks against"
+            raise PolicyError("input is not verified", expected=expected, got=got, where=path, hint=hint)
         return self._ledger.pin(report.target)
 
     def _path(self, place: Location) -> str:
@@ -328,6 +338,7 @@ def as_step(
     outputs: Mapping[str, str],
     folder: Location,
     code: Sequence[str] | None,
+    accept_unverified: bool,
     key: str | None,
     passphrase: bytes | None,
 ) -> Callable[[Callable[_Given, _Result]], Callable[_Given, _Result]]:
@@ -353,6 +364,7 @@ def as_step(
                 folder=folder,
                 code=files,
                 parameters=plain,
+                accept_unverified=accept_unverified,
                 key=key,
                 passphrase=passphrase,
             ) as recorder:

@@ -126,6 +126,11 @@ class Report:
         """Whether no check failed and the level that is required of it is reached."""
         return self.verdict == "verified"
 
+    @property
+    def needs_final_anchor(self) -> bool:
+        """Whether the level that is required asks for an anchor that is final."""
+        return self.required is not None and self.required >= Level.D3
+
     def requiring(self, level: Level) -> Report:
         """This report under a policy that requires `level`, whatever the sensitivity of the data asks for."""
         return replace(self, required=level)

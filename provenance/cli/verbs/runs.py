@@ -57,6 +57,10 @@ def run_command(
         str,
         typer.Option("--sensitivity", metavar="WORD", help="Of the outputs.", autocompletion=complete_sensitivity),
     ] = "internal",
+    accept_unverified: Annotated[
+        bool,
+        typer.Option("--accept-unverified", help="Take inputs below the level required of them, if no check fails."),
+    ] = False,
     key: KeyOption = None,
     passphrase_file: PassphraseFileOption = None,
 ) -> int:
@@ -64,7 +68,8 @@ def run_command(
 
     Inputs are read and verified before and after; an output must not be there before. The statement names the command,
     the code, the git commit, and the installed packages; no environment variable. If the command fails, nothing is
-    recorded. What it prints goes to standard error.
+    recorded. What it prints goes to standard error. It does not inherit PROVENANCE_PASSPHRASE. An input that does not
+    reach the level that is required of it is refused, too, unless less is accepted; nothing then says that it verified.
     """
     from provenance.cli.files import read_lines
     from provenance.ledger.fingerprinting import Wanted
@@ -81,8 +86,9 @@ def run_command(
     with run.ledger() as ledger:
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file)
         recorder = RunRecorder(
-            ledger, step, folder=folder, code=code or (), row_wise=row_wise, key=key, passphrase=passphrase
-        )
+            ledger, step, folder=folder, code=code or (), row_wise=row_wise, accept_unverified=accept_unverified,
+            key=key, passphrase=passphrase,
+        )  # fmt: skip
         for path, name in named:
             name, _, version = (name or "").rpartition("@")
             recorder.output(

@@ -106,6 +106,36 @@ def test_an_input_that_does_not_verify_stops_the_run(ledger: Ledger, folder: Pat
         _run(ledger, folder)
 
 
+def test_an_input_that_is_not_verified_stops_the_run_unless_less_is_accepted(ledger: Ledger, folder: Path) -> None:
+    (folder / "secret").write_text("s")
+    origin = "https://h.example/s"
+    ledger.register(
+        folder / "secret", "h/secret", "1", key="someone", origin=origin, sensitivity="confidential", anchor=False
+    )
+    size = ledger.log.size()
+    with pytest.raises(PolicyError, match="input is not verified") as caught:
+        RunRecorder(ledger, "x", folder=folder, key="someone").input("secret")
+    assert (caught.value.expected, str(caught.value.got).split(",")[0]) == ("level D3", "D2")
+    assert "--accept-unverified" in str(caught.value.hint)
+    with pytest.raises(PolicyError, match="input is not verified"), ledger.run("x", inputs=["secret"], folder=folder):
+        pass
+    assert ledger.log.size() == size
+    with ledger.run("x", inputs=["secret"], folder=folder, key="someone", accept_unverified=True) as run:
+        (folder / "made").write_text("m")
+        run.output("made", "h/made", "1")
+    body = ledger.said_about("h/made")[0].event.body
+    assert isinstance(body, Run)
+    assert "verified" not in str(body.to_json())
+    # What fails is accepted by nobody.
+    (folder / "secret").write_text("t")
+    with pytest.raises(PolicyError, match="input does not verify"):
+        RunRecorder(ledger, "x", folder=folder, key="someone", accept_unverified=True).input("secret")
+    (folder / "secret").write_text("s")
+    ledger.state("h/secret", Quality(QualityResult.PASSED, passed=("not empty",)), key="someone")
+    ledger.anchor()
+    assert RunRecorder(ledger, "x", folder=folder, key="someone").input("secret") == ledger.pin("h/secret")
+
+
 def test_an_input_that_changes_meanwhile_stops_it_too(ledger: Ledger, folder: Path) -> None:
     (folder / "bad.py").write_text(DOUBLE + "pathlib.Path('raw/a').write_text('three')\n")
     size = ledger.log.size()
