@@ -79,10 +79,11 @@ def _expanded(part: dict[str, JsonValue], name: str, outer: dict[str, str], numb
 
     def whole(text: str) -> str:
         prefix, colon, local = text.partition(":")
-        if prefix == "_":
-            return f"_{number or ''}:{local}"
+        if prefix == "_" and colon:
+            return f"_:{number}:{local}"
         uri = prefixes.get(prefix) if colon else prefixes.get("default")
-        return text if uri is None else uri + (local if colon else text)
+        found = text if uri is None else uri + (local if colon else text)
+        return f"_:-:{found}" if found.startswith("_:") else found  # no other is what a blank one is called here
 
     for identifier, record in _records(part, name):
         ends = {key: whole(one) if key in _ENDS and isinstance(one, str) else one for key, one in record.items()}

@@ -453,6 +453,35 @@ def test_names_that_look_told_apart_are_told_apart() -> None:
     assert len({step.inputs[0].name for step in steps}) == 2
 
 
+@pytest.mark.parametrize(
+    ("outer", "prefix", "ids"),
+    [
+        ("_1:x", {}, ("_:x", "_:x")),
+        ("_:1:x", {}, ("_:x", "_:x")),
+        ("p:x", {"p": "_:1:"}, ("_:x", "_:x")),
+        ("_:-:_:x", {}, ("p:x", "p:x")),
+        ("p:-:x", {"p": "_:"}, ("_:-:x", "_:-:x")),
+    ],
+)
+def test_a_blank_thing_of_a_bundle_is_no_other(outer: str, prefix: dict[str, str], ids: tuple[str, str]) -> None:
+    document = {
+        "prefix": prefix,
+        "entity": {outer: {}, "e:model": {}},
+        "wasDerivedFrom": {"e:d": {"prov:generatedEntity": "e:model", "prov:usedEntity": outer}},
+        "bundle": {
+            "b:1": {
+                "prefix": {"p": "_:"},
+                "entity": {ids[0]: {}, "e:raw": {}},
+                "wasDerivedFrom": {"e:d": {"prov:generatedEntity": ids[1], "prov:usedEntity": "e:raw"}},
+            }
+        },
+    }
+    steps = read_document(json.dumps(document).encode(), "prov").steps
+    (model,) = (step for step in steps if step.outputs[0].name == "e:model")
+    (inner,) = (step for step in steps if step.outputs[0].name != "e:model")
+    assert model.inputs[0].name != inner.outputs[0].name
+
+
 def test_a_long_text_is_looked_through_in_time() -> None:
     text = "https://h.example/?" + "a-" * 5_000 + "?a-" * 100_000
     started = time.monotonic()
