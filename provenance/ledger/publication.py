@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from provenance.encoding import Digest, canonical_json
-from provenance.errors import ConflictError, NotFoundError, PolicyError, ProvenanceError, StoreError
+from provenance.errors import ConflictError, MalformedError, NotFoundError, PolicyError, ProvenanceError, StoreError
 from provenance.fingerprint import open_manifest
 from provenance.limits import MAX_MANIFEST_BYTES
 from provenance.log import (
@@ -21,13 +21,13 @@ from provenance.log import (
     encode_proof,
 )
 from provenance.merkle import prove_inclusion
-from provenance.signature import parse_envelope
+from provenance.signature import parse_envelope, parse_public_key
 from provenance.statement import DatasetStatement, Pin, PinnedName, parse_statement
 from provenance.statement.batches import BATCH_TYPES, Batch, read_batch
 from provenance.statement.events import EVENT_TYPES, Event, parse_event, read_event
 from provenance.statement.finding import Finding
 from provenance.statement.frame import open_frame
-from provenance.statement.key_event import KEY_TYPE, KeyEvent, read_key_event
+from provenance.statement.key_event import KEY_TYPE, KeyEvent, NamedKey, read_key_event
 from provenance.statement.materials import MAX_LIST_BYTES
 from provenance.statement.quality import Quality
 from provenance.statement.replay import Replay
@@ -142,6 +142,8 @@ class KeySubmission:
         parsed = parse_envelope(envelope)
         self.envelope, self._keyid = envelope, parsed.signatures[0].keyid
         self._event = read_key_event(open_frame(parsed.payload), strict=True)
+        if self._event.successor is not None:
+            _check_key(self._event.successor)
 
     def find(self, tx: StoreTransaction) -> PublishedEvent | None:
         """The place of the same envelope; `ConflictError` if another key took the key's place already."""
@@ -201,6 +203,13 @@ def _check_order(tx: StoreReader, event: Event, keyid: str) -> None:
                 where=f"entry {row.entry_index}",
                 hint="sign it again, with a clock that is right",
             )
+
+
+def _check_key(named: NamedKey) -> None:
+    """Raise `MalformedError` unless this is a public key, by its own id."""
+    key = parse_public_key(named.pem)
+    if key.keyid != named.keyid.hex:
+        raise MalformedError("successor is not named by its key id", expected=key.keyid, got=named.keyid)
 
 
 def _check_successor(entry: EntryRow, event: KeyEvent) -> None:

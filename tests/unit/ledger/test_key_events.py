@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from provenance.encoding import Digest
-from provenance.errors import ConflictError, NotFoundError, PolicyError, ProvenanceError, SignerError
+from provenance.errors import ConflictError, MalformedError, NotFoundError, PolicyError, ProvenanceError, SignerError
 from provenance.ledger import Ledger
 from provenance.ledger.gathering import receipt_of
 from provenance.ledger.key_events import announce_key, revoke_key, rotate_key, said_of_key
@@ -146,6 +146,16 @@ def test_what_is_sent_to_a_ledger(ledger: Ledger) -> None:
     with pytest.raises(PolicyError, match="revoked"):  # it says nothing more
         ledger.submit(_event(ledger, "other", KeyAction.INTRODUCED))
     assert ledger.log.size() == 1
+
+
+def test_a_successor_is_a_key(ledger: Ledger) -> None:
+    ledger.keyring.new("next")
+    pem = ledger.keyring.show("next").public.pem
+    for text in ("junk", "", pem[:-30], pem + "x", pem.replace("PUBLIC", "PRIVATE"), pem.replace("\n", "\r\n")):
+        with pytest.raises(MalformedError):
+            ledger.submit(_event(ledger, "someone", KeyAction.ROTATED, successor=NamedKey.of(text)))
+    assert ledger.log.size() == 0
+    assert ledger.submit(_event(ledger, "someone", KeyAction.ROTATED, successor=NamedKey.of(pem))).created
 
 
 def test_who_cannot_sign_says_nothing(ledger: Ledger) -> None:
