@@ -87,7 +87,7 @@ def parse_event(payload: bytes, *, strict: bool = False) -> Event:
     """The event in a DSSE payload.
 
     With `strict`, as for whatever is yet to be signed or logged, unknown fields of the predicate are refused, and so is
-    what seems to hold a secret.
+    what seems to hold a secret, and a test result that names no test.
     """
     frame = open_frame(payload)
     if frame.predicate_type not in EVENT_TYPES:

@@ -63,9 +63,16 @@ class Quality:
         if self.url is not None:
             check_uri(self.url, "url")
 
+    @property
+    def counts(self) -> bool:
+        """Whether it says anything: a result of no test at all is no pass, and a failure is one whatever it names."""
+        return bool(self.passed or self.warned) or self.result is QualityResult.FAILED
+
     def check_new(self) -> None:
-        """Raise `MalformedError` for what is read in a log and must not be signed or logged any more: an address that
-        holds a secret."""
+        """Raise `MalformedError` for what is read in a log and must not be signed or logged any more: a result that
+        names no test, and an address that holds a secret."""
+        if not (self.passed or self.warned or self.failed):
+            raise MalformedError("result names no test", expected="one at least", got=self.result)
         if self.url is not None:
             check_no_secret(self.url, "url")
 

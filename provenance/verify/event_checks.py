@@ -267,7 +267,7 @@ def quality_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | Non
     last: dict[tuple[str, frozenset[Digest]], tuple[EventVerdict, Quality]] = {}
     for verdict in verdicts:
         body = verdict.event.body
-        if isinstance(body, Quality) and verdict.problem is None:
+        if isinstance(body, Quality) and verdict.problem is None and body.counts:
             last[verdict.keyid, frozenset(one.digest for one in body.configuration)] = verdict, body
     if not last:
         return None

@@ -105,7 +105,7 @@ def test_every_line_of_the_pack_cites_entries_that_exist_or_says_that_there_is_n
         for line in lines:
             assert (line.found == NOTHING) == (not line.entries)
             assert all(0 <= index < ledger.log.size() for index in line.entries)
-        ledger.state("h/model", Quality(QualityResult.PASSED), key="lab")
+        ledger.state("h/model", Quality(QualityResult.PASSED, passed=("x",)), key="lab")
         found = {line.asks: line for line in evidence_pack(ledger.audit("h/model")[0])}
         assert found["validation and testing procedures and their data"].entries == (ledger.log.size() - 1,)
 

@@ -269,6 +269,14 @@ def test_a_command_that_seems_to_hold_a_secret_is_refused_before_it_is_signed_or
     parse_event(encode_event(Event(ABOUT, replace(body, command=words), CREATED)), strict=True)
 
 
+def test_a_result_that_names_no_test_is_read_and_not_made() -> None:
+    for result in QualityResult:
+        event = Event(ABOUT, Quality(result), CREATED)
+        assert parse_event(encode_event(event)) == event
+        with pytest.raises(MalformedError, match="result names no test"):
+            parse_event(encode_event(event), strict=True)
+
+
 def test_other_texts_of_an_event_hold_no_secret_either() -> None:
     run, url = Run("clean", (), "out", CREATED, CREATED, "x"), "https://h.example/x?clientSecret=hunter2"
     for body in (

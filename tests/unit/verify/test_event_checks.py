@@ -288,17 +288,34 @@ QUALITIES = [
 @pytest.mark.parametrize(("results", "expected"), QUALITIES)
 def test_the_last_result_of_each_tester_holds(results: list[tuple[int, QualityResult]], expected: Status) -> None:
     lineage = _lineage()
-    indexes = [_said(lineage, "c", Quality(result), key(number)) for number, result in results]
+    indexes = [_said(lineage, "c", _tested(result), key(number)) for number, result in results]
     report = _report(lineage, "c", indexes)
     assert _check(report, "quality").status is expected
     assert report.sound == (expected is not Status.FAILED)
+
+
+def _tested(result: QualityResult) -> Quality:
+    return Quality(result, **{str(result).lower(): ("not empty",)})  # type: ignore[arg-type]
+
+
+def test_a_result_that_names_no_test_is_no_pass_and_takes_nothing_back() -> None:
+    lineage = _lineage()
+    for empty in (Quality(QualityResult.PASSED), Quality(QualityResult.WARNED)):
+        assert _check(_report(lineage, "c", [_said(lineage, "c", empty, key(2))]), "quality").status is (
+            Status.NOT_PERFORMED
+        )
+        failed = [_said(lineage, "c", one, key(2)) for one in (_tested(QualityResult.FAILED), empty)]
+        assert _check(_report(lineage, "c", failed), "quality").status is Status.FAILED
+    # Whoever says that it failed is believed, whatever failed.
+    failure = _said(lineage, "c", Quality(QualityResult.FAILED), key(2))
+    assert _check(_report(lineage, "c", [failure]), "quality").status is Status.FAILED
 
 
 def test_what_was_made_from_something_that_failed_its_tests_fails() -> None:
     lineage = _lineage()
     assert not _report(lineage, "c", [_said(lineage, "a", Quality(QualityResult.FAILED), key(2))]).sound
     # A pass of what it was made from is none of its own.
-    report = _report(lineage, "c", [_said(lineage, "b", Quality(QualityResult.PASSED), key(2))])
+    report = _report(lineage, "c", [_said(lineage, "b", _tested(QualityResult.PASSED), key(2))])
     assert [status for name, status in _checks(report, "quality") if name == "forge/c@1"] == [Status.NOT_PERFORMED]
 
 
