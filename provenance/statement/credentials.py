@@ -23,7 +23,7 @@ MAX_NAME_CHARS: Final = 128
 """Of a longer name only the end is read: what it is, is said last."""
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_MAY_BE_SECRET = re.compile(r"pass|pwd|secret|token|cred|key|auth|sig|jwt|cookie|bearer|sas", re.IGNORECASE)
+_MAY_BE_SECRET = re.compile(r"pass|pw|secret|token|cred|key|auth|sig|jwt|cookie|bearer|sas", re.IGNORECASE)
 
 
 def _set(words: str) -> frozenset[str]:
@@ -31,7 +31,7 @@ def _set(words: str) -> frozenset[str]:
 
 
 _ALWAYS: Final = _set("password passwd passphrase passcode pwd jwt apikey secretkey accesskey privatekey")
-_AT_THE_END: Final = _set("secret token auth authorization pass cookie bearer credential credentials sas")
+_AT_THE_END: Final = _set("secret token auth authorization pass pw cookie bearer credential credentials sas")
 _JOINED: Final = tuple(
     _set(
         "password passwd passphrase secret apikey accesskey accesskeyid secretkey privatekey accountkey sharedkey"
@@ -59,7 +59,7 @@ _SUFFIXES: Final = _set(
 """What may come after a secret's name without changing what it is."""
 _OF_TEXTS: Final = _set(
     "pad eos bos unk cls sep mask special stop end start begin image audio next per max min num n first last single"
-    " prev previous target source"
+    " prev previous target source class prefix suffix word video"
 )
 """Whose token is a piece of a text."""
 _PASSES: Final = _set("first second third one two multi single n num max min by com")

@@ -22,6 +22,7 @@ from provenance.lineage.imports.declared import (
     text_of,
 )
 from provenance.statement.credentials import find_secret_word
+from provenance.statement.run import check_words
 
 FORM: Final = "dvc"
 _WITHHELD: Final = "withheld: it seems to hold a secret"
@@ -67,10 +68,14 @@ def _stage(name: str, stage: JsonValue) -> DeclaredStep:
 
 
 def _withheld(command: str | None) -> str | None:
-    """The command, unless it seems to hold a secret."""
-    if command is None or find_secret_word([command]) is None:
-        return command
-    return _WITHHELD
+    """The command, unless it seems to hold a secret, in its words or between its quotes, or is no text."""
+    if command is None:
+        return None
+    try:
+        check_words(command.split())
+    except MalformedError:
+        return _WITHHELD
+    return command if find_secret_word([command]) is None else _WITHHELD
 
 
 def _datasets(value: JsonValue, where: str) -> tuple[DeclaredDataset, ...]:
