@@ -58,9 +58,10 @@ class Workplace:
     def remove(self) -> None:
         """Remove the folder with what is left in it. Twice is the same as once."""
         if self._lock >= 0:
+            lock, self._lock = self._lock, -1
             shutil.rmtree(self.folder, ignore_errors=True)
-            os.close(self._lock)
-            self._lock = -1
+            with suppress(OSError):  # what there was to keep is published
+                os.close(lock)
 
     def unwritable(self, error: OSError) -> StoreError:
         """What a failed write is to a caller."""
