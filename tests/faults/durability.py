@@ -45,4 +45,5 @@ def unsynced(calls: Iterable[Call], folder: Path, told: Path) -> Iterator[list[s
                 written.discard(paths[0])
             named.add(str(PurePosixPath(paths[-1]).parent))
         elif call.name in _REMOVING:
-            written.discard(_QUOTED.findall(call.rest)[0])
+            name = _QUOTED.findall(call.rest)[0]
+            written.discard(name if name.startswith("/") else f"{path}/{name}")

@@ -9,12 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from tests.faults.steps import Told
-from tests.faults.strace import KILL, Point, attach, calls, points
+from tests.faults.strace import KILL, Point, attach, calls, points, shortened
 from tests.paths import PROJECT
 
 _WAIT_S: Final = 60
@@ -105,9 +105,28 @@ def points_of(ended: Ended, place: Path) -> list[Point]:
     return points(ended.trace, place, besides=[place / "told"])
 
 
-def hit(ended: Ended, point: Point, fault: str) -> str | None:
-    """What a run's trace says was not as it should be at the point; None if the fault struck there."""
+def missed(ended: Ended, place: Path, point: Point, fault: str) -> str | None:
+    """What was hit in place of the point, or that nothing was; None if the fault struck there."""
     there = [call for call in calls(ended.trace) if (call.name, call.number) == (point.name, point.number)]
-    if fault == KILL:
-        return None if there and ended.signal == signal.SIGKILL else "the process was not killed"
-    return None if any(call.is_injected for call in there) else "the call did not fail"
+    if not there:
+        return "the call was never made"
+    if fault == KILL and ended.signal != signal.SIGKILL:
+        return "the process was not killed"
+    if fault != KILL and not there[0].is_injected:
+        return "the call did not fail"
+    on = shortened(there[0], place)
+    # A call that a kill cut short was not written down to its end.
+    if not point.on.startswith(on.rstrip(")")) if fault == KILL else on != point.on:
+        return f"another call was hit: on {on}"
+    same = [call for call in calls(ended.trace) if call.name == point.name and shortened(call, place) == point.on]
+    before = sum(call.number < point.number for call in same)
+    return None if before == point.turn - 1 else f"it was hit at another turn: {before + 1}"
+
+
+def other_number(ended: Ended, place: Path, point: Point, attempt: int) -> Point:
+    """The point by the number that its call had in a run that missed it, or by one near the number it has."""
+    same = [call for call in calls(ended.trace) if call.name == point.name and shortened(call, place) == point.on]
+    if len(same) >= point.turn and same[point.turn - 1].number != point.number:
+        return replace(point, number=same[point.turn - 1].number)
+    step = (attempt + 1) // 2 if attempt % 2 else -attempt // 2
+    return replace(point, number=max(1, point.number + step))

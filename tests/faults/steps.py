@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from provenance.ledger import Ledger
+from provenance.ledger.fingerprinting import Wanted
 from provenance.signature import encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.events import Event, encode_event
@@ -20,6 +21,7 @@ ORIGIN: Final = "faults.example/log"
 KEY: Final = "someone"
 Told = dict[str, Any]
 _STATED, _SUBMITTED = "stated-while-calls-fail", "submitted-while-calls-fail"
+_WITH_RECORDS: Final = ("three",)
 _DATASETS: Final[dict[str, tuple[str, ...]]] = {"one": (), "two": ("faults/base", "faults/one"), "three": ()}
 
 
@@ -28,7 +30,7 @@ def prepare_template(folder: Path) -> None:
     for name in ("base", *_DATASETS):
         (folder / "data" / name).mkdir(parents=True)
         for number in range(2):
-            (folder / "data" / name / f"rows{number}.csv").write_text(f"row,{name},{number}\n")
+            (folder / "data" / name / f"rows{number}.csv").write_text(f"row,name\n{number},{name}\n")
     with make_ledger(folder) as ledger:
         ledger.keyring.new(KEY)
         ledger.register(folder / "data" / "base", "faults/base", "1", anchor=False)
@@ -45,7 +47,10 @@ def make_ledger(place: str | Path) -> Ledger:
 def _register(name: str) -> Callable[[Ledger, str], Told]:
     def register(ledger: Ledger, data: str) -> Told:
         parents = _DATASETS[name]
-        return ledger.register(Path(data) / name, f"faults/{name}", "1", parents=parents, anchor=False).to_json()
+        wanted = Wanted(records=name in _WITH_RECORDS)
+        return ledger.register(
+            Path(data) / name, f"faults/{name}", "1", parents=parents, anchor=False, wanted=wanted
+        ).to_json()
 
     return register
 

@@ -3,8 +3,8 @@
 A point is one system call: its name and how often that name was called by the process's first thread since tracing
 began. strace's own filter by path takes whole paths only, and half of what matters (drafts before a rename, SQLite's
 log) has names of its own each time: so a first run is traced whole and the calls on paths or descriptors below certain
-folders are taken from its trace; the job does the same calls in every run. What was hit in the end is read from the
-trace of the run itself.
+folders are taken from its trace. The job does the same calls on them in every run, and others between that may shift
+the numbers: what was hit is read from the trace of the run itself, and another number is tried if that was another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,16 +26,21 @@ CALLS: Final = (*OPENS, *WRITES, *SYNCS, *NAMES, "close")
 """Every kind of system call that makes, changes, keeps or names something on disk."""
 KILL: Final = "KILL"
 _LINE = re.compile(r"(?:(?P<thread>[0-9]+) +)?(?P<name>[a-z0-9_]+)\((?P<rest>.*)")
+_RESUMED = re.compile(r"([0-9]+) +<\.\.\. [a-z0-9_]+ resumed>(.*)")
+_UNFINISHED: Final = " <unfinished ...>"
+_NUMBERS = re.compile(r"AT_FDCWD<[^>]*>, |(?<![^ ])[0-9]+(?=<)|, [0-9]+")
+_RANDOM = re.compile(r"[0-9a-f]{16,}|(?<=\.tree-)\w{8}|(?<=\.)[0-9]+(?=\.new)")
 _WAIT_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The `number`-th call of `name`, counted from 1; `on` is what it was called on when it was counted."""
+    """The `number`-th call of `name`, counted from 1; it was the `turn`-th of that name on `on`."""
 
     name: str
     number: int
     on: str
+    turn: int = 1
 
     def __str__(self) -> str:
         return f"{self.name} {self.number} ({self.on})"
@@ -97,13 +102,18 @@ def attach(pid: int, point: Point | None, fault: str | None, trace: Path) -> sub
 def calls(trace: Path) -> list[Call]:
     """The calls in a trace, in order."""
     seen: Counter[tuple[str, str]] = Counter()
-    found = []
+    found, pending = list[Call](), dict[str, int]()
     for line in trace.read_text("utf-8", "replace").splitlines():
+        resumed = _RESUMED.match(line)
+        if resumed is not None and (begun := pending.pop(resumed[1], None)) is not None:
+            found[begun] = replace(found[begun], rest=found[begun].rest.removesuffix(_UNFINISHED) + resumed[2])
         match = _LINE.match(line)
         if match is None:  # the end of a call that another thread interrupted, or of the process
             continue
         key = match["thread"] or "", match["name"]
         seen[key] += 1
+        if match["rest"].endswith(_UNFINISHED):
+            pending[key[0]] = len(found)
         found.append(Call(*key, match["rest"], seen[key]))
     return found
 
@@ -113,12 +123,19 @@ def points(trace: Path, folder: Path, *, besides: Iterable[Path] = ()) -> list[P
 
     AssertionError if one of them is not the first thread's: only that one can be made to fail.
     """
-    place, others, found = str(folder), tuple(str(path) for path in besides), calls(trace)
-    about = [call for call in found if place in call.rest and not any(other in call.rest for other in others)]
+    others, found = tuple(str(path) for path in besides), calls(trace)
+    about = [call for call in found if str(folder) in call.rest and not any(other in call.rest for other in others)]
     assert {call.thread for call in about} <= {found[0].thread}, "another thread writes to the ledger"
-    return [Point(call.name, call.number, _shortened(call.rest, place)) for call in about]
+    turns: Counter[tuple[str, str]] = Counter()
+    result = []
+    for call in about:
+        on = shortened(call, folder)
+        turns[call.name, on] += 1
+        result.append(Point(call.name, call.number, on, turns[call.name, on]))
+    return result
 
 
-def _shortened(rest: str, place: str) -> str:
-    text = re.sub(r"AT_FDCWD<[^>]*>, ", "", rest.partition(" = ")[0]).replace(place, "")
-    return re.sub(r"[0-9a-f]{16,}", "*", text)[:100]
+def shortened(call: Call, folder: Path) -> str:
+    """What a call is about, the same in every run in whatever folder: without descriptors, sizes and random names."""
+    text = call.rest.partition(" = ")[0].removesuffix(_UNFINISHED).replace(str(folder), "")
+    return _RANDOM.sub("*", _NUMBERS.sub("", text))[:100]
