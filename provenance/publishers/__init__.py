@@ -1,4 +1,4 @@
-"""Where a log's public files are put for anyone to serve: a directory. `base` is what each kind promises."""
+"""Where a log's public files are put for anyone to serve: a directory, a bucket. `base` is what each kind promises."""
 
 from provenance.publishers.base import Publisher, open_publisher
 

@@ -18,6 +18,7 @@ from provenance.log.static import StaticPath
 _KINDS: Final = {
     "file": "provenance.publishers.directory",
     "": "provenance.publishers.directory",
+    "s3": "provenance.publishers.s3",
 }
 
 
@@ -46,7 +47,7 @@ class Publisher(Protocol):
 
 
 def open_publisher(address: str) -> Publisher:
-    """The folder at a path or `file://`, which is made if it is not there.
+    """The place at `s3://bucket[/prefix]`, or the folder at a path or `file://`, which is made if it is not there.
 
     `MalformedError` for an address of no kind, `LogError` if the place cannot be used.
     """
@@ -54,6 +55,6 @@ def open_publisher(address: str) -> Publisher:
     kind = _KINDS.get(scheme.lower() if separator else "")
     if kind is None or not address or len(address) > MAX_URI_CHARS:
         shown = printable(scheme) if separator and len(scheme) < 32 else "something else"
-        raise MalformedError("not a place to publish to", expected="a folder, or file://", got=shown)
+        raise MalformedError("not a place to publish to", expected="a folder or s3://bucket[/prefix]", got=shown)
     opened: Publisher = import_module(kind).open_publisher(address)
     return opened

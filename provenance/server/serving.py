@@ -19,12 +19,15 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from provenance.errors import MalformedError, StoreError
+from provenance.errors import MalformedError, ProvenanceError, StoreError
 from provenance.ledger import Ledger
 from provenance.ledger.access import AccessLog
+from provenance.ledger.log_publisher import LogPublisher
+from provenance.ledger.log_publishing import Published
 from provenance.ledger.receiving import Receiver
 from provenance.server.app import create_app
 from provenance.server.bounds import DEFAULT_LIMITS, ServerLimits
+from provenance.server.problems import logger
 from provenance.server.protocol import bounded_protocol
 
 _MAX_PORT = 65_535
@@ -71,18 +74,20 @@ def serve(
     limits: ServerLimits = DEFAULT_LIMITS,
     receiving: Receiving | None = None,
     noting: Noting | None = None,
+    publish: str | None = None,
     listening: Callable[[str], None] | None = None,
 ) -> None:
     """Serve the ledger in `ledger_dir` until SIGTERM or SIGINT.
 
-    With `receiving`, lineage events are taken too; with `noting`, who asked for what is logged.
+    With `receiving`, lineage events are taken too; with `noting`, who asked for what is logged; with `publish`, the log
+    is published to that place as it grows, and neither waits for the other.
 
     Port 0 is a free one. `listening` is told the URL once connections are taken. `NotFoundError`, `SignerError` or
     `StoreError` if the ledger cannot be used; `StoreError` if the address cannot.
     """
     with Ledger.open(ledger_dir) as ledger:
         ledger.keyring.note_signer()
-        with _receiver(ledger, receiving) as receiver, _access(ledger, noting) as access:
+        with _receiver(ledger, receiving) as receiver, _access(ledger, noting) as access, _published(ledger, publish):
             keys = receiving.bearer_keys if receiving is not None else ()
             app = create_app(ledger, limits=limits, receiver=receiver, bearer_keys=keys, access=access)
             run_app(app, host, port, limits=limits, listening=listening)
@@ -133,6 +138,23 @@ def _access(ledger: Ledger, noting: Noting | None) -> Iterator[AccessLog | None]
         return
     with closing(AccessLog(ledger, noting.key, noting.passphrase)) as access:
         yield access
+
+
+@contextmanager
+def _published(ledger: Ledger, place: str | None) -> Iterator[None]:
+    if place is None:
+        yield
+        return
+    with closing(LogPublisher(ledger, place, tell=_tell_of_publishing)):
+        yield
+
+
+def _tell_of_publishing(outcome: Published | ProvenanceError) -> None:
+    """A line in the server's log. What a place's error says holds no credential."""
+    if isinstance(outcome, Published):
+        logger.info("published: size %d, %d files", outcome.size, outcome.files)
+    else:
+        logger.warning("publishing failed, and is tried again: %s", outcome.message)
 
 
 @contextmanager

@@ -75,6 +75,7 @@ def test_a_stranger_follows_an_export(session: Session, stranger: Session, publi
     said = stranger.run(*follow).out
     assert "entry 1  by s/*" in said and "dataset of s/two@1" in said and "2, 1 seen before" in said
     assert "as before" in session.run("log", "export", folder).out
+    session.run("log", "publish", folder)
     copied = stranger.run("log", "mirror", url, "copy", "--vkey", key).out
     assert "size         2, was 0" in copied
     for name in ("checkpoint", "tile/0/000.p/2", "tile/entries/000.p/2"):
@@ -87,7 +88,7 @@ def test_a_stranger_reads_the_server_itself(session: Session, stranger: Session)
         register(session, "three")
     key = session.json("log", "checkpoint")["logKey"]
     process = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", "--json"],
+        [*COMMAND, "serve", "--port", "0", "--json", "--publish", str(stranger.folder / "published")],
         cwd=session.folder,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -102,6 +103,9 @@ def test_a_stranger_reads_the_server_itself(session: Session, stranger: Session)
         found = stranger.json("log", "monitor", url, "--vkey", key, "--tiles", "--watch", "s/three@1")
         assert (found["size"], len(found["found"])) == (size, 1)
         assert stranger.json("log", "mirror", url, "copy", "--vkey", key, "--tiles")["size"] == size
+        register(session, "later")
+        while stranger.json("log", "monitor", "published", "--vkey", key)["size"] != size + 1:
+            assert process.poll() is None
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)

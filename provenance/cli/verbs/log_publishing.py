@@ -27,6 +27,14 @@ def export(
     return _publish(run, f"file://{folder}")
 
 
+def publish(
+    run: Invocation,
+    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket[/prefix], or a folder.")],
+) -> int:
+    """Publish what is new in the log to a bucket or folder. `serve --publish URL` keeps it current."""
+    return _publish(run, url)
+
+
 def _publish(run: Invocation, address: str) -> int:
     from contextlib import closing
 

@@ -11,7 +11,7 @@ from provenance.cli.exits import DONE
 from provenance.cli.files import read_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.passphrase import passphrase_for
-from provenance.errors import MalformedError
+from provenance.errors import LogError, MalformedError
 from provenance.limits import MAX_CONFIG_BYTES
 
 _MIN_KEY_CHARS = 16
@@ -29,6 +29,10 @@ def serve(
     access_log: Annotated[
         bool, typer.Option("--access-log", help="Log who asked for what, by pseudonyms, in batches signed by --key.")
     ] = False,
+    publish: Annotated[
+        str | None,
+        typer.Option("--publish", metavar="URL", help="Keep the log at s3://bucket[/prefix] or in a folder current."),
+    ] = None,
     key: KeyOption = None,
     passphrase_file: PassphraseFileOption = None,
     bearer_file: Annotated[
@@ -41,7 +45,8 @@ def serve(
     """Serve the HTTP API until Ctrl-C. It never holds a source's key.
 
     With --openlineage, events of Airflow, Spark and other producers are logged in batches, signed by --key. With
-    --access-log, so are the requests themselves, every minute: `provenance log access` shows them.
+    --access-log, so are the requests themselves, every minute: `provenance log access` shows them. With --publish, the
+    log is copied to a place for anyone to serve; where that is down, it catches up later.
     """
     if not openlineage and bearer_file is not None:
         raise MalformedError("--bearer-file says how lineage events are taken", expected="--openlineage with it")
@@ -53,6 +58,8 @@ def serve(
         folder = ledger.layout.directory
         signs = openlineage or access_log
         passphrase = passphrase_for(ledger.keyring, key, passphrase_file) if signs else None
+    if publish is not None:
+        _try_place(run, publish)
     from provenance.server import serve as serve_ledger
 
     receiving, noting = None, None
@@ -70,8 +77,18 @@ def serve(
         run.document({"ledger": str(folder), "url": url})
         run.flush()
 
-    serve_ledger(folder, host, number, receiving=receiving, noting=noting, listening=listening)
+    serve_ledger(folder, host, number, receiving=receiving, noting=noting, publish=publish, listening=listening)
     return DONE
+
+
+def _try_place(run: Invocation, address: str) -> None:
+    """Refuse a place that can be none before anything listens; one that is not there now may be there later."""
+    from provenance.publishers import open_publisher
+
+    try:
+        open_publisher(address).close()
+    except LogError as error:
+        run.problem(error)
 
 
 def _bearer_keys(path: str | None) -> tuple[str, ...]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.simulators.s3_server import BUCKET, forget, free_port, name_endpoint, objects, s3_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +21,17 @@ class Place:
     versions: Callable[[], dict[str, object]]
 
 
-@pytest.fixture(params=["directory"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+@pytest.fixture(params=["directory", "s3", "s3 with a prefix"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """An empty place of each kind."""
-    return _directory(tmp_path / "published")
+    if request.param == "directory":
+        yield _directory(tmp_path / "published")
+        return
+    port = free_port()
+    name_endpoint(monkeypatch, tmp_path, port)
+    with s3_server(port) as client:
+        yield _bucket(client, "logs/ours" if "prefix" in request.param else "")
+    forget()
 
 
 def _directory(root: Path) -> Place:
@@ -32,4 +42,13 @@ def _directory(root: Path) -> Place:
         str(root),
         lambda: {path.relative_to(root).as_posix(): path.read_bytes() for path in paths()},
         lambda: {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths()},
+    )
+
+
+def _bucket(client: Any, prefix: str) -> Place:
+    below = f"{prefix}/" if prefix else ""
+    return Place(
+        f"s3://{BUCKET}/{prefix}",
+        lambda: {name: one["Body"] for name, one in objects(client, below).items()},
+        lambda: {name: one["LastModified"] for name, one in objects(client, below).items()},
     )

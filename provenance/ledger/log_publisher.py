@@ -1,0 +1,83 @@
+"""Keeping what is published of a log current while a server runs, whatever becomes of the place.
+
+Invariants: the log never waits for it: it runs in a thread of its own, and reads the log as anybody does; a failure is
+told and followed by another try, after 1 s at first and a minute at most, until the place is there again, when it
+catches up with all that is missing; the place is opened anew after a failure; `close` returns within the time of what
+is under way, and at most in `_STOP_S`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+from provenance.errors import NotFoundError, ProvenanceError
+from provenance.ledger.log_publishing import Published, publish_log
+from provenance.publishers import Publisher, open_publisher
+
+if TYPE_CHECKING:
+    from provenance.ledger.ledger import Ledger
+
+_POLL_S: Final = 0.5
+_FIRST_WAIT_S: Final = 1.0
+_MAX_WAIT_S: Final = 60.0
+_STOP_S: Final = 10.0
+
+Tell = Callable[[Published | ProvenanceError], None]
+
+
+class _StoppedError(Exception):
+    """The publisher was closed in the middle of its work."""
+
+
+class LogPublisher:
+    """Publishes one ledger's log to one place until it is closed. `tell` hears of every outcome, in its thread."""
+
+    def __init__(self, ledger: Ledger, address: str, *, tell: Tell, first_wait_s: float = _FIRST_WAIT_S) -> None:
+        """`MalformedError` for an address that can be none."""
+        self._ledger, self._address, self._tell, self._first_wait_s = ledger, address, tell, first_wait_s
+        self._stop = threading.Event()
+        self._note: bytes | None = None
+        self._thread = threading.Thread(target=self._work, name="provenance-publisher", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Publish nothing more."""
+        self._stop.set()
+        self._thread.join(_STOP_S)
+
+    def _work(self) -> None:
+        wait_s = self._first_wait_s
+        while not self._stop.is_set():
+            try:
+                with closing(open_publisher(self._address)) as publisher:
+                    while not self._stop.is_set():
+                        self._publish(publisher)
+                        wait_s = self._first_wait_s
+                        self._stop.wait(_POLL_S)
+            except _StoppedError:
+                return
+            except ProvenanceError as error:
+                self._tell(error)
+            except Exception as error:  # noqa: BLE001 - a thread that ends in silence would publish nothing more
+                self._tell(ProvenanceError("publishing failed", got=type(error).__name__))
+            self._stop.wait(wait_s)
+            wait_s = min(2 * wait_s, _MAX_WAIT_S)
+
+    def _publish(self, publisher: Publisher) -> None:
+        try:
+            note = self._ledger.log.checkpoint().note
+        except NotFoundError:  # the log is empty
+            return
+        if note == self._note:
+            return
+        done = publish_log(self._ledger.log, publisher, progress=self._check_stop)
+        self._note = note
+        if done.files:
+            self._tell(done)
+
+    def _check_stop(self, _done: int, _total: int) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
