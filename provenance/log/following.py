@@ -2,8 +2,9 @@
 
 Invariants: nothing is given out before it was verified against the signed root; a bundle's entries are hashed, and the
 tree up to its end is shown to be a prefix of the signed tree by an RFC 9162 consistency proof out of the log's tiles,
-so that a bundle alone is ever in memory, with at most 1,024 tiles: the memory is bounded by a constant (two bundles of
-at most 16.8 MB, 17 MB of tiles with their inner nodes, 64 kB of the tree's right edge), whatever the log's size.
+so that no more than one bundle and the one before are in memory, with at most 1,024 tiles: it is bounded by a constant
+(each bundle 16.8 MB at most, and as much for its entries; 17 MB of tiles with their inner nodes; 64 kB of the tree's
+right edge), whatever the log's size.
 
 A partial tile or bundle may be gone once the full one is there; the full one, cut, is then taken in its place.
 

@@ -46,6 +46,7 @@ class HandLog:
 
     def __init__(self, origin: str = "other.example/log", seed: bytes = b"\x07" * 32, name: str | None = None) -> None:
         self.origin, self.name = origin, name or origin
+        self.extensions: tuple[str, ...] = ()
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self._public = self._key.public_key().public_bytes_raw()
         self._key_id = hashlib.sha256(self.name.encode() + b"\n\x01" + self._public).digest()[:4]
@@ -58,7 +59,8 @@ class HandLog:
 
     def sign(self, size: int, root: bytes) -> bytes:
         """The signed checkpoint."""
-        text = f"{self.origin}\n{size}\n{base64.b64encode(root).decode()}\n".encode()
+        lines = (self.origin, str(size), base64.b64encode(root).decode(), *self.extensions)
+        text = "".join(f"{line}\n" for line in lines).encode()
         blob = base64.b64encode(self._key_id + self._key.sign(text)).decode()
         return text + f"\n\u2014 {self.name} {blob}\n".encode()
 

@@ -207,6 +207,16 @@ def test_a_log_whose_key_is_named_otherwise_is_read_by_its_origin(tmp_path: Path
     assert [progress.seen for progress in one.poll()] == [2]
 
 
+def test_extension_lines_and_signatures_of_others_are_no_hindrance(tmp_path: Path) -> None:
+    other = HandLog()
+    other.extensions = ("a line", "another of 2026")
+    files = other.write(tmp_path, ENTRIES[:2])
+    stranger = HandLog(seed=b"\x01" * 32, name="witness.example/w").sign(2, b"\x00" * 32).split(b"\n\n")[1]
+    (tmp_path / "checkpoint").write_bytes(files["checkpoint"] + stranger)
+    assert indexes(poll(tmp_path, tmp_path / "state", "*")) == [0, 1]
+    assert poll(tmp_path, tmp_path / "state", "*") == []
+
+
 def test_where_no_log_is_nothing_is_believed(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="no log here"):
         poll(tmp_path)
