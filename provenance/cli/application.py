@@ -26,6 +26,7 @@ from provenance.cli.verbs import (
     keys,
     lineage,
     log,
+    log_keys,
     log_map,
     log_publishing,
     log_reading,
@@ -35,6 +36,7 @@ from provenance.cli.verbs import (
     serve,
     verify,
     witness,
+    witness_keys,
 )
 
 _HELP_NAMES = {"help_option_names": ["--help", "-h"]}
@@ -134,9 +136,16 @@ add_verb(_witness, "init", witness.init)
 add_verb(_witness, "watch", witness.watch)
 add_verb(_witness, "serve", witness.serve)
 add_verb(_witness, "add", witness.add)
+add_verb(_witness, "retire", witness.retire)
 add_verb(_witness, "remove", witness.remove)
 add_verb(_witness, "list", witness.show)
 add_verb(_witness, "cosign", witness.cosign)
+_witness_keys = _group("A witness's own keys, and how they change.")
+_witness.add_typer(_witness_keys, name="keys")
+add_verb(_witness_keys, "list", witness_keys.list_keys)
+add_verb(_witness_keys, "add", witness_keys.add)
+add_verb(_witness_keys, "rotate", witness_keys.rotate)
+add_verb(_witness_keys, "retire", witness_keys.retire)
 add_verb(_log, "show", log.show)
 add_verb(_log, "checkpoint", log.checkpoint)
 add_verb(_log, "access", log.access)
@@ -150,6 +159,12 @@ add_verb(_log, "monitor", log_reading.monitor)
 add_verb(_log, "mirror", log_reading.mirror)
 add_verb(_log, "fsck", log.fsck)
 add_verb(_log, "reindex", log.reindex)
+_log_keys = _group("The log's own keys, and how they change.")
+_log.add_typer(_log_keys, name="keys")
+add_verb(_log_keys, "list", log_keys.list_keys)
+add_verb(_log_keys, "add", log_keys.add)
+add_verb(_log_keys, "rotate", log_keys.rotate)
+add_verb(_log_keys, "retire", log_keys.retire)
 
 _chain = _group("The chain that this ledger anchors on.")
 app.add_typer(_chain, name="chain")

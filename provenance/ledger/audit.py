@@ -30,7 +30,7 @@ from provenance.ledger.publication import (
 )
 from provenance.ledger.tree_audit import TreeAudit
 from provenance.limits import MAX_MANIFEST_BYTES, MAX_PAGE_ITEMS
-from provenance.log import NoteVerifier, ReadTile, entry_leaf, integrate, open_checkpoint
+from provenance.log import LogKey, ReadTile, entry_leaf, integrate, open_counted
 from provenance.merkle import EMPTY_ROOT, CompactRange
 from provenance.policy import TrustRoots
 from provenance.signature import parse_envelope, verify_envelope
@@ -65,8 +65,10 @@ FsckProgress = Callable[[int, int], None]
 class Auditor:
     """Examines one ledger's store, blobs and stored trees."""
 
-    def __init__(self, store: Store, blobs: BlobStore, trees: Path, verifier: NoteVerifier, trust: TrustRoots) -> None:
-        self._store, self._blobs, self._verifier, self._trust = store, blobs, verifier, trust
+    def __init__(
+        self, store: Store, blobs: BlobStore, trees: Path, log_keys: Sequence[LogKey], trust: TrustRoots
+    ) -> None:
+        self._store, self._blobs, self._log_keys, self._trust = store, blobs, log_keys, trust
         self._indexed = 0
         self.report = FsckReport()
         self._trees = TreeAudit(trees, self.report)
@@ -249,7 +251,7 @@ class Auditor:
     def _note(self, row: CheckpointRow) -> None:
         self.report.checkpoints += 1
         with self._finding(f"checkpoint of size {row.size}"):
-            checkpoint = open_checkpoint(row.note, self._verifier)
+            checkpoint = open_counted(row.note, self._log_keys).checkpoint
             if (checkpoint.size, checkpoint.root) != (row.size, row.root):
                 self.report.find(f"checkpoint of size {row.size}: the signed note says something else")
 

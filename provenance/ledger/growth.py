@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from provenance.errors import StoreError
-from provenance.log import Checkpoint, NoteSigner, TileReader, entry_leaf, integrate, sign_checkpoint
+from provenance.log import Checkpoint, CheckpointSigner, TileReader, entry_leaf, integrate, sign_checkpoint
 from provenance.merkle import EMPTY_ROOT
 from provenance.stores import CheckpointRow, StoreTransaction
 
@@ -17,7 +17,7 @@ from provenance.stores import CheckpointRow, StoreTransaction
 class Growth:
     """What one transaction adds to the log. Nothing of it counts without `finish`, which it ends with."""
 
-    def __init__(self, tx: StoreTransaction, signer: NoteSigner) -> None:
+    def __init__(self, tx: StoreTransaction, signer: CheckpointSigner) -> None:
         self._tx, self._signer = tx, signer
         self._previous = tx.checkpoint()
         self._size = tx.size()

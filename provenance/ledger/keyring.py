@@ -1,8 +1,8 @@
 """A ledger's keys and what it trusts.
 
 Invariants: private keys stay in the key store; `trust.json` lists whose public keys count, and a key made here is
-trusted here unless that is refused; a key is trusted under one name, which nothing changes silently; the log's own key
-and the chain account are made once, by `init`.
+trusted here unless that is refused; a key is trusted under one name, which nothing changes silently; the log's own
+first keys and the chain account are made once, by `init`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from provenance.errors import (
 )
 from provenance.ledger.layout import Layout, exists, read_bounded, write_private
 from provenance.ledger.lock import editing_lock
+from provenance.ledger.log_keys import LogKeys
 from provenance.limits import MAX_TRUST_BYTES
-from provenance.log import NoteSigner, encode_vkey
+from provenance.log import CheckpointSigner, encode_vkey
 from provenance.policy import TrustedSource, TrustRoots, encode_trust, parse_trust
 from provenance.signature import (
     ALGORITHMS,
@@ -36,7 +37,6 @@ from provenance.signature import (
     parse_public_key,
 )
 from provenance.signers import KeyStore, StoredKey, open_key_store
-from provenance.signers.note import load_note_key, new_note_key
 from provenance.statement import DatasetName
 from provenance.statement.frame import check_time
 
@@ -50,37 +50,42 @@ class Keyring:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._store: KeyStore = open_key_store(layout.keys)
-        self._note_signer: NoteSigner | None = None
+        self.log_keys = LogKeys(layout.keys)
 
     @property
     def log_key_path(self) -> Path:
-        """The log's signing key."""
-        return self._layout.keys / "log.key"
+        """The log's first signing key."""
+        return self.log_keys.first_path
 
     @property
     def chain_key_path(self) -> Path:
         """The account that pays for anchors."""
         return self._layout.keys / "chain.key"
 
-    def create_own(self, origin: str) -> None:
-        """Make the log key and the chain account, unless they are there: a run of `init` may have been cut off."""
+    def create_own(self, origin: str, *, post_quantum: bool = True) -> None:
+        """Make the log's keys and the chain account, unless they are there: a run of `init` may have been cut off.
+
+        `post_quantum`: an ML-DSA-44 key signs beside the Ed25519 one.
+        """
         from provenance.signers.ethereum import EthereumKey
 
-        if not exists(self.log_key_path):
-            new_note_key(self.log_key_path, origin)
+        self.log_keys.create(origin, post_quantum=post_quantum)
         if not exists(self.chain_key_path):
             EthereumKey.new(self.chain_key_path)
 
-    def note_signer(self) -> NoteSigner:
-        """The log's signer."""
-        if self._note_signer is None:
-            self._note_signer = load_note_key(self.log_key_path)
-        return self._note_signer
+    def note_signer(self) -> CheckpointSigner:
+        """The log's signer: all of its keys that are in force whenever it signs."""
+        return self.log_keys.signer()
 
     @property
     def vkey(self) -> str:
-        """The log's verifier key, for others' trust roots."""
-        return encode_vkey(self.note_signer().verifier)
+        """The log's verifier key of type Ed25519, the newest one in force, for others' trust roots."""
+        return self.vkeys[0]
+
+    @property
+    def vkeys(self) -> tuple[str, ...]:
+        """All verifier keys of the log that are in force, `vkey` first."""
+        return tuple(encode_vkey(verifier) for verifier in self.log_keys.verifiers)
 
     def new(
         self,

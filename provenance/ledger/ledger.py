@@ -60,6 +60,7 @@ from provenance.ledger.layout import (
 )
 from provenance.ledger.lineage import Lineage, find_lineage
 from provenance.ledger.lock import anchoring_lock
+from provenance.ledger.log_keys import OwnLogKey
 from provenance.ledger.log_view import LogView
 from provenance.ledger.proofs import Proofs
 from provenance.ledger.publication import (
@@ -149,8 +150,17 @@ class Ledger:
         self._blocks = KnownBlocks(store, self.chain, self._chain_guard)
 
     @classmethod
-    def init(cls, path: Location = ".", *, origin: str | None = None, chain: str = "embedded:") -> Ledger:
+    def init(
+        cls,
+        path: Location = ".",
+        *,
+        origin: str | None = None,
+        chain: str = "embedded:",
+        post_quantum: bool = True,
+    ) -> Ledger:
         """Make `path/.provenance` and open it; what a run that was cut off left behind is finished.
+
+        `post_quantum`: the log signs with an ML-DSA-44 key beside its Ed25519 key.
 
         `ConflictError` if there is a ledger already, or if a run that was cut off had begun one of another origin.
         """
@@ -167,7 +177,7 @@ class Ledger:
             raise SourceError("cannot make the ledger's folder", got=error.strerror, where=layout.directory) from error
         store = open_store(layout.database, create=True)
         keyring = Keyring(layout)
-        keyring.create_own(config.origin)
+        keyring.create_own(config.origin, post_quantum=post_quantum)
         begun = keyring.note_signer().name
         if origin is not None and begun != origin:
             hint = "leave --origin out, or remove the folder"
@@ -603,6 +613,27 @@ class Ledger:
         with self._anchorer() as anchorer:
             return anchorer.anchor(lambda row: require_quorum(self, row, found))
 
+    def add_log_key(self) -> OwnLogKey:
+        """Have the log sign with an ML-DSA-44 key, too, from the next checkpoint on. `ConflictError` if it does."""
+        with self._store.transaction() as tx:  # nothing is appended meanwhile
+            return self.keyring.log_keys.add_ml_dsa(tx.size())
+
+    def rotate_log_keys(self) -> tuple[OwnLogKey, ...]:
+        """Have new keys of the log sign beside the old ones from the next checkpoint on, until those are retired.
+
+        `ConflictError` while the old keys of the last rotation still sign.
+        """
+        with self._store.transaction() as tx:
+            return self.keyring.log_keys.rotate(tx.size())
+
+    def retire_log_key(self, name: str) -> OwnLogKey:
+        """Have a key of the log, by key id or verifier key, sign nothing from now on. What it signed holds.
+
+        `NotFoundError` if none such is in force, `ConflictError` if it is the last of its type.
+        """
+        with self._store.transaction() as tx:
+            return self.keyring.log_keys.retire(name, tx.size())
+
     def deploy(self) -> Deployment:
         """Deploy the anchor contract on this ledger's chain, unless this account has done so."""
         with self._anchorer() as anchorer:
@@ -665,11 +696,10 @@ class Ledger:
         trust = self.keyring.trust()
         contract = self.contract()
         anchors = (*trust.anchors, *((contract,) if contract and contract not in trust.anchors else ()))
-        logs = tuple(dict.fromkeys((*trust.logs, self.keyring.vkey)))
         blocks = trust.blocks
         if with_blocks:
             blocks = tuple(dict.fromkeys((*blocks, *self._blocks.own())))
-        return replace(trust, logs=logs, anchors=anchors, blocks=blocks)
+        return replace(trust.with_log_keys(self.keyring.log_keys.spans()), anchors=anchors, blocks=blocks)
 
     def verify(
         self,
@@ -954,8 +984,9 @@ class Ledger:
 
     def fsck(self, *, independent: bool = False, progress: FsckProgress | None = None) -> FsckReport:
         """Derive everything again from the entries and compare."""
-        verifier = self.keyring.note_signer().verifier
-        report = Auditor(self._store, self.blobs, self.layout.trees, verifier, self.keyring.trust()).run(
+        self.keyring.note_signer()  # keys that are missing or exchanged end it here
+        log_keys = self.keyring.log_keys.keys()
+        report = Auditor(self._store, self.blobs, self.layout.trees, log_keys, self.keyring.trust()).run(
             independent=independent, progress=progress
         )
         examine_decisions(self.layout.directory, report)

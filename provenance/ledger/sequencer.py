@@ -22,7 +22,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from provenance.errors import ProvenanceError, StoreError
 from provenance.ledger.growth import Growth
 from provenance.ledger.publication import catch_up_index
-from provenance.log import NoteSigner
+from provenance.log import CheckpointSigner
 from provenance.stores import BlobStore, Store, StoreTransaction
 
 MAX_BATCH_ENTRIES: Final = 1_024
@@ -63,7 +63,7 @@ class _Waiting(Generic[T]):
 class Sequencer:
     """Appends to one store. Threads share it; `signer` gives the log's key at each batch."""
 
-    def __init__(self, store: Store, blobs: BlobStore, signer: Callable[[], NoteSigner]) -> None:
+    def __init__(self, store: Store, blobs: BlobStore, signer: Callable[[], CheckpointSigner]) -> None:
         self._store, self._blobs, self._signer = store, blobs, signer
         self._lock = threading.Lock()
         self._queue: deque[_Waiting[object]] = deque()

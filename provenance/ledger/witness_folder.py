@@ -1,14 +1,13 @@
-"""A witness on disk: its key (0600) and what it has seen.
+"""A witness on disk: its keys (0600) and what it has seen.
 
-Invariants: the key is made once and never replaced; its name is in a file beside it; where what it has seen is gone, it
-signs nothing.
+Invariants: its name is in a file beside the keys (`provenance.ledger.witness_keys`), and never changes; where what it
+has seen is gone, it signs nothing.
 
-    witness/  name  witness.key  witness.db
+    witness/  name  keys.json  witness.key  witness-ml-dsa-44.key  witness.db
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -17,26 +16,27 @@ from typing import Final
 
 from provenance.errors import MalformedError, NotFoundError, StoreError
 from provenance.ledger.layout import read_bounded
-from provenance.log import Cosigner
+from provenance.ledger.witness_keys import WitnessKeys
 from provenance.log.text import check_key_name
-from provenance.signers.secret_file import read_secret, write_secret
 from provenance.witnesses.state import WitnessState
 
-_SEED_BYTES: Final = 32
 _STATE: Final = "witness.db"
 _MAX_NAME_BYTES: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
 class OpenWitness:
-    """A witness's key and what it has seen."""
+    """A witness's keys and what it has seen."""
 
-    cosigner: Cosigner = field(repr=False)
+    cosigner: WitnessKeys = field(repr=False)
     state: WitnessState
 
 
-def make_witness(folder: Path, name: str) -> Cosigner:
-    """Make a witness in a folder: `name` is a schema-less URL that identifies it. `ConflictError` if one is there."""
+def make_witness(folder: Path, name: str, *, post_quantum: bool = True) -> WitnessKeys:
+    """Make a witness in a folder: `name` is a schema-less URL that identifies it. `ConflictError` if one is there.
+
+    `post_quantum`: it cosigns with an ML-DSA-44 key beside its Ed25519 key.
+    """
     check_key_name(name)
     if not name.isprintable() or len(name.encode()) > _MAX_NAME_BYTES:
         raise MalformedError("not a name for a witness", expected="a URL without scheme, as witness.example/w1")
@@ -44,7 +44,7 @@ def make_witness(folder: Path, name: str) -> Cosigner:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError("cannot make the folder", got=error.strerror, where=folder) from error
-    write_secret(folder / "witness.key", os.urandom(_SEED_BYTES))
+    WitnessKeys(folder, name).create(post_quantum=post_quantum)
     try:
         (folder / "name").write_text(name + "\n", "utf-8")
     except OSError as error:
@@ -63,7 +63,8 @@ def open_witness_folder(folder: Path) -> Iterator[OpenWitness]:
         raise NotFoundError("no witness here", where=folder, hint="make one with `provenance witness init`") from None
     except OSError as error:
         raise StoreError("cannot read the witness's name", got=error.strerror, where=folder) from error
-    cosigner = Cosigner(name.decode("utf-8", "replace").strip(), read_secret(folder / "witness.key"))
+    cosigner = WitnessKeys(folder, name.decode("utf-8", "replace").strip())
+    cosigner.listed()  # a key that is missing or damaged ends it here
     if not (folder / _STATE).is_file():
         # Without what it has seen its key would sign a second history.
         hint = "restore it, or make another witness, with another key"

@@ -5,7 +5,8 @@ that saw another size says which, and is sent another proof; 4 lines that verify
 still the latest. Invariants: all of it ends within a stated time; a witness that fails stops no other; a witness that
 saw more than there is proves that this log went back, and nothing is published then.
 
-`.provenance/witnesses.json` (canonical JSON): `{"witnesses":[{"url":"https://..","vkey":".."}]}`.
+`.provenance/witnesses.json` (canonical JSON): `{"witnesses":[{"url":"https://..","vkeys":["..",".."]}]}`; with one key,
+and in files from before a witness had several, `"vkey":".."`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from provenance.encoding import Fields, JsonValue, canonical_json, parse_json
 from provenance.errors import (
     ConflictError,
+    MalformedError,
     NotFoundError,
     ProvenanceError,
     StoreError,
@@ -27,18 +30,19 @@ from provenance.errors import (
     WitnessError,
 )
 from provenance.ledger.layout import read_bounded, write_private
-from provenance.limits import MAX_CONFIG_BYTES, MAX_URI_CHARS
+from provenance.limits import MAX_CONFIG_BYTES, MAX_KEY_BYTES, MAX_URI_CHARS
 from provenance.log import (
     NoteSignature,
-    NoteVerifier,
     check_witnesses,
+    describe,
     encode_vkey,
-    open_checkpoint,
-    open_cosigned,
+    open_counted,
     parse_vkey,
     verify_cosignature,
 )
 from provenance.log.add_checkpoint import AddCheckpoint
+from provenance.log.algorithm import ALGORITHMS
+from provenance.policy import TimeSpan
 from provenance.stores import CheckpointRow
 from provenance.witnesses import Outgrown, open_witness
 
@@ -49,15 +53,30 @@ MAX_WITNESSES: Final = 64
 DEFAULT_TIMEOUT_S: Final = 10.0
 _TRIES: Final = 3
 _MAX_REASONS: Final = 8
-_Answer = tuple[NoteSignature | None, ProvenanceError | None]
+_Answer: TypeAlias = tuple[tuple[NoteSignature, ...], ProvenanceError | None]
+"""The verified lines of a witness, and what was wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class WitnessPlace:
-    """Where a witness is, and the key that its cosignatures must verify under."""
+    """Where a witness is, and the keys, all of its name, that its cosignatures must verify under."""
 
     url: str
-    vkey: str
+    vkeys: tuple[str, ...]
+
+    @property
+    def vkey(self) -> str:
+        """Its first key."""
+        return self.vkeys[0]
+
+    @property
+    def name(self) -> str:
+        """The name of the witness."""
+        return self.vkey.partition("+")[0]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The place as a JSON value."""
+        return {"url": self.url, "vkey": self.vkey, "vkeys": list(self.vkeys)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +128,7 @@ class Cosigning:
             "quorum": self.quorum,
             "met": self.is_met,
             "witnesses": [
-                {
-                    "url": one.place.url,
-                    "vkey": one.place.vkey,
-                    "problem": one.problem.what if one.problem is not None else None,
-                }
+                {**one.place.to_json(), "problem": one.problem.what if one.problem is not None else None}
                 for one in self.outcomes
             ],
         }
@@ -129,39 +144,74 @@ def witnesses_of(ledger: Ledger) -> tuple[WitnessPlace, ...]:
     except OSError as error:
         raise StoreError("cannot read the witnesses", got=error.strerror, where=path) from error
     fields = Fields(parse_json(data, what="witnesses", max_bytes=MAX_CONFIG_BYTES), "witnesses")
-    found = []
-    for item in fields.array("witnesses", max_items=MAX_WITNESSES):
-        one = Fields(item, "witnesses")
-        found.append(WitnessPlace(one.string("url", max_chars=MAX_URI_CHARS), one.string("vkey")))
-        one.end()
+    found = tuple(_parse_place(item) for item in fields.array("witnesses", max_items=MAX_WITNESSES))
     fields.end()
-    return tuple(found)
+    return found
 
 
-def add_witness(ledger: Ledger, url: str, vkey: str, quorum: int | None = None) -> WitnessPlace:
-    """Ask one more witness from now on, and trust its key; `quorum`: how many must cosign from now on."""
-    place = WitnessPlace(url, encode_vkey(parse_vkey(vkey)))
+def add_witness(ledger: Ledger, url: str, *vkeys: str, quorum: int | None = None) -> WitnessPlace:
+    """Ask one more witness from now on, and trust its keys; or trust more keys of one that is asked there already, from
+    now on. `quorum`: how many must cosign from now on.
+
+    `ConflictError` if there is nothing new in it, or another witness is asked there; `MalformedError` for keys that are
+    not one witness's.
+    """
+    verifiers = [parse_vkey(vkey) for vkey in vkeys]
+    if len({verifier.name for verifier in verifiers}) != 1 or ledger.config.origin == verifiers[0].name:
+        names = ", ".join(sorted({verifier.name for verifier in verifiers})) or "none"
+        raise MalformedError("keys are not one witness's", expected="one name, not the log's", got=names)
+    wanted = WitnessPlace(url, tuple(dict.fromkeys(map(encode_vkey, verifiers))))
     open_witness(url, timeout_s=DEFAULT_TIMEOUT_S)
     known = witnesses_of(ledger)
-    if any(one.vkey == place.vkey or one.url == place.url for one in known):
-        raise ConflictError("witness is asked already", got=place.url)
-    if len(known) >= MAX_WITNESSES:
+    place = next((one for one in known if one.url == url and one.name == wanted.name), None)
+    asked = {vkey for one in known for vkey in one.vkeys}
+    new = [vkey for vkey in wanted.vkeys if vkey not in asked]
+    if (place is None and (len(new) < len(wanted.vkeys) or any(one.url == url for one in known))) or not new:
+        raise ConflictError("witness is asked already", got=url)
+    if place is None and len(known) >= MAX_WITNESSES:
         raise ConflictError("too many witnesses", expected=f"at most {MAX_WITNESSES}")
+    since = None if place is None else _now()
     with ledger.keyring.editing_trust():
         trust = ledger.keyring.trust()
-        vkeys = tuple(dict.fromkeys((*trust.witnesses, place.vkey)))
-        check_witnesses([parse_vkey(one) for one in vkeys])
-        wanted = replace(trust, witnesses=vkeys, quorum=trust.quorum if quorum is None else quorum)
-        ledger.keyring.write_trust(wanted)
-    _write(ledger, (*known, place))
-    return place
+        for vkey in new:
+            trust = trust.with_witness_key(TimeSpan(vkey, since))
+        check_witnesses([parse_vkey(one) for one in trust.witnesses])
+        ledger.keyring.write_trust(replace(trust, quorum=trust.quorum if quorum is None else quorum))
+    made = wanted if place is None else WitnessPlace(url, (*place.vkeys, *new))
+    _write(ledger, [*(one for one in known if one != place), made])
+    return made
+
+
+def retire_witness_key(ledger: Ledger, name: str) -> WitnessPlace:
+    """Count no cosignature of a witness's key, by its key id or verifier key, from now on; what it cosigned counts.
+
+    `NotFoundError` if no witness that is asked has it, `ConflictError` if it is the witness's last of its type.
+    """
+    known = witnesses_of(ledger)
+    held = [(place, parse_vkey(vkey)) for place in known for vkey in place.vkeys]
+    found = [(place, key) for place, key in held if name in (key.key_id.hex(), encode_vkey(key))]
+    if len(found) != 1:
+        raise NotFoundError("no such key of a witness", got=name, hint="`provenance witness list --json` shows them")
+    place, key = found[0]
+    vkey = encode_vkey(key)
+    others = tuple(one for one in place.vkeys if one != vkey)
+    if not any(parse_vkey(one).type_byte == key.type_byte for one in others):
+        hint = "add its new key first: `provenance witness add URL KEY`"
+        raise ConflictError("key is the witness's last of its type", expected="another", got=name, hint=hint)
+    with ledger.keyring.editing_trust():
+        trust = ledger.keyring.trust()
+        since = next((span.from_time for span in trust.witness_spans if span.vkey == vkey), None)
+        ledger.keyring.write_trust(trust.with_witness_key(TimeSpan(vkey, since, _now())))
+    left = WitnessPlace(place.url, others)
+    _write(ledger, [left if one == place else one for one in known])
+    return left
 
 
 def remove_witness(ledger: Ledger, name: str) -> WitnessPlace:
-    """Ask a witness no more, by its address, key or name. Its key stays in the trust roots, for what it cosigned.
+    """Ask a witness no more, by its address, key or name. Its keys stay in the trust roots, for what it cosigned.
     `NotFoundError` if it is not asked."""
     known = witnesses_of(ledger)
-    found = next((one for one in known if name in (one.url, one.vkey, parse_vkey(one.vkey).name)), None)
+    found = next((one for one in known if name in (one.url, one.name, *one.vkeys)), None)
     if found is None:
         raise NotFoundError("no such witness", got=name, hint="`provenance witness list` shows them")
     _write(ledger, tuple(one for one in known if one != found))
@@ -179,8 +229,8 @@ def collect(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigning:
         raise NotFoundError("this log has no witness", hint="`provenance witness add URL KEY`")
     answers = _ask_all(ledger, places, row, timeout_s)
     late = WitnessError("witness answered too slowly", expected=f"within {timeout_s:g} s a try")
-    found = [answers.get(number, (None, late)) for number in range(len(places))]
-    signatures = [signature for signature, _ in found if signature is not None]
+    found = [answers.get(number, ((), late)) for number in range(len(places))]
+    signatures = [line for lines, _ in found for line in lines]
     if signatures:
         ledger.add_cosignatures(row, signatures)
     outcomes = tuple(WitnessOutcome(place, problem) for place, (_, problem) in zip(places, found, strict=True))
@@ -202,12 +252,11 @@ def require_quorum(ledger: Ledger, row: CheckpointRow, found: Cosigning | None =
     trust = ledger.keyring.trust()
     if not trust.quorum:
         return
-    known = [parse_vkey(vkey) for vkey in trust.witnesses]
-    count = len(open_cosigned(row.note, parse_vkey(ledger.keyring.vkey), known).cosignatures)
+    count = len(open_counted(row.note, ledger.keyring.log_keys.keys(), trust.witness_keys()).witnesses)
     if count < trust.quorum:
         raise WitnessError(
             "too few witnesses cosigned the checkpoint, and it is not published",
-            expected=f"{trust.quorum} of {len(known)}",
+            expected=f"{trust.quorum} of {trust.witness_count}",
             got="; ".join([f"{count}, at size {row.size}", *map(_reason, problems[:_MAX_REASONS])]),
             hint="see `provenance witness cosign`, and run it again",
         )
@@ -251,19 +300,26 @@ def _ask_all(
 
 def _ask(ledger: Ledger, place: WitnessPlace, row: CheckpointRow, timeout_s: float) -> _Answer:
     try:
-        return _cosigned(ledger, place, row, timeout_s), None
+        lines = _cosigned(ledger, place, row, timeout_s)
     except ProvenanceError as error:
-        return None, error
+        return (), error
+    verifiers = [parse_vkey(vkey) for vkey in place.vkeys]
+    signed = {line.key_id for line in lines}
+    lacking = {one.type_byte for one in verifiers} - {one.type_byte for one in verifiers if one.key_id in signed}
+    if lacking:
+        what = f"witness cosigned without its {ALGORITHMS[min(lacking)].label} key"
+        return lines, WitnessError(what, expected="a line of every type", where=place.url)
+    return lines, None
 
 
-def _cosigned(ledger: Ledger, place: WitnessPlace, row: CheckpointRow, timeout_s: float) -> NoteSignature:
-    witness, verifier = open_witness(place.url, timeout_s=timeout_s), parse_vkey(place.vkey)
+def _cosigned(ledger: Ledger, place: WitnessPlace, row: CheckpointRow, timeout_s: float) -> tuple[NoteSignature, ...]:
+    witness = open_witness(place.url, timeout_s=timeout_s)
     old = row.size
     for _ in range(_TRIES):
         proof: Sequence[bytes] = ledger.log.consistency(old, row.size)[4] if 0 < old < row.size else ()
         answer = witness.add_checkpoint(AddCheckpoint(old, tuple(proof), row.note))
         if not isinstance(answer, Outgrown):
-            return _own(answer.signatures, verifier, ledger, row)
+            return _own(answer.signatures, place, ledger, row)
         if answer.size > row.size:
             hint = "restore the newest copy of the ledger; nothing must be signed with this one"
             what = "witness saw more of this log than there is"
@@ -276,14 +332,40 @@ def _cosigned(ledger: Ledger, place: WitnessPlace, row: CheckpointRow, timeout_s
     raise VerificationError(what, expected=f"size {row.size}", got=f"size {old}", where=place.url)
 
 
-def _own(lines: Sequence[NoteSignature], verifier: NoteVerifier, ledger: Ledger, row: CheckpointRow) -> NoteSignature:
-    """The line of this witness, verified."""
-    checkpoint = open_checkpoint(row.note, parse_vkey(ledger.keyring.vkey))
-    for line in lines:
-        if (line.name, line.key_id) == (verifier.name, verifier.key_id):
-            verify_cosignature(checkpoint, line, verifier)
-            return line
-    raise WitnessError("witness answered with another key's cosignature", expected=encode_vkey(verifier))
+def _own(
+    lines: Sequence[NoteSignature], place: WitnessPlace, ledger: Ledger, row: CheckpointRow
+) -> tuple[NoteSignature, ...]:
+    """The lines of this witness's keys, verified; one at least."""
+    checkpoint = open_counted(row.note, ledger.keyring.log_keys.keys()).checkpoint
+    known = {(one.name, one.key_id): one for one in map(parse_vkey, place.vkeys)}
+    found = tuple(line for line in lines if (line.name, line.key_id) in known)
+    for line in found:
+        verify_cosignature(checkpoint, line, known[line.name, line.key_id])
+    if not found:
+        expected = ", ".join(describe(verifier) for verifier in known.values())
+        raise WitnessError("witness answered with another key's cosignature", expected=expected)
+    return found
+
+
+def _parse_place(item: JsonValue) -> WitnessPlace:
+    fields = Fields(item, "witnesses")
+    url, vkeys = fields.string("url", max_chars=MAX_URI_CHARS), list[str]()
+    if fields.has("vkeys"):
+        for vkey in fields.array("vkeys", max_items=MAX_WITNESSES):
+            if not isinstance(vkey, str):
+                raise MalformedError("key is not text", expected="a verifier key", where="witnesses.vkeys")
+            vkeys.append(encode_vkey(parse_vkey(vkey)))
+    else:
+        vkeys.append(encode_vkey(parse_vkey(fields.string("vkey", max_chars=MAX_KEY_BYTES))))
+    fields.skip("vkeys")
+    fields.end()
+    if len({vkey.partition("+")[0] for vkey in vkeys}) != 1:
+        raise MalformedError("witness has keys of several names, or none", expected="one name", where="witnesses.vkeys")
+    return WitnessPlace(url, tuple(vkeys))
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _path(ledger: Ledger) -> Path:
@@ -291,5 +373,9 @@ def _path(ledger: Ledger) -> Path:
 
 
 def _write(ledger: Ledger, places: Sequence[WitnessPlace]) -> None:
-    value: JsonValue = {"witnesses": [{"url": one.url, "vkey": one.vkey} for one in places]}
+    items: list[JsonValue] = [
+        {"url": one.url, "vkey": one.vkey} if len(one.vkeys) == 1 else {"url": one.url, "vkeys": list(one.vkeys)}
+        for one in places
+    ]
+    value: JsonValue = {"witnesses": items}
     write_private(_path(ledger), canonical_json(value) + b"\n")

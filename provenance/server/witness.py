@@ -30,7 +30,7 @@ from starlette.routing import Route
 
 from provenance.encoding import JsonValue, b64encode
 from provenance.errors import LimitError
-from provenance.log import Cosigner, encode_vkey
+from provenance.log import WitnessSigner, encode_vkey
 from provenance.log.add_checkpoint import MAX_REQUEST_BYTES, SIZE_TYPE, parse_add_checkpoint
 from provenance.server.bounds import DEFAULT_LIMITS, ServerLimits
 from provenance.server.gate import Gate
@@ -60,7 +60,7 @@ class _Buckets:
 
 def witness_app(
     state: WitnessState,
-    cosigner: Cosigner,
+    cosigner: WitnessSigner,
     *,
     limits: ServerLimits = DEFAULT_LIMITS,
     clock: Callable[[], float] = time.time,
@@ -86,7 +86,8 @@ def witness_app(
 
     async def logs(request: Request) -> Response:  # noqa: ARG001 what a route is given
         seen = await asyncio.to_thread(state.logs)
-        return JSONResponse({"witness": encode_vkey(cosigner.verifier), "logs": [_shown(one) for one in seen]})
+        vkeys = [encode_vkey(verifier) for verifier in cosigner.verifiers]
+        return JSONResponse({"witness": vkeys[0], "keys": vkeys, "logs": [_shown(one) for one in seen]})
 
     async def evidence(request: Request) -> Response:
         pairs = await asyncio.to_thread(state.evidence, request.query_params.get("origin", ""))
@@ -107,7 +108,12 @@ def witness_app(
 
 
 def serve_witness(
-    state: WitnessState, cosigner: Cosigner, host: str, port: int, *, listening: Callable[[str], None] | None = None
+    state: WitnessState,
+    cosigner: WitnessSigner,
+    host: str,
+    port: int,
+    *,
+    listening: Callable[[str], None] | None = None,
 ) -> None:
     """Serve a witness until SIGTERM or SIGINT."""
     run_app(witness_app(state, cosigner), host, port, limits=DEFAULT_LIMITS, listening=listening)
@@ -133,15 +139,19 @@ def _shown(seen: Seen) -> dict[str, JsonValue]:
     }
 
 
-def _page(cosigner: Cosigner, logs: tuple[Seen, ...]) -> str:
+def _page(cosigner: WitnessSigner, logs: tuple[Seen, ...]) -> str:
     rows = "".join(
         f"<tr><td>{escape(one.origin)}</td><td>{one.size}</td><td>{escape(b64encode(one.root))}</td>"
         f"<td>{_time(one.time_s)}</td><td>{one.evidence or 'none'}</td></tr>"
         for one in logs
     )
+    keys = "".join(
+        f'<p>Verifier key: <code style="overflow-wrap:anywhere">{escape(encode_vkey(verifier))}</code></p>'
+        for verifier in cosigner.verifiers
+    )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Witness</title>'
-        f"<h1>{escape(cosigner.name)}</h1><p>Verifier key: <code>{escape(encode_vkey(cosigner.verifier))}</code></p>"
+        f"<h1>{escape(cosigner.name)}</h1>{keys}"
         "<table border=1><caption>What this witness saw last of each log</caption><thead><tr><th>log</th><th>size</th>"
         f"<th>root</th><th>time</th><th>forks seen</th></tr></thead><tbody>{rows}</tbody></table></html>\n"
     )

@@ -27,8 +27,8 @@ from provenance.errors import (
 )
 from provenance.log import (
     Checkpoint,
-    Cosigner,
     NoteVerifier,
+    WitnessSigner,
     encode_vkey,
     open_note,
     parse_checkpoint,
@@ -138,8 +138,8 @@ class WitnessState:
         except VerificationError as error:
             raise PolicyError("checkpoint is not signed by a key of its log", got=error.what, where=origin) from error
 
-    def cosign(self, request: AddCheckpoint, cosigner: Cosigner, now_s: int) -> bytes:
-        """The cosignature line for a checkpoint that extends what was seen last, which it is from now on.
+    def cosign(self, request: AddCheckpoint, cosigner: WitnessSigner, now_s: int) -> bytes:
+        """The cosignature lines for a checkpoint that extends what was seen last, which it is from now on.
 
         `NotFoundError` for a log that is not watched, `PolicyError` if none of its keys signed the checkpoint,
         `SizeConflictError` if another size was seen last or the same with another root, `VerificationError` if the
@@ -163,7 +163,7 @@ class WitnessState:
                 )
         if told is not None:  # after the transaction: the evidence stays
             raise told
-        return encode_signature_line(cosigner.cosign(checkpoint, time_s))
+        return b"".join(encode_signature_line(line) for line in cosigner.cosign_lines(checkpoint, time_s))
 
     def _compare(
         self, request: AddCheckpoint, checkpoint: Checkpoint, seen: Seen, now_s: int

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,14 @@ import pytest
 from provenance.errors import ConflictError, MalformedError, NotFoundError, StoreError, WitnessError
 from provenance.ledger import Ledger, witnessing
 from provenance.ledger.witness_folder import make_witness, open_witness_folder
-from provenance.ledger.witnessing import LogWentBackError, add_witness, collect, remove_witness, witnesses_of
+from provenance.ledger.witnessing import (
+    LogWentBackError,
+    add_witness,
+    collect,
+    remove_witness,
+    retire_witness_key,
+    witnesses_of,
+)
 from provenance.log import (
     Checkpoint,
     Cosigner,
@@ -34,9 +42,10 @@ from provenance.log import (
     sign_checkpoint,
 )
 from provenance.log.add_checkpoint import AddCheckpoint, encode_add_checkpoint, parse_add_checkpoint
+from provenance.log.algorithm import ML_DSA_44
 from provenance.log.note import encode_signature_line
 from provenance.policy import Status
-from provenance.verify import verify_bundle
+from provenance.verify import encode_bundle, parse_bundle, verify_bundle
 from provenance.witnesses import open_witness
 from tests.sessions.session import COMMAND, Session, environment
 
@@ -46,7 +55,8 @@ class _Witness:
 
     def __init__(self, folder: Path, name: str, *logs: str) -> None:
         self.folder, self.name = folder, name
-        self.vkey = encode_vkey(make_witness(folder, name).verifier)
+        self.vkeys = [encode_vkey(verifier) for verifier in make_witness(folder, name).verifiers]
+        self.vkey = self.vkeys[0]
         for vkey in logs:
             subprocess.run(
                 [*COMMAND, "witness", "watch", str(folder), vkey],
@@ -178,7 +188,8 @@ def test_nothing_gets_past_the_quorum(
     # Again and again on one checkpoint: a note has room for a hundred lines.
     for _ in range(3):
         collect(ledger)
-    assert len(parse_note(ledger.log.checkpoint().note).signatures) == 2
+    lines = [(line.name, line.key_id) for line in parse_note(ledger.log.checkpoint().note).signatures]
+    assert len(lines) == len(set(lines)) == 3  # two of the log's, one of the witness's that is asked for
 
 
 def test_a_witness_that_lost_what_it_saw_signs_nothing(tmp_path: Path) -> None:
@@ -423,6 +434,122 @@ def test_a_late_witness_that_saw_more_stops_the_anchor_and_reasons_are_told(
     assert ledger.anchors() == []
 
 
+def test_a_witness_with_two_keys_is_one_witness(ledger: Ledger, witnesses: list[_Witness]) -> None:
+    first, second, _ = witnesses
+    add_witness(ledger, first.url, *first.vkeys, quorum=1)
+    with pytest.raises(MalformedError, match="cannot be met"):
+        add_witness(ledger, "http://127.0.0.1:1", encode_vkey(COSIGNER.verifier), quorum=3)
+    _register(ledger, "a")
+    assert collect(ledger).cosigned == 1
+    assert len(parse_note(ledger.log.checkpoint().note).signatures) == 4
+    assert ledger.verify_reference("w/a").sound
+    trust = ledger.trust_roots()
+    assert (len(trust.witnesses), trust.witness_count) == (2, 1)
+    # Without its ML-DSA-44 line the witness does not count: whoever can forge Ed25519 gains nothing.
+    evidence, second_id = parse_bundle(ledger.bundle("w/a")), parse_vkey(first.vkeys[1]).key_id
+    lines = parse_note(ledger.log.checkpoint().note).signatures
+    (line,) = [encode_signature_line(one) for one in lines if one.key_id == second_id]
+    (entry,) = evidence.entries
+    assert line in entry.proof
+    bare = replace(evidence, entries=(replace(entry, proof=entry.proof.replace(line, b"")),))
+    report = verify_bundle(encode_bundle(bare), trust)
+    assert [check.status for check in report.checks if check.id == "log.witnesses"] == [Status.FAILED]
+    add_witness(ledger, second.url, *second.vkeys, quorum=2)
+    assert collect(ledger).is_met
+
+
+def test_a_witness_that_leaves_its_second_key_out_is_told_apart(ledger: Ledger) -> None:
+    _register(ledger, "a")
+    second = Cosigner(COSIGNER.name, b"\x77" * 32, ML_DSA_44)
+    honest: Answer = lambda asked: (200, PLAIN, _line(COSIGNER, asked.note))  # noqa: E731 - one of the answers
+    with _scripted(honest) as url:
+        add_witness(ledger, url, encode_vkey(COSIGNER.verifier), encode_vkey(second.verifier), quorum=1)
+        found = collect(ledger)
+        assert "without its ML-DSA-44 key" in str(found.outcomes[0].problem)
+        assert (found.cosigned, found.is_met) == (0, False)
+        with pytest.raises(WitnessError, match="too few"):
+            ledger.anchor()
+    both: Answer = lambda asked: (200, PLAIN, _line(COSIGNER, asked.note) + _line(second, asked.note))  # noqa: E731
+    with _scripted(both) as url:
+        remove_witness(ledger, COSIGNER.name)
+        add_witness(ledger, url, encode_vkey(COSIGNER.verifier), encode_vkey(second.verifier))
+        assert collect(ledger).is_met
+
+
+def test_a_witness_changes_its_keys_while_it_serves(ledger: Ledger, witnesses: list[_Witness]) -> None:
+    one = witnesses[0]
+    add_witness(ledger, one.url, *one.vkeys, quorum=1)
+    _register(ledger, "a")
+    assert collect(ledger).is_met
+    old_trust, before = ledger.trust_roots(), ledger.bundle("w/a")
+    with open_witness_folder(one.folder) as folder:
+        made = [own.vkey for own in folder.cosigner.rotate("2026-01-01T00:00:00Z")]
+    _register(ledger, "b")
+    assert collect(ledger).is_met  # the new lines are an unknown key's still
+    place = add_witness(ledger, one.url, *made)
+    assert place.vkeys == (*one.vkeys, *made)
+    _register(ledger, "c")
+    assert collect(ledger).cosigned == 1
+    lines = parse_note(ledger.log.checkpoint().note).signatures
+    assert [line.name for line in lines].count(one.name) == 4
+    assert verify_bundle(ledger.bundle("w/c"), old_trust).sound  # who has the old trust roots goes on
+    time.sleep(1.1)  # times are to the second, and the key holds to the end of the one it was retired in
+    for vkey in one.vkeys:
+        retire_witness_key(ledger, vkey)
+    with open_witness_folder(one.folder) as folder:
+        for vkey in one.vkeys:
+            folder.cosigner.retire(vkey, "2026-01-02T00:00:00Z")
+    with pytest.raises(ConflictError, match="last of its type"):
+        retire_witness_key(ledger, parse_vkey(made[0]).key_id.hex())
+    time.sleep(1.1)
+    _register(ledger, "d")
+    assert collect(ledger).is_met
+    lines = parse_note(ledger.log.checkpoint().note).signatures
+    assert {line.key_id for line in lines if line.name == one.name} == {parse_vkey(vkey).key_id for vkey in made}
+    trust = ledger.trust_roots()
+    for bundle in (before, ledger.bundle("w/d")):
+        assert verify_bundle(bundle, trust).sound
+    assert not verify_bundle(ledger.bundle("w/d"), old_trust).sound
+    assert json.loads(one.get("/logs")[1])["keys"] == made
+
+
+def test_a_log_changes_its_keys_under_its_witnesses_eyes(ledger: Ledger, witnesses: list[_Witness]) -> None:
+    one = witnesses[0]
+    add_witness(ledger, one.url, *one.vkeys, quorum=1)
+    _register(ledger, "a")
+    assert collect(ledger).is_met
+    old = [own.vkey for own in ledger.keyring.log_keys.listed()]
+    ledger.rotate_log_keys()
+    _register(ledger, "b")
+    assert collect(ledger).is_met  # the witness knows the old key, which signs beside the new one
+    with open_witness_folder(one.folder) as folder:
+        for vkey in ledger.keyring.vkeys:
+            folder.state.watch(vkey)
+    for vkey in old:
+        ledger.retire_log_key(vkey)
+    _register(ledger, "c")
+    assert collect(ledger).is_met
+    assert ledger.verify_reference("w/c", ask_chain=False).sound
+    assert ledger.fsck().clean
+
+
+def test_witnesses_from_before_there_were_several_keys_are_read(ledger: Ledger, tmp_path: Path) -> None:
+    vkey = encode_vkey(COSIGNER.verifier)
+    path = ledger.layout.directory / "witnesses.json"
+    path.write_text(json.dumps({"witnesses": [{"url": "http://127.0.0.1:1", "vkey": vkey}]}))
+    assert [place.vkeys for place in witnesses_of(ledger)] == [(vkey,)]
+    for wrong in ({"url": "http://w", "vkeys": []}, {"url": "http://w", "vkeys": [1]}, {"url": "http://w"}):
+        path.write_text(json.dumps({"witnesses": [wrong]}))
+        with pytest.raises(MalformedError):
+            witnesses_of(ledger)
+    make_witness(tmp_path / "old", "witness.example/old", post_quantum=False)
+    (tmp_path / "old" / "keys.json").unlink()
+    with open_witness_folder(tmp_path / "old") as witness:
+        assert [own.file for own in witness.cosigner.listed()] == ["witness.key"]
+        assert witness.cosigner.add_ml_dsa("2026-01-01T00:00:00Z").verifier.type_byte == ML_DSA_44
+        assert len(witness.cosigner.verifiers) == 2
+
+
 def test_what_is_no_witness_is_not_added(ledger: Ledger) -> None:
     vkey = encode_vkey(COSIGNER.verifier)
     for url in ("ftp://w.example", "http://", "http://ada:hunter2@w.example", "http://w.example/?token=x", "w.example"):
@@ -431,6 +558,9 @@ def test_what_is_no_witness_is_not_added(ledger: Ledger) -> None:
         assert "hunter2" not in str(refused.value)
     with pytest.raises(MalformedError):
         add_witness(ledger, "http://127.0.0.1:1", ledger.keyring.vkey)  # a log's key is no witness's
+    for keys in ((), ledger.keyring.vkeys[1:], (vkey, encode_vkey(Cosigner("other.example/w", bytes(32)).verifier))):
+        with pytest.raises(MalformedError):
+            add_witness(ledger, "http://127.0.0.1:1", *keys)
     with pytest.raises(MalformedError):
         add_witness(ledger, "http://127.0.0.1:1", vkey, quorum=2)
     assert witnesses_of(ledger) == ()
@@ -450,22 +580,42 @@ def test_as_a_user_types_it(tmp_path: Path) -> None:
     session.run("keys", "new", "lab")
     (tmp_path / "a").write_text("a")
     session.run("register", "a", "--name", "t/a", "--version", "1", "--no-anchor")
-    log_key = session.json("log", "checkpoint")["logKey"]
+    log_keys = session.json("log", "checkpoint")["logKeys"]
+    assert [key["vkey"] for key in session.json("log", "keys", "list")["keys"]] == log_keys
     made = session.json("witness", "init", "w", "witness.example/w1")
-    session.run("witness", "watch", "w", log_key)
-    assert oct((tmp_path / "w" / "witness.key").stat().st_mode & 0o777) == "0o600"
+    session.run("witness", "watch", "w", *log_keys)
+    for file in ("witness.key", "witness-ml-dsa-44.key", "keys.json"):
+        assert oct((tmp_path / "w" / file).stat().st_mode & 0o777) == "0o600"
     session.run("witness", "init", "w", "again", code=2)
     one = _Witness.__new__(_Witness)
     one.folder, one.name = tmp_path / "w", "witness.example/w1"
     one.start()
     try:
         assert "no witnesses yet" in session.run("witness", "list").out
-        session.run("witness", "add", one.url, made["vkey"], "--quorum", "1")
+        session.run("witness", "add", one.url, *made["vkeys"], "--quorum", "1")
         assert "too few witnesses" in session.run("verify", "a", code=1).out
         assert "1 of 1 witnesses, 1 needed" in session.run("witness", "cosign").out
         session.run("anchor")
         assert "VERIFIED" in session.run("verify", "a").out
         assert one.name in session.run("witness", "list").out
+        assert "ML-DSA-44" in session.run("witness", "keys", "list", "w").out
+        turned = session.json("witness", "keys", "rotate", "w")["keys"]
+        session.run("witness", "keys", "rotate", "w", code=2)
+        session.run("witness", "add", one.url, *[key["vkey"] for key in turned])
+        old = parse_vkey(made["vkey"]).key_id.hex()
+        assert "ML-DSA-44" in session.run("witness", "retire", old).out
+        assert old not in session.run("witness", "list").out
+        assert old in session.run("witness", "keys", "retire", "w", old).out
+        session.run("witness", "keys", "add", "w", code=2)
+        assert "1 of 1 witnesses" in session.run("witness", "cosign").out
+        before = session.json("log", "keys", "list")["keys"]
+        session.run("log", "keys", "add", code=2)
+        assert "keys export" in session.run("log", "keys", "rotate").out
+        session.run("log", "keys", "rotate", code=2)
+        for key in before:
+            assert key["keyId"] in session.run("log", "keys", "retire", key["keyId"]).out
+        session.run("log", "keys", "retire", "00000000", code=2)
+        assert session.run("log", "keys", "list").out.count("in force") == 2
     finally:
         one.stop()
     (tmp_path / "b").write_text("b")
@@ -473,4 +623,4 @@ def test_as_a_user_types_it(tmp_path: Path) -> None:
     assert "failed" in session.run("witness", "cosign", "--timeout", "2", code=3).out
     assert "too few witnesses cosigned" in session.run("anchor", code=3).err
     session.run("witness", "remove", one.url)
-    session.run("witness", "watch", "w", log_key, "--forget")
+    session.run("witness", "watch", "w", *log_keys, "--forget")

@@ -71,6 +71,7 @@ def test_go_signs_with_our_key_file_and_we_with_its_own(go: Peer, tmp_path: Path
     """The file of a log's key is Go's form of a signer key, both ways; so are the signatures: Ed25519 has one."""
     text = encode_checkpoint(Checkpoint("keys.example/log", 7, bytes(range(32)))).decode()
     ours = new_note_key(tmp_path / "ours.key", "keys.example/log")
+    assert isinstance(ours, NoteSigner)
     skey = (tmp_path / "ours.key").read_text("utf-8").removesuffix("\n")
     assert b64decode(go.ask("sign", skey=skey, text=text)) == sign_note(text.encode(), [ours])
     made = go.ask("new-key", name="keys.example/log")
@@ -78,6 +79,7 @@ def test_go_signs_with_our_key_file_and_we_with_its_own(go: Peer, tmp_path: Path
     file.touch(0o600)
     file.write_text(made["skey"] + "\n", "utf-8")
     theirs = load_note_key(file)
+    assert isinstance(theirs, NoteSigner)
     assert encode_vkey(theirs.verifier) == made["vkey"]
     assert b64decode(go.ask("sign", skey=made["skey"], text=text)) == sign_note(text.encode(), [theirs])
 

@@ -27,16 +27,23 @@ def init(
             help="Where to anchor: embedded: (a development chain) or an Ethereum JSON-RPC URL, http(s)://...",
         ),
     ] = "embedded:",
+    no_post_quantum: Annotated[
+        bool,
+        typer.Option(
+            "--no-post-quantum", help="Sign the log with Ed25519 alone, not with ML-DSA-44 too (3.3 kB a checkpoint)."
+        ),
+    ] = False,
 ) -> int:
     """Make a ledger.
 
-    That is a folder `.provenance` with the log's key, the account that pays for anchors, and settings.
+    That is a folder `.provenance` with the log's keys, the account that pays for anchors, and settings.
     """
     from provenance.ledger import Ledger
 
     taken = _chain_text(chain)
-    with Ledger.init(directory or ".", origin=origin, chain=chain) as ledger:
-        folder, vkey, account = str(ledger.layout.directory), ledger.keyring.vkey, ledger.account().address
+    with Ledger.init(directory or ".", origin=origin, chain=chain, post_quantum=not no_post_quantum) as ledger:
+        folder, account = str(ledger.layout.directory), ledger.account().address
+        vkey, *others = ledger.keyring.vkeys
         name = ledger.config.origin
     development = chain == "embedded:"
     run.screen.pairs(
@@ -44,12 +51,22 @@ def init(
             ("ledger", folder),
             ("origin", name),
             ("log key", vkey),
+            *(("", f"and ML-DSA-44 key {one.split('+')[1]}: provenance log keys list --json") for one in others),
             ("chain", taken),
             ("account", f"{account} pays for anchors"),
             ("next", "provenance keys new NAME, then provenance register PATH --name NS/NAME --version V"),
         ]
     )
-    run.document({"ledger": folder, "origin": name, "logKey": vkey, "account": account, "development": development})
+    run.document(
+        {
+            "ledger": folder,
+            "origin": name,
+            "logKey": vkey,
+            "logKeys": [vkey, *others],
+            "account": account,
+            "development": development,
+        }
+    )
     return 0
 
 

@@ -257,13 +257,14 @@ def export(run: Invocation, output: OutputOption) -> int:
     check_output(output, as_json=run.as_json)
     with run.ledger() as ledger:
         roots = ledger.trust_roots(with_blocks=True)
+    logs = tuple(dict.fromkeys(key.partition("+")[0] for key in roots.logs))
     write_file(output, encode_trust(roots))
     if output != STDOUT:
         run.screen.pairs(
             [
                 ("trust roots", output),
                 ("sources", ", ".join(f"{s.name}{' (revoked)' if s.revoked else ''}" for s in roots.sources) or "none"),
-                ("logs", ", ".join(key.partition("+")[0] for key in roots.logs)),
+                ("logs", ", ".join(logs)),
                 ("anchors", ", ".join(f"chain {a.chain_id} {a.contract}" for a in roots.anchors) or "none"),
                 ("blocks", str(len(roots.blocks))),
             ]
@@ -272,7 +273,7 @@ def export(run: Invocation, output: OutputOption) -> int:
         {
             "file": output,
             "sources": len(roots.sources),
-            "logs": len(roots.logs),
+            "logs": len(logs),
             "anchors": len(roots.anchors),
             "blocks": len(roots.blocks),
         }

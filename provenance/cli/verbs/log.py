@@ -88,10 +88,12 @@ def _entry(row: Listed) -> JsonValue:
 def checkpoint(run: Invocation) -> int:
     """Print the signed checkpoint (C2SP signed note)."""
     with run.ledger() as ledger:
-        row, vkey = ledger.log.checkpoint(), ledger.keyring.vkey
+        row, vkeys = ledger.log.checkpoint(), ledger.keyring.vkeys
     note = row.note.decode("utf-8")
     run.stream(note)
-    run.document({"size": row.size, "root": row.root.hex(), "logKey": vkey, "checkpoint": note})
+    run.document(
+        {"size": row.size, "root": row.root.hex(), "logKey": vkeys[0], "logKeys": list(vkeys), "checkpoint": note}
+    )
     return DONE
 
 

@@ -10,10 +10,11 @@ import typer
 from provenance.cli.arguments import parse_number
 from provenance.cli.exits import DONE, ENVIRONMENT
 from provenance.cli.invocation import Invocation
-from provenance.errors import printable
+from provenance.errors import MalformedError, printable
 
 if TYPE_CHECKING:
     from provenance.encoding import JsonValue
+    from provenance.ledger.witnessing import WitnessPlace
 
 _Folder = Annotated[str, typer.Argument(metavar="DIR", help="The witness's own folder.")]
 _MAX_QUORUM = 64
@@ -23,42 +24,54 @@ def init(
     run: Invocation,
     folder: _Folder,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A URL without scheme, as witness.example/w1.")],
+    no_post_quantum: Annotated[
+        bool, typer.Option("--no-post-quantum", help="Cosign with Ed25519 alone, not with ML-DSA-44 too.")
+    ] = False,
 ) -> int:
-    """Make a witness: a key, and a place for what it sees. Run it where no log's operator does."""
+    """Make a witness: keys, and a place for what it sees. Run it where no log's operator does."""
     from provenance.ledger.witness_folder import make_witness
     from provenance.log import encode_vkey
 
-    vkey = encode_vkey(make_witness(Path(folder), name).verifier)
+    made = make_witness(Path(folder), name, post_quantum=not no_post_quantum)
+    vkeys = [encode_vkey(verifier) for verifier in made.verifiers]
     run.screen.pairs(
         [
             ("witness", name),
-            ("verifier key", vkey),
-            ("next", f"provenance witness watch {folder} LOG-KEY; provenance witness serve {folder}"),
+            *(("verifier key", vkey) for vkey in vkeys),
+            ("next", f"provenance witness watch {folder} LOG-KEY...; provenance witness serve {folder}"),
         ]
     )
-    run.document({"witness": name, "vkey": vkey})
+    run.document({"witness": name, "vkey": vkeys[0], "vkeys": [*vkeys]})
     return DONE
 
 
 def watch(
     run: Invocation,
     folder: _Folder,
-    vkey: Annotated[str, typer.Argument(metavar="LOG-KEY", help="A log's verifier key: `log checkpoint` shows it.")],
-    forget: Annotated[bool, typer.Option("--forget", help="Take this key of the log no more.")] = False,
+    vkeys: Annotated[
+        list[str], typer.Argument(metavar="LOG-KEY...", help="A log's verifier keys: `log keys list --json` has them.")
+    ],
+    forget: Annotated[bool, typer.Option("--forget", help="Take these keys of the log no more.")] = False,
 ) -> int:
-    """Cosign for a log. A log may have several keys while it changes them; what was seen of it stays."""
+    """Cosign for a log. A log may have several keys while it changes them; what was seen of it stays.
+
+    A checkpoint is taken for the log's with the signature of any key that is watched.
+    """
     from provenance.ledger.witness_folder import open_witness_folder
     from provenance.log import parse_vkey
 
+    origins = list(dict.fromkeys(parse_vkey(vkey).name for vkey in vkeys))
+    if len(origins) != 1:
+        raise MalformedError("keys are of several logs", expected="one log's", got=", ".join(origins))
     with open_witness_folder(Path(folder)) as witness:
-        origin = parse_vkey(vkey).name
-        if forget:
-            witness.state.forget(vkey)
-        else:
-            witness.state.watch(vkey)
-        keys = next(one.vkeys for one in witness.state.logs() if one.origin == origin) if not forget else ()
-    run.screen.pairs([("log", printable(origin)), ("key", "taken no more" if forget else "taken")])
-    run.document({"origin": origin, "keys": list(keys)})
+        for vkey in vkeys:
+            if forget:
+                witness.state.forget(vkey)
+            else:
+                witness.state.watch(vkey)
+        keys = next((one.vkeys for one in witness.state.logs() if one.origin == origins[0]), ())
+    run.screen.pairs([("log", printable(origins[0])), ("key", "taken no more" if forget else "taken")])
+    run.document({"origin": origins[0], "keys": list(keys)})
     return DONE
 
 
@@ -89,7 +102,9 @@ def serve(
 def add(
     run: Invocation,
     url: Annotated[str, typer.Argument(metavar="URL", help="Where it takes add-checkpoint.")],
-    vkey: Annotated[str, typer.Argument(metavar="KEY", help="Its verifier key.")],
+    vkeys: Annotated[
+        list[str], typer.Argument(metavar="KEY...", help="Its verifier keys: `witness init` and its page show them.")
+    ],
     quorum: Annotated[
         str | None,
         typer.Option("--quorum", metavar="N", help="How many witnesses must cosign a checkpoint before it counts."),
@@ -97,46 +112,68 @@ def add(
 ) -> int:
     """Have this log's checkpoints cosigned by one more witness, before they are anchored.
 
+    A witness that is asked already is given more keys, which count from now on beside those it has: so it changes them.
     With --quorum, whoever verifies by this ledger's trust roots asks for so many, too.
     """
     from provenance.ledger.witnessing import add_witness
 
     wanted = None if quorum is None else parse_number(quorum, "--quorum", maximum=_MAX_QUORUM)
     with run.ledger() as ledger:
-        place = add_witness(ledger, url, vkey, wanted)
+        place = add_witness(ledger, url, *vkeys, quorum=wanted)
         needed = ledger.keyring.trust().quorum
-    run.screen.pairs([("witness", place.url), ("quorum", str(needed))])
-    run.document({"url": place.url, "vkey": place.vkey, "quorum": needed})
+    run.screen.pairs([("witness", place.url), ("keys", _keys(place)), ("quorum", str(needed))])
+    run.document({**place.to_json(), "quorum": needed})
     return DONE
+
+
+def retire(
+    run: Invocation,
+    name: Annotated[str, typer.Argument(metavar="KEY", help="A witness's key id, as `witness list` has it.")],
+) -> int:
+    """Count what a witness's old key cosigns no more. What it cosigned before counts, and so do its other keys."""
+    from provenance.ledger.witnessing import retire_witness_key
+
+    with run.ledger() as ledger:
+        place = retire_witness_key(ledger, name)
+    run.screen.pairs([("witness", place.url), ("keys", _keys(place))])
+    run.document(place.to_json())
+    return DONE
+
+
+def _keys(place: WitnessPlace) -> str:
+    from provenance.log import parse_vkey
+    from provenance.log.algorithm import ALGORITHMS
+
+    found = [parse_vkey(vkey) for vkey in place.vkeys]
+    return ", ".join(f"{one.key_id.hex()} ({ALGORITHMS[one.type_byte].label})" for one in found)
 
 
 def remove(
     run: Invocation,
     name: Annotated[str, typer.Argument(metavar="WITNESS", help="Its address, key or name.")],
 ) -> int:
-    """Ask a witness no more. Its key stays in the trust roots, for what it cosigned."""
+    """Ask a witness no more. Its keys stay in the trust roots, for what it cosigned."""
     from provenance.ledger.witnessing import remove_witness
 
     with run.ledger() as ledger:
         place = remove_witness(ledger, name)
     run.screen.pairs([("removed", place.url)])
-    run.document({"url": place.url, "vkey": place.vkey})
+    run.document(place.to_json())
     return DONE
 
 
 def show(run: Invocation) -> int:
     """List the witnesses of this log."""
     from provenance.ledger.witnessing import witnesses_of
-    from provenance.log import parse_vkey
 
     with run.ledger() as ledger:
         places, quorum = witnesses_of(ledger), ledger.keyring.trust().quorum
     if places:
-        run.screen.table(("witness", "address"), [(parse_vkey(one.vkey).name, one.url) for one in places])
+        run.screen.table(("witness", "keys", "address"), [(one.name, _keys(one), one.url) for one in places])
         run.screen.pairs([("quorum", str(quorum))])
     else:
         run.screen.line("no witnesses yet: `provenance witness add URL KEY`")
-    listed: list[JsonValue] = [{"url": one.url, "vkey": one.vkey} for one in places]
+    listed: list[JsonValue] = [one.to_json() for one in places]
     run.document({"witnesses": listed, "quorum": quorum})
     return DONE
 

@@ -41,7 +41,9 @@ def test_the_verbs_are_those_of_the_issue() -> None:
         "log show", "log access", "log checkpoint", "log inclusion", "log consistency", "log fsck", "log reindex",
         "chain status", "chain deploy", "keys announce", "keys rotate", "keys events",
         "witness init", "witness watch", "witness serve", "witness add", "witness remove", "witness list",
-        "witness cosign",
+        "witness cosign", "witness retire",
+        "log keys list", "log keys add", "log keys rotate", "log keys retire",
+        "witness keys list", "witness keys add", "witness keys rotate", "witness keys retire",
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from provenance.encoding import Digest
-from provenance.errors import ProvenanceError, StoreError
+from provenance.errors import ProvenanceError, SignerError, StoreError
 from provenance.ledger import FsckReport, Ledger
 
 
@@ -213,6 +213,9 @@ def test_a_ledger_whose_log_key_was_exchanged_is_not_clean(copy: Path, tmp_path:
     with Ledger.init(tmp_path / "other", origin="history.example/log") as other:
         key = other.keyring.log_key_path.read_bytes()
     (copy / ".provenance" / "keys" / "log.key").write_bytes(key)
+    with pytest.raises(SignerError, match="holds another key"):
+        _fsck(copy)
+    (copy / ".provenance" / "keys" / "log.json").unlink()  # the list too: then it is that key's log, it says
     findings = _fsck(copy).findings
     assert len([found for found in findings if "checkpoint of size" in found]) == 3
 
