@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from provenance.encoding import b64decode, b64encode
 from provenance.errors import LimitError, MalformedError
@@ -29,6 +30,7 @@ from provenance.log.note import NoteVerifier, parse_note
 from provenance.merkle import HASH_BYTES, verify_inclusion
 
 _HEADER = b"c2sp.org/tlog-proof@v1\n"
+_MAX_HEADS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,13 @@ class TlogProof:
     @property
     def head(self) -> Checkpoint:
         """The checkpoint as it reads, nothing verified."""
-        return parse_checkpoint(parse_note(self.checkpoint).text)
+        return _head(self.checkpoint)
+
+
+@lru_cache(maxsize=_MAX_HEADS)
+def _head(checkpoint: bytes) -> Checkpoint:
+    """As `TlogProof.head`. Kept for a few: the proofs of a bundle have one checkpoint, of kilobytes with ML-DSA-44."""
+    return parse_checkpoint(parse_note(checkpoint).text)
 
 
 def encode_proof(proof: TlogProof) -> bytes:

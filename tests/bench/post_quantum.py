@@ -1,0 +1,74 @@
+"""What ML-DSA-44 beside Ed25519 costs: a signature, a checkpoint, and a bundle of a long lineage.
+
+python -m tests.bench.post_quantum [ANCESTORS]
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+from provenance.log import (
+    Checkpoint,
+    CheckpointSigner,
+    Cosigner,
+    LogKey,
+    LogSigner,
+    NoteSigner,
+    encode_vkey,
+    open_counted,
+    sign_checkpoint,
+)
+from provenance.log.algorithm import ML_DSA_44
+from provenance.verify import encode_bundle, verify_bundle
+from tests.unit.verify.forge import Lineage, Log
+
+ORIGIN = "forge.example/log"
+ED25519 = NoteSigner(ORIGIN, b"\x07" * 32)
+BOTH = LogSigner((ED25519, Cosigner(ORIGIN, b"\x27" * 32, ML_DSA_44)))
+SIGNERS: dict[str, CheckpointSigner] = {"Ed25519": ED25519, "Ed25519 and ML-DSA-44": BOTH}
+HEAD = Checkpoint(ORIGIN, 70_000, bytes(32))
+TIMES = 1_000
+REPEATS = 5
+
+
+def median_us(work: Callable[[], object]) -> float:
+    """The median CPU time of `work` in microseconds."""
+    found = []
+    for _ in range(TIMES):
+        before = time.process_time_ns()
+        work()
+        found.append(time.process_time_ns() - before)
+    return statistics.median(found) / 1e3
+
+
+def bundle_of(signer: CheckpointSigner, ancestors: int) -> tuple[int, float]:
+    """Bytes of a bundle of a chain of so many, and the median CPU seconds of verifying it."""
+    lineage = Lineage(Log(signer))
+    for number in range(ancestors):
+        lineage.add(f"d{number}", [f"d{number - 1}"] if number else [])
+    trust = lineage.trust(logs=tuple(encode_vkey(verifier) for verifier in signer.verifiers))
+    data, times = encode_bundle(lineage.evidence(f"d{ancestors - 1}")), []
+    for _ in range(REPEATS):
+        before = time.process_time()
+        assert verify_bundle(data, trust).sound
+        times.append(time.process_time() - before)
+    return len(data), statistics.median(times)
+
+
+def main() -> None:
+    """Prints a line a key set."""
+    ancestors = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+    for name, signer in SIGNERS.items():
+        note, keys = sign_checkpoint(HEAD, signer), [LogKey(verifier) for verifier in signer.verifiers]
+        sign_us = median_us(lambda signer=signer: sign_checkpoint(HEAD, signer))  # type: ignore[misc]
+        open_us = median_us(lambda note=note, keys=keys: open_counted(note, keys))  # type: ignore[misc]
+        size, verify_s = bundle_of(signer, ancestors)
+        print(f"{name}: checkpoint {len(note):,} bytes, signed in {sign_us:.0f} us, opened in {open_us:.0f} us")
+        print(f"  {ancestors:,} ancestors: {size / ancestors:,.0f} bytes each, verified in {verify_s:.2f} s of CPU")
+
+
+if __name__ == "__main__":
+    main()
