@@ -25,6 +25,8 @@ from provenance.errors import (
 from provenance.log import (
     Checkpoint,
     Cosigner,
+    Cosigners,
+    LogSigner,
     NoteSigner,
     encode_vkey,
     open_cosigned,
@@ -33,6 +35,7 @@ from provenance.log import (
     sign_checkpoint,
 )
 from provenance.log.add_checkpoint import AddCheckpoint
+from provenance.log.algorithm import ML_DSA_44
 from provenance.merkle import leaf_hash, prove_consistency, root_of
 from provenance.witnesses.state import SizeConflictError, WitnessState
 
@@ -223,3 +226,28 @@ def test_what_was_signed_is_remembered_through_a_kill(tmp_path: Path) -> None:
                 1,
             )
         again.close()
+
+
+def test_a_log_that_signs_with_ml_dsa_is_cosigned_whichever_of_its_keys_is_watched(tmp_path: Path) -> None:
+    ml_dsa = Cosigner(LOG.name, b"\x05" * 32, ML_DSA_44)
+    both = LogSigner((LOG, ml_dsa))
+    keys = Cosigners((COSIGNER, Cosigner(COSIGNER.name, b"\x06" * 32, ML_DSA_44)))
+    for number, watched in enumerate(([ml_dsa.verifier], [LOG.verifier], list(both.verifiers))):
+        state = WitnessState(tmp_path / f"w{number}.db")
+        for verifier in watched:
+            state.watch(encode_vkey(verifier))
+        for old, new in ((0, 5), (5, 8)):
+            head = Checkpoint(LOG.name, new, root_of(LEAVES[:new]))
+            note = sign_checkpoint(head, both)
+            lines = state.cosign(AddCheckpoint(old, _proof(LEAVES, old, new), note), keys, 1_700_000_000)
+            opened = open_cosigned(note + lines, LOG.verifier, keys.verifiers)
+            assert [one.witness for one in opened.cosignatures] == list(keys.verifiers)
+        forged = sign_checkpoint(Checkpoint(LOG.name, 9, bytes(32)), NoteSigner(LOG.name, b"\x09" * 32))
+        with pytest.raises(PolicyError):
+            state.cosign(AddCheckpoint(8, (), forged), keys, 1_700_000_000)
+        state.close()
+    alone = sign_checkpoint(Checkpoint(LOG.name, 3, root_of(LEAVES[:3])), LogSigner((ml_dsa,)))
+    state = WitnessState(tmp_path / "alone.db")
+    state.watch(encode_vkey(ml_dsa.verifier))
+    assert state.cosign(AddCheckpoint(0, (), alone), COSIGNER, 1_700_000_000).count(b"\n") == 1
+    state.close()
