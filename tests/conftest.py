@@ -1,14 +1,16 @@
-"""What holds for every test: nothing is kept in the home of whoever runs them."""
+"""What holds for every test: nothing is kept in the home of whoever runs them; one database server serves all."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 
 from provenance.sources.local.settling import keeps_times
+from tests.postgresql import PostgresServer
 
 _CACHE = "PROVENANCE_CACHE"
 
@@ -23,3 +25,20 @@ def pytest_configure(config: pytest.Config) -> None:
         place = tempfile.mkdtemp(prefix="provenance-tests-", dir="/var/tmp")
         config.option.basetemp = f"{place}/tests"
         config.add_cleanup(lambda: shutil.rmtree(place, ignore_errors=True))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The one PostgreSQL server of this run. Whoever stops it starts it again."""
+    server = PostgresServer()
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database, which nobody else uses."""
+    with postgres.empty_database() as url:
+        yield url

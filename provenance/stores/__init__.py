@@ -1,7 +1,8 @@
 """Where a ledger's bytes and rows are kept: `open_store` for the database, `BlobStore` for large things by digest.
 
-A location is a path, `sqlite:PATH`, or another scheme that an entry point of the group `provenance.stores` serves: the
-entry point's name is the scheme, its object is called as `open_store` is and returns a `Store`.
+A location is a path, `sqlite:PATH`, `postgresql://USER@HOST/DATABASE` without a password, or another scheme that an
+entry point of the group `provenance.stores` serves: the entry point's name is the scheme, its object is called as
+`open_store` is and returns a `Store`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from provenance.stores.rows import (
     OutboxState,
     ParentRow,
 )
+from provenance.stores.server_url import SCHEMES, check_server_url
 
 __all__ = [
     "BlobStore",
@@ -68,6 +70,8 @@ def open_store(
 
         path = text if scheme is None else scheme[2].removeprefix("//")
         return SqliteStore(path, create=create, read_only=read_only, timeout_s=timeout_s)
+    if scheme[1] in SCHEMES:
+        return _open_postgresql(check_server_url(text), create, read_only, timeout_s)
     # Costs 20 ms of CPU, which only third-party stores need pay.
     from importlib.metadata import entry_points
 
@@ -75,9 +79,18 @@ def open_store(
     if scheme[1] not in known:
         raise StoreError(
             "no store of this kind",
-            expected=", ".join(["a path", "sqlite:", *(f"{name}:" for name in sorted(known))]),
+            expected=", ".join(["a path", "sqlite:", "postgresql:", *(f"{name}:" for name in sorted(known))]),
             got=f"{scheme[1]}:",
             hint=f"install a package that has an entry point for it in the group {_GROUP}",
         )
     opener = known[scheme[1]].load()
     return cast("Store", opener(text, create=create, read_only=read_only, timeout_s=timeout_s))
+
+
+def _open_postgresql(url: str, create: bool, read_only: bool, timeout_s: float) -> Store:
+    try:
+        from provenance.stores.postgresql import PostgresqlStore
+    except ImportError as error:
+        hint = "pip install 'provenance-ledger[postgresql]'"
+        raise StoreError("the PostgreSQL driver is not installed", got=error, where=url, hint=hint) from error
+    return PostgresqlStore(url, create=create, read_only=read_only, timeout_s=timeout_s)

@@ -15,7 +15,7 @@ MAX_IMPORT_CPU_S = 0.150
 RUNS = 7
 HEAVY = {
     "click", "duckdb", "eth", "eth_account", "eth_tester", "fastapi", "httpx", "numpy", "pandas", "pyarrow", "pydantic",
-    "pymerkle", "requests", "rich", "sqlalchemy", "starlette", "typer", "uvicorn", "web3",
+    "psycopg", "pymerkle", "requests", "rich", "sqlalchemy", "starlette", "typer", "uvicorn", "web3",
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from provenance.errors import ConflictError, MalformedError, ProvenanceError, StoreError
+from provenance.stores.sql.queries import DAMAGED
 
 # Primary result codes (https://www.sqlite.org/rescode.html): what went wrong, and the way out.
 _FAILURES: dict[int, tuple[str, str]] = {
@@ -44,17 +45,13 @@ _FAILURES: dict[int, tuple[str, str]] = {
         "the ledger database cannot be opened",
         "check that the path is a file, and the owner and mode of the file and of its folder",
     ),
-    sqlite3.SQLITE_CORRUPT: (
-        "the ledger database is damaged",
-        "keep the file, and restore the ledger from a backup or a mirror",
-    ),
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_NOTADB: (
         "the file is not a ledger database, or is damaged",
         "check the path; if it is right, keep the file and restore the ledger from a backup or a mirror",
     ),
 }
 _SHARED_MEMORY_BYTES = 32 * 2**10
-_DAMAGED = _FAILURES[sqlite3.SQLITE_CORRUPT]
 
 
 @contextmanager
@@ -81,7 +78,7 @@ def translated(error: sqlite3.Error, path: Path, action: str) -> ProvenanceError
     if code is None and isinstance(error, sqlite3.ProgrammingError):
         return StoreError(f"the store is closed, while {action}", where=path, hint="open it again")
     if code is None and "decode to UTF-8" in str(error):
-        what, hint = _DAMAGED
+        what, hint = DAMAGED
     else:
         primary = -1 if code is None else code & 0xFF
         if primary == sqlite3.SQLITE_IOERR and _is_full(path):
@@ -100,8 +97,3 @@ def _is_full(path: Path) -> bool:
     except OSError:
         return False
     return status.f_bavail * status.f_frsize < _SHARED_MEMORY_BYTES
-
-
-def damaged(path: Path | str, what: str) -> StoreError:
-    """The error for rows that no writer of ours can have left behind."""
-    return StoreError(f"{_DAMAGED[0]}: {what}", where=path, hint=_DAMAGED[1])

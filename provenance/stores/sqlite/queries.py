@@ -1,51 +1,49 @@
-"""The two verbs that the tables are written in: read rows, run a statement.
+"""The verbs of `provenance.stores.sql` on one SQLite connection, and the statements that only SQLite takes.
 
-Invariants: a statement's rows are fetched before it returns, so that no cursor stays open over a page; an error is
-translated where the statement ran.
+Invariants: those of `provenance.stores.sql.queries`; nothing runs on a connection whose transaction is over.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import UnionType
-from typing import Any
+from typing import Final
 
 from provenance.errors import StoreError
-from provenance.stores.sqlite.failures import damaged, guarded
-
-Value = str | bytes | int | None
-Row = tuple[Any, ...]
-Shape = tuple[type | UnionType, ...]
-"""The type of each column."""
+from provenance.stores.sql.lineage_queries import LineageQueries
+from provenance.stores.sql.log_tables import LogQueries
+from provenance.stores.sql.outbox_table import OutboxQueries
+from provenance.stores.sql.queries import Queries, Row, Value
+from provenance.stores.sql.queries import Statements as SqlStatements
+from provenance.stores.sqlite.failures import guarded
 
 _ROW_BYTES = 128
 """What a row costs in the write-ahead log beside large text and blobs, about."""
 
+# UNION drops nodes met before; without ORDER BY SQLite takes the queue first in, first out: breadth first.
+_UP: Final = """WITH RECURSIVE walk (entry) AS (
+    VALUES (?1)
+    UNION SELECT p.parent_entry FROM walk JOIN parents p ON p.child = walk.entry WHERE p.parent_entry IS NOT NULL
+    LIMIT ?2)"""
+_DOWN: Final = """WITH RECURSIVE walk (entry) AS (
+    VALUES (?1)
+    UNION SELECT p.child FROM walk JOIN parents p ON p.parent_entry = walk.entry
+    LIMIT ?2)"""
+_NODES: Final = " SELECT entry FROM walk"
+_EDGES: Final = """ SELECT p.child, p.position, p.namespace, p.name, p.version, p.digest, p.parent_entry,
+    (SELECT count(*) FROM walk) FROM walk JOIN parents p ON p.child = walk.entry ORDER BY p.child, p.position"""
 
-class Queries:
-    """Something that rows can be read from."""
 
-    path: Path
+class SqliteQueries(LogQueries, OutboxQueries, LineageQueries):
+    """All that can be read, in SQLite's words."""
 
-    def _fetch(self, sql: str, parameters: tuple[Value, ...]) -> list[Row]:
-        """The rows, unchecked. A store and a transaction each read in their own way."""
-        raise NotImplementedError
-
-    def _rows(self, shape: Shape, sql: str, parameters: tuple[Value, ...] = ()) -> list[Row]:
-        """The rows; `StoreError` if one has other types, which only damage can give a STRICT table."""
-        rows = self._fetch(sql, parameters)
-        for row in rows:
-            for value, kind in zip(row, shape, strict=True):
-                if not isinstance(value, kind):
-                    raise damaged(self.path, f"{type(value).__name__} where {kind} belongs")
-        return rows
-
-    def _row(self, shape: Shape, sql: str, parameters: tuple[Value, ...] = ()) -> Row | None:
-        rows = self._rows(shape, sql, parameters)
-        return rows[0] if rows else None
+    same_address = "{column} = ?"
+    """The columns compare without case."""
+    walk_up = _UP + _NODES
+    walk_down = _DOWN + _NODES
+    edges_up = _UP + _EDGES
 
 
 class BoundQueries(Queries):
@@ -54,6 +52,10 @@ class BoundQueries(Queries):
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = connection
+
+    @property
+    def location(self) -> str:
+        return str(self.path)
 
     def end(self) -> None:
         """Refuse any further use."""
@@ -71,30 +73,45 @@ class BoundQueries(Queries):
             return connection.execute(sql, parameters).fetchall()
 
 
-class Statements(BoundQueries):
+class Statements(BoundQueries, SqlStatements):
     """Reads and writes on one connection."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         super().__init__(connection, path)
         self.written_bytes = 0
 
-    def _run(self, sql: str, parameters: tuple[Value, ...] = (), *, action: str = "writing") -> sqlite3.Cursor:
+    def _run(self, sql: str, parameters: tuple[Value, ...] = (), *, action: str = "writing") -> int:
         connection = self._live()
-        self.written_bytes += _ROW_BYTES + sum(len(value) for value in parameters if isinstance(value, str | bytes))
+        self._count(parameters)
         with guarded(self.path, action):
-            return connection.execute(sql, parameters)
+            return connection.execute(sql, parameters).rowcount
 
-    def _run_many(self, sql: str, rows: Iterable[tuple[Value, ...]], *, action: str = "writing") -> int:
-        """How many rows changed. Their text and blobs are for the caller to count as written."""
+    def _insert(self, sql: str, parameters: tuple[Value, ...], *, action: str) -> int:
+        connection = self._live()
+        self._count(parameters)
+        with guarded(self.path, action):
+            return int(connection.execute(sql, parameters).fetchall()[0][0])
+
+    def _run_many(self, sql: str, rows: Sequence[tuple[Value, ...]], *, action: str) -> int:
+        connection = self._live()
+        for row in rows:
+            self._count(row)
+        with guarded(self.path, action):
+            return max(connection.executemany(sql, rows).rowcount, 0)
+
+    def _load(self, table: str, rows: Iterable[tuple[Value, ...]], *, action: str) -> None:
         connection = self._live()
         with guarded(self.path, action):
+            (columns,) = connection.execute("SELECT count(*) FROM pragma_table_info(?)", (table,)).fetchone()
+            sql = f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - a table of the schema
             changed = connection.executemany(sql, rows).rowcount
         self.written_bytes += max(changed, 0) * _ROW_BYTES
-        return changed
+
+    def _count(self, values: tuple[Value, ...]) -> None:
+        self.written_bytes += _ROW_BYTES + sum(len(value) for value in values if isinstance(value, str | bytes))
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Undo what the block did if it raises, so that a caller may go on with the transaction."""
         self._run("SAVEPOINT method")
         try:
             yield

@@ -15,27 +15,27 @@ from os import PathLike
 from pathlib import Path
 
 from provenance.errors import StoreError
+from provenance.stores.sql.index_tables import IndexStatements
+from provenance.stores.sql.log_tables import LogStatements
+from provenance.stores.sql.outbox_table import OutboxStatements
+from provenance.stores.sql.queries import Row, Value
 from provenance.stores.sqlite.connections import Readers, Writer, close_quietly, connect
 from provenance.stores.sqlite.failures import guarded
-from provenance.stores.sqlite.index_tables import IndexStatements
-from provenance.stores.sqlite.lineage_queries import LineageQueries
-from provenance.stores.sqlite.log_tables import LogQueries, LogStatements
-from provenance.stores.sqlite.outbox_table import OutboxQueries, OutboxStatements
-from provenance.stores.sqlite.queries import BoundQueries, Row, Value
+from provenance.stores.sqlite.queries import BoundQueries, SqliteQueries, Statements
 from provenance.stores.sqlite.schema import MIN_SQLITE, SCHEMA_VERSION, identify, prepare
 
 _MIN_PAGE_BYTES = 512
 
 
-class SqliteSnapshot(LogQueries, OutboxQueries, LineageQueries, BoundQueries):
+class SqliteSnapshot(BoundQueries, SqliteQueries):
     """Reads of one committed state."""
 
 
-class SqliteTransaction(LogStatements, OutboxStatements, IndexStatements, LineageQueries):
+class SqliteTransaction(Statements, LogStatements, OutboxStatements, IndexStatements, SqliteQueries):
     """One open transaction."""
 
 
-class SqliteStore(LogQueries, OutboxQueries, LineageQueries):
+class SqliteStore(SqliteQueries):
     """See `provenance.stores.base.Store`."""
 
     def __init__(

@@ -9,13 +9,14 @@ import pytest
 
 from provenance.stores import Store, open_store
 
-IMPLEMENTATIONS = ("sqlite",)
+IMPLEMENTATIONS = ("sqlite", "postgresql")
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a store may be made. Nothing is there yet."""
-    assert request.param == "sqlite"
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("database"))
     return f"sqlite:{tmp_path / 'ledger.db'}"
 
 

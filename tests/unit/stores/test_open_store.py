@@ -29,10 +29,21 @@ def test_a_path_or_a_sqlite_location(tmp_path: Path, form: str) -> None:
 
 def test_an_unknown_kind_names_the_known_ones_and_no_secret() -> None:
     with pytest.raises(StoreError) as raised:
-        open_store("postgresql://user:secret@host/db")
+        open_store("mysql://user:secret@host/db")
     assert "sqlite:" in str(raised.value)
     assert "postgresql:" in str(raised.value)
+    assert "mysql:" in str(raised.value)
     assert "secret" not in str(raised.value) + str(raised.value.hint)
+
+
+def test_without_the_driver_the_command_that_installs_it_is_named() -> None:
+    script = """import sys; sys.modules["psycopg"] = None
+from provenance.errors import StoreError
+from provenance.stores import open_store
+try: open_store("postgresql://nobody@127.0.0.1:1/x")
+except StoreError as error: print(error.what, "|", error.hint)"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, check=True, text=True)
+    assert done.stdout == ("the PostgreSQL driver is not installed | pip install 'provenance-ledger[postgresql]'\n")
 
 
 def opener(location: str, *, create: bool, read_only: bool, timeout_s: float) -> tuple[object, ...]:
@@ -53,4 +64,4 @@ def test_importing_loads_no_database() -> None:
     script = "import json, sys; import provenance.stores; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, check=True)
     loaded = json.loads(done.stdout)
-    assert not {"sqlite3", "importlib.metadata", "tempfile", "threading_local"} & set(loaded)
+    assert not {"sqlite3", "psycopg", "importlib.metadata", "tempfile", "threading_local"} & set(loaded)

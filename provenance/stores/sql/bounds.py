@@ -12,11 +12,11 @@ from provenance.errors import LimitError, MalformedError
 from provenance.limits import MAX_PAGE_ITEMS
 
 MAX_STORED: Final = 2**63 - 1
-"""SQLite's integers are signed, 64-bit."""
+"""Integers of both databases are signed, 64-bit."""
 
 
 def clamped(value: int, what: str) -> int:
-    """`value`, or the largest integer that SQLite can compare with."""
+    """`value`, or the largest integer that a database can compare with."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise MalformedError(f"{what} is out of range", expected="an integer from 0", got=repr(value))
     return min(value, MAX_STORED)

@@ -1,4 +1,4 @@
-"""Entries, tiles and checkpoints in SQLite.
+"""Entries, tiles and checkpoints as rows.
 
 Invariants: entry indexes are 0 to size - 1 without a gap; a tile's bytes only grow; the checkpoint never goes back.
 """
@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from provenance.errors import ConflictError, MalformedError
 from provenance.limits import MAX_ENTRY_BYTES, MAX_PAGE_ITEMS, check_size
 from provenance.stores.rows import CheckpointRow, EntryRow
-from provenance.stores.sqlite.bounds import clamped, hash_bytes, page
-from provenance.stores.sqlite.failures import damaged
-from provenance.stores.sqlite.queries import Queries, Row, Shape, Statements
+from provenance.stores.sql.bounds import clamped, hash_bytes, page
+from provenance.stores.sql.queries import Queries, Row, Shape, Statements, damaged
 
 _ENTRY_PAGE = 256
 """Entries read at once: at most 16 MiB."""
@@ -24,7 +23,7 @@ _CHECKPOINT: Shape = (int, bytes, bytes)
 _ENTRIES = "SELECT idx, leaf_hash, envelope FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?"
 _PUT_TILE = """INSERT INTO tiles (level, idx, data) VALUES (?, ?, ?)
     ON CONFLICT (level, idx) DO UPDATE SET data = excluded.data
-    WHERE substr(excluded.data, 1, length(data)) = data"""
+    WHERE substr(excluded.data, 1, length(tiles.data)) = tiles.data"""
 _LEAF_HASHES = "SELECT idx, leaf_hash FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?"
 
 
@@ -57,7 +56,7 @@ class LogQueries(Queries):
             rows = self._rows(shape, sql, (position, wanted))
             for row in rows:
                 if row[0] != position:
-                    raise damaged(self.path, f"entry {position} is missing")
+                    raise damaged(self.location, f"entry {position} is missing")
                 position += 1
                 yield row
             left -= len(rows)
@@ -123,8 +122,8 @@ class LogStatements(LogQueries, Statements):
                 raise MalformedError("an entry is empty or no bytes", expected="an envelope", got=repr(envelope)[:40])
             check_size("log entry", len(envelope), MAX_ENTRY_BYTES)
         with self._all_or_nothing():
-            self._run_many(
-                "INSERT INTO entries (idx, leaf_hash, envelope) VALUES (?, ?, ?)",
+            self._load(
+                "entries",
                 ((index, *entry) for index, entry in enumerate(entries, first_index)),
                 action="appending entries",
             )
@@ -135,10 +134,10 @@ class LogStatements(LogQueries, Statements):
         for (level, _), data in tiles.items():
             _check_tile(level, data)
         with self._all_or_nothing():
-            for (level, index), data in tiles.items():
-                written = self._run(_PUT_TILE, (level, clamped(index, "tile index"), data), action="writing tiles")
-                if written.rowcount != 1:
-                    raise ConflictError("a tile would lose hashes it holds", where=f"level {level}, index {index}")
+            rows = [(level, clamped(index, "tile index"), data) for (level, index), data in tiles.items()]
+            if self._run_many(_PUT_TILE, rows, action="writing tiles") != len(rows):
+                level, index = next(key for key, data in tiles.items() if self.tile(*key) != data)
+                raise ConflictError("a tile would lose hashes it holds", where=f"level {level}, index {index}")
 
     def set_checkpoint(self, row: CheckpointRow, *, expected_size: int | None) -> None:
         _check_checkpoint(row)

@@ -1,4 +1,4 @@
-"""Datasets, parents, files and locations in SQLite.
+"""Datasets, parents, files and locations as rows.
 
 Invariants: what is indexed is in the log (foreign keys); a namespace, name and version is indexed once; the index
 covers a prefix of the log, whose length moves by compare-and-swap.
@@ -16,9 +16,8 @@ from provenance.encoding import Digest
 from provenance.errors import ConflictError, MalformedError
 from provenance.limits import MAX_PAGE_ITEMS
 from provenance.stores.rows import DatasetRow, EventRow, FileMatch, FileRow, LocationRow, ParentRow
-from provenance.stores.sqlite.bounds import clamped, hash_bytes, page
-from provenance.stores.sqlite.failures import damaged
-from provenance.stores.sqlite.queries import Queries, Row, Shape, Statements, Value
+from provenance.stores.sql.bounds import clamped, hash_bytes, page
+from provenance.stores.sql.queries import Queries, Row, Shape, Statements, Value, damaged
 
 _HEX_PREFIX = re.compile(r"[0-9a-f]{1,64}")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.")
@@ -40,7 +39,7 @@ class IndexQueries(Queries):
     def index_size(self) -> int:
         row = self._row((int,), "SELECT size FROM index_state")
         if row is None:
-            raise damaged(self.path, "the index has no state")
+            raise damaged(self.location, "the index has no state")
         return int(row[0])
 
     def dataset(self, namespace: str, name: str, version: str) -> DatasetRow | None:
@@ -147,7 +146,7 @@ class IndexQueries(Queries):
 
     def _digest(self, raw: bytes) -> Digest:
         if len(raw) != 32:
-            raise damaged(self.path, f"a digest of {len(raw)} bytes")
+            raise damaged(self.location, f"a digest of {len(raw)} bytes")
         return Digest(raw)
 
 
@@ -164,15 +163,13 @@ class IndexStatements(IndexQueries, Statements):
                 _dataset_values(row),
                 action=f"indexing {row.namespace}/{row.name}@{row.version}",
             )
-            self._run_many(
-                "INSERT INTO parents VALUES (?, ?, ?, ?, ?, ?, ?)",
+            self._load(
+                "parents",
                 ((p.child, p.position, p.namespace, p.name, p.version, p.digest.raw, p.parent_entry) for p in parents),
                 action="indexing parents",
             )
-            self._run_many(
-                "INSERT INTO files VALUES (?, ?, ?)",
-                ((file.digest.raw, row.entry_index, file.path) for file in files),
-                action="indexing files",
+            self._load(
+                "files", ((file.digest.raw, row.entry_index, file.path) for file in files), action="indexing files"
             )
 
     def add_event(self, row: EventRow) -> None:
@@ -183,13 +180,12 @@ class IndexStatements(IndexQueries, Statements):
         )
 
     def link_parents(self, row: DatasetRow) -> int:
-        changed = self._run(
+        return self._run(
             """UPDATE parents SET parent_entry = ?
                WHERE parent_entry IS NULL AND digest = ? AND namespace = ? AND name = ? AND version = ?""",
             (row.entry_index, row.digest.raw, row.namespace, row.name, row.version),
             action="linking parents",
         )
-        return changed.rowcount
 
     def set_index_size(self, size: int, *, expected_size: int) -> None:
         current = self.index_size()
@@ -211,12 +207,13 @@ class IndexStatements(IndexQueries, Statements):
                 self._run(statement, action="clearing the index")
 
     def add_location(self, row: LocationRow) -> None:
-        self._run(
-            """INSERT INTO locations (entry_index, path, registered_s) VALUES (?, ?, ?)
-               ON CONFLICT (entry_index, path) DO UPDATE SET registered_s = excluded.registered_s""",
-            (row.entry_index, _path_bytes(row.path), row.registered_s),
-            action="remembering a location",
-        )
+        values = (row.registered_s, row.entry_index, _path_bytes(row.path))
+        action = "remembering a location"
+        # Two statements, for a path is too long to be a key of PostgreSQL's, which ON CONFLICT would need.
+        if not self._run(
+            "UPDATE locations SET registered_s = ? WHERE entry_index = ? AND path = ?", values, action=action
+        ):
+            self._run("INSERT INTO locations (registered_s, entry_index, path) VALUES (?, ?, ?)", values, action=action)
 
     def _entry_count(self) -> int:
         row = self._row((int,), "SELECT coalesce(max(idx) + 1, 0) FROM entries")

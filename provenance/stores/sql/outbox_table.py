@@ -1,4 +1,4 @@
-"""The outbox in SQLite: transactions committed before they are broadcast.
+"""The outbox as rows: transactions committed before they are broadcast.
 
 Invariants: one live anchor at most for a chain, contract, origin and size; one unmined transaction at most for a
 chain, publisher and nonce; a row changes state only from the state its writer believes it is in.
@@ -7,13 +7,13 @@ chain, publisher and nonce; a row changes state only from the state its writer b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import ClassVar, get_args
 
 from provenance.errors import ConflictError, MalformedError, NotFoundError
 from provenance.limits import MAX_PAGE_ITEMS
 from provenance.stores.rows import OutboxDraft, OutboxKind, OutboxRow, OutboxState
-from provenance.stores.sqlite.bounds import clamped, hash_bytes, page
-from provenance.stores.sqlite.queries import Queries, Shape, Statements, Value
+from provenance.stores.sql.bounds import clamped, hash_bytes, page
+from provenance.stores.sql.queries import Queries, Shape, Statements, Value
 
 _STATES = get_args(OutboxState)
 _KINDS = get_args(OutboxKind)
@@ -23,27 +23,31 @@ _ROW: Shape = (
 )
 _SELECT = """SELECT id, chain_id, kind, publisher, contract, origin, size, root, nonce, raw, tx, state, attempts,
     receipt, created_s, error FROM outbox"""
+_ADDRESSES = ("publisher", "contract")
 _LIVE_ANCHOR = "kind = 'anchor' AND state <> 'failed'"
 
 
 class OutboxQueries(Queries):
     """See `provenance.stores.base.OutboxReader`."""
 
+    same_address: ClassVar[str]
+    """The condition, over {column}, that an address is a value but for its case."""
+
     def outbox_row(self, row_id: int) -> OutboxRow | None:
         return _first(self._outbox("id = ?", (clamped(row_id, "outbox id"),), "id", 1))
 
     def outbox_pending(self, *, chain_id: int | None = None, limit: int = MAX_PAGE_ITEMS) -> list[OutboxRow]:
-        where, values = _narrowed("state IN ('signed', 'broadcast', 'mined')", {"chain_id": chain_id})
+        where, values = self._narrowed("state IN ('signed', 'broadcast', 'mined')", {"chain_id": chain_id})
         return self._outbox(where, values, "id", page(limit))
 
     def outbox_latest_anchor(
         self, *, chain_id: int | None = None, contract: str | None = None, origin: str | None = None
     ) -> OutboxRow | None:
-        where, values = _narrowed(_LIVE_ANCHOR, {"chain_id": chain_id, "contract": contract, "origin": origin})
+        where, values = self._narrowed(_LIVE_ANCHOR, {"chain_id": chain_id, "contract": contract, "origin": origin})
         return _first(self._outbox(where, values, "size DESC, id DESC", 1))
 
     def outbox_latest_deployment(self, *, chain_id: int, publisher: str | None = None) -> OutboxRow | None:
-        where, values = _narrowed(
+        where, values = self._narrowed(
             "kind = 'deploy' AND state <> 'failed'", {"chain_id": chain_id, "publisher": publisher}
         )
         return _first(self._outbox(where, values, "id DESC", 1))
@@ -59,8 +63,14 @@ class OutboxQueries(Queries):
         self, index: int, *, chain_id: int | None = None, states: Sequence[OutboxState] = ("mined", "final")
     ) -> OutboxRow | None:
         within, values = _within(states)
-        where, more = _narrowed(f"kind = 'anchor' AND {within} AND size > ?", {"chain_id": chain_id})
+        where, more = self._narrowed(f"kind = 'anchor' AND {within} AND size > ?", {"chain_id": chain_id})
         return _first(self._outbox(where, (*values, clamped(index, "entry index"), *more), "size, id", 1))
+
+    def _narrowed(self, where: str, wanted: dict[str, Value]) -> tuple[str, tuple[Value, ...]]:
+        """The condition and its values, with an equality for every wanted column that is not None."""
+        given = {column: value for column, value in wanted.items() if value is not None}
+        equal = [(self.same_address if name in _ADDRESSES else "{column} = ?").format(column=name) for name in given]
+        return " AND ".join([where, *equal]), tuple(given.values())
 
     def _outbox(self, where: str, values: tuple[Value, ...], order: str, limit: int) -> list[OutboxRow]:
         sql = f"{_SELECT} WHERE {where} ORDER BY {order} LIMIT ?"
@@ -72,10 +82,10 @@ class OutboxStatements(OutboxQueries, Statements):
 
     def outbox_add(self, draft: OutboxDraft) -> int:
         _check_draft(draft)
-        cursor = self._run(
+        return self._insert(
             """INSERT INTO outbox
                    (chain_id, kind, publisher, contract, origin, size, root, nonce, raw, tx, state, created_s)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'signed', ?)""",
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'signed', ?) RETURNING id""",
             (
                 draft.chain_id,
                 draft.kind,
@@ -91,7 +101,6 @@ class OutboxStatements(OutboxQueries, Statements):
             ),
             action="adding to the outbox",
         )
-        return int(cursor.lastrowid or 0)
 
     def outbox_update(
         self,
@@ -119,7 +128,7 @@ class OutboxStatements(OutboxQueries, Statements):
             (to_state, int(attempted), nonce, raw, transaction, contract, receipt, error, row_id, from_state),
             action="updating the outbox",
         )
-        if changed.rowcount == 1:
+        if changed == 1:
             return
         row = self.outbox_row(row_id)
         if row is None:
@@ -131,16 +140,10 @@ def _first(rows: list[OutboxRow]) -> OutboxRow | None:
     return rows[0] if rows else None
 
 
-def _narrowed(where: str, wanted: dict[str, Value]) -> tuple[str, tuple[Value, ...]]:
-    """The condition and its values, with an equality for every wanted column that is not None."""
-    given = {column: value for column, value in wanted.items() if value is not None}
-    return " AND ".join([where, *(f"{column} = ?" for column in given)]), tuple(given.values())
-
-
 def _within(states: Sequence[OutboxState]) -> tuple[str, tuple[Value, ...]]:
     for state in states:
         _check_member(state, _STATES, "outbox state")
-    return f"state IN ({', '.join('?' * len(states))})", tuple(states)
+    return f"state IN ({', '.join('?' * len(states)) or 'NULL'})", tuple(states)
 
 
 def _check_member(value: str, allowed: tuple[str, ...], what: str) -> None:
