@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from provenance.errors import StoreError
+from provenance.errors import ConflictError, StoreError
 from provenance.log import Checkpoint, CheckpointSigner, TileReader, entry_leaf, integrate, sign_checkpoint
 from provenance.merkle import EMPTY_ROOT
 from provenance.stores import CheckpointRow, StoreTransaction
@@ -61,6 +61,14 @@ class Growth:
                 expected=f"size {signed[0]}, root {signed[1].hex()}",
                 got=f"size {stored[0]}, root {stored[1].hex()}",
                 hint="run `provenance log fsck`, and restore the ledger from a backup or a mirror",
+            )
+        if previous is not None and not previous.note.startswith(f"{self._signer.name}\n".encode()):
+            # Two ledgers were given one database: whoever wrote to it first has it.
+            raise ConflictError(
+                "the database holds the log of another ledger",
+                expected=self._signer.name,
+                got=previous.note.partition(b"\n")[0].decode("utf-8", "replace"),
+                hint="name another database in config.toml; a replica has the keys of the first one",
             )
 
     def _read_tile(self, level: int, index: int) -> bytes:

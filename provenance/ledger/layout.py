@@ -1,7 +1,8 @@
 """Where a ledger keeps what, and its settings.
 
-Invariants: everything lies under one folder, readable by its owner only; `config.toml` names the log's origin and the
-chain and holds no secret but what the owner put into a chain's URL.
+Invariants: everything lies under one folder, readable by its owner only, but for the log where a database server has
+it; `config.toml` names the log's origin, the chain and that database, and holds no secret but what the owner put into a
+chain's URL.
 
     .provenance/  config.toml  ledger.db  trust.json  blobs/  trees/  keys/  chain/
 """
@@ -20,6 +21,7 @@ from typing import Final
 
 from provenance.errors import MalformedError, NotFoundError, StoreError
 from provenance.limits import MAX_CONFIG_BYTES, MAX_URI_CHARS, check_size
+from provenance.stores.server_url import check_server_url
 
 FOLDER: Final = ".provenance"
 ENVIRONMENT: Final = "PROVENANCE_LEDGER"
@@ -40,7 +42,7 @@ class Layout:
 
     @property
     def database(self) -> Path:
-        """Queue, entries, tiles, checkpoint, outbox, index."""
+        """Queue, entries, tiles, checkpoint, outbox, index, unless the configuration names a database server."""
         return self.directory / "ledger.db"
 
     @property
@@ -66,10 +68,12 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`origin` names the log (a schema-less URL); `chain` is where it is anchored; `contract` the deployed anchor."""
+    """`origin` names the log (a schema-less URL); `chain` is where it is anchored; `database` is the URL of the
+    server's database that has the log, None for a file in the ledger's folder."""
 
     origin: str
     chain: str = "embedded:"
+    database: str | None = None
 
     def __post_init__(self) -> None:
         check_size("origin", len(self.origin), 255, "characters")
@@ -80,6 +84,8 @@ class Config:
             )
         if not self.chain.isprintable() or not _CHAIN.match(self.chain):  # never shown: it may hold a key
             raise MalformedError("not a chain URI", expected="embedded:, http://... or https://...")
+        if self.database is not None:
+            check_server_url(self.database)
 
 
 def read_config(path: Path) -> Config:
@@ -98,7 +104,10 @@ def read_config(path: Path) -> Config:
     uri = chain.get("uri", "embedded:") if isinstance(chain, dict) else None
     if not isinstance(origin, str) or not isinstance(uri, str):
         raise MalformedError("configuration lacks a setting", expected="log.origin and chain.uri as text", where=path)
-    return Config(origin, uri)
+    database = table.get("database")
+    if database is not None and not isinstance(database, str):
+        raise MalformedError("configuration has a setting of another type", expected="database as text", where=path)
+    return Config(origin, uri, database)
 
 
 def read_bounded(path: Path, what: str, *, max_bytes: int) -> bytes:
@@ -120,7 +129,14 @@ def read_bounded(path: Path, what: str, *, max_bytes: int) -> bytes:
 
 def write_config(path: Path, config: Config) -> None:
     """Write the settings, whole or not at all, readable by the owner only."""
+    shared = (
+        ""
+        if config.database is None
+        else "# The database that has the log. No password: it comes from PGPASSWORD, ~/.pgpass or a service file.\n"
+        f"database = {_toml(config.database)}\n\n"
+    )
     text = (
+        f"{shared}"
         "# Provenance ledger. The origin names this log for ever; do not change it.\n"
         f"[log]\norigin = {_toml(config.origin)}\n\n"
         "# embedded: (single-operator development chain) or the URL of an Ethereum JSON-RPC endpoint.\n"

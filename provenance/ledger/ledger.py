@@ -157,41 +157,33 @@ class Ledger:
         origin: str | None = None,
         chain: str = "embedded:",
         post_quantum: bool = True,
+        database: str | None = None,
     ) -> Ledger:
         """Make `path/.provenance` and open it; what a run that was cut off left behind is finished.
 
-        `post_quantum`: the log signs with an ML-DSA-44 key beside its Ed25519 key.
+        `post_quantum`: the log signs with an ML-DSA-44 key beside its Ed25519 key. `database` is a PostgreSQL URL
+        without a password, for a log that replicas share; None keeps it in the folder.
 
-        `ConflictError` if there is a ledger already, or if a run that was cut off had begun one of another origin.
+        `ConflictError` if there is a ledger already, in the folder or in the database, or if a run that was cut off had
+        begun one of another origin.
         """
         folder = Path(path)
         layout = Layout((folder if folder.name == FOLDER else folder / FOLDER).absolute())
         if exists(layout.config):
             raise ConflictError("there is a ledger already", where=layout.directory, hint="use it, or choose a folder")
-        config = Config(origin if origin is not None else f"provenance.local/{secrets.token_hex(8)}", chain)
+        config = Config(origin if origin is not None else f"provenance.local/{secrets.token_hex(8)}", chain, database)
         try:
             layout.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             (layout.directory / "trees").mkdir(exist_ok=True, mode=0o700)
             sync_folder(layout.directory.parent)
         except OSError as error:
             raise SourceError("cannot make the ledger's folder", got=error.strerror, where=layout.directory) from error
-        store = open_store(layout.database, create=True)
-        keyring = Keyring(layout)
-        keyring.create_own(config.origin, post_quantum=post_quantum)
-        begun = keyring.note_signer().name
-        if origin is not None and begun != origin:
-            hint = "leave --origin out, or remove the folder"
-            what = "a run of init that was cut off chose another origin"
-            raise ConflictError(what, expected=begun, got=origin, where=layout.directory, hint=hint)
-        keyring.write_trust(keyring.trust())
-        ledger = cls(layout, replace(config, origin=begun), store)
+        store = open_store(database or layout.database, create=True)
         try:
-            write_config(layout.config, ledger.config)  # last: a ledger without settings is not one yet
-        except ProvenanceError:  # whether they would last is not known: so that it can be run again, they are not there
-            with suppress(OSError):
-                layout.config.unlink(missing_ok=True)
+            return cls(layout, _begun(layout, config, store, origin, post_quantum=post_quantum), store)
+        except BaseException:
+            store.close()
             raise
-        return ledger
 
     @classmethod
     def open(cls, path: Location | None = None) -> Ledger:
@@ -202,12 +194,17 @@ class Ledger:
         folder = ledger_folder(Path(path)) if path is not None else discover()
         layout = Layout(folder)
         config, may_write = read_config(layout.config), writable(layout.directory)
-        ledger = cls(layout, config, open_store(layout.database, read_only=not may_write))
-        with ledger._store.snapshot() as snapshot:
-            lags = snapshot.index_size() < snapshot.size()
-        if lags and may_write:
-            with ledger._store.transaction() as tx:
-                catch_up_index(tx, ledger.blobs)
+        store = open_store(config.database or layout.database, read_only=not may_write)
+        try:
+            ledger = cls(layout, config, store)
+            with store.snapshot() as snapshot:
+                lags = snapshot.index_size() < snapshot.size()
+            if lags and may_write:
+                with store.transaction() as tx:
+                    catch_up_index(tx, ledger.blobs)
+        except BaseException:
+            store.close()
+            raise
         return ledger
 
     def rebuild_index(self) -> None:
@@ -998,6 +995,28 @@ def fingerprint(
 ) -> Fingerprint:
     """The fingerprint of a file or folder. Needs no ledger; `leave_out` names one that lies within and is no data."""
     return open_source(path, Reading(leave_out=leave_out)).fingerprint(progress)
+
+
+def _begun(layout: Layout, config: Config, store: Store, origin: str | None, *, post_quantum: bool) -> Config:
+    """Make the keys and settings of a new ledger; the settings, with the origin that the log's key has."""
+    keyring = Keyring(layout)
+    if not exists(keyring.log_key_path) and (store.size() or store.checkpoint() is not None):
+        hint = "for a replica, copy config.toml, trust.json and keys of the first one into a .provenance folder"
+        raise ConflictError("the database holds a ledger already", where=store.location, hint=hint)
+    keyring.create_own(config.origin, post_quantum=post_quantum)
+    begun = replace(config, origin=keyring.note_signer().name)
+    if origin is not None and begun.origin != origin:
+        hint = "leave --origin out, or remove the folder"
+        what = "a run of init that was cut off chose another origin"
+        raise ConflictError(what, expected=begun.origin, got=origin, where=layout.directory, hint=hint)
+    keyring.write_trust(keyring.trust())
+    try:
+        write_config(layout.config, begun)  # last: a ledger without settings is not one yet
+    except ProvenanceError:  # whether they would last is not known: so that it can be run again, they are not there
+        with suppress(OSError):
+            layout.config.unlink(missing_ok=True)
+        raise
+    return begun
 
 
 def _now() -> str:

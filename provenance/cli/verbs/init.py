@@ -33,6 +33,15 @@ def init(
             "--no-post-quantum", help="Sign the log with Ed25519 alone, not with ML-DSA-44 too (3.3 kB a checkpoint)."
         ),
     ] = False,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            metavar="URL",
+            help="Where the log is, for replicas to share: postgresql://USER@HOST/NAME, its password in PGPASSWORD,"
+            " ~/.pgpass or a service file. Default: a file in DIR.",
+        ),
+    ] = None,
 ) -> int:
     """Make a ledger.
 
@@ -41,7 +50,9 @@ def init(
     from provenance.ledger import Ledger
 
     taken = _chain_text(chain)
-    with Ledger.init(directory or ".", origin=origin, chain=chain, post_quantum=not no_post_quantum) as ledger:
+    with Ledger.init(
+        directory or ".", origin=origin, chain=chain, post_quantum=not no_post_quantum, database=database
+    ) as ledger:
         folder, account = str(ledger.layout.directory), ledger.account().address
         vkey, *others = ledger.keyring.vkeys
         name = ledger.config.origin
@@ -50,6 +61,7 @@ def init(
         [
             ("ledger", folder),
             ("origin", name),
+            ("database", database),
             ("log key", vkey),
             *(("", f"and ML-DSA-44 key {one.split('+')[1]}: provenance log keys list --json") for one in others),
             ("chain", taken),
@@ -57,6 +69,7 @@ def init(
             ("next", "provenance keys new NAME, then provenance register PATH --name NS/NAME --version V"),
         ]
     )
+    shared = {} if database is None else {"database": database}
     run.document(
         {
             "ledger": folder,
@@ -65,6 +78,7 @@ def init(
             "logKeys": [vkey, *others],
             "account": account,
             "development": development,
+            **shared,
         }
     )
     return 0
