@@ -27,10 +27,10 @@ from provenance.errors import StoreError
 from provenance.stores.postgresql.failures import guarded, is_lost, reason
 from provenance.stores.postgresql.queries import BoundStatements
 from provenance.stores.postgresql.sessions import (
+    DURABILITY,
     Server,
     Session,
     check_durability,
-    durability,
     open_reader,
     open_writer,
 )
@@ -40,7 +40,7 @@ MAX_READS: Final = 4
 """Sessions of a process; together with the writer's, 13 of the server's `max_connections`."""
 LOCK: Final = 0x50524C47
 """ASCII "PRLG", with 1 the key of the lock: advisory locks are a database's own, and a database holds one ledger."""
-_LOCK_QUERY: Final = f"SELECT pg_advisory_xact_lock({LOCK}, 1)"
+_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({LOCK}, 1)"
 Transaction = TypeVar("Transaction", bound=BoundStatements)
 Result = TypeVar("Result")
 
@@ -233,11 +233,13 @@ class Writer:
 
 def begin_writing(session: Session, location: str) -> Session:
     """The session, in a transaction that holds the ledger's lock; `StoreError` if another keeps it for too long."""
-    with guarded(location, "beginning a transaction"), session.pipeline():
-        session.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-        session.execute(_LOCK_QUERY)
+    with guarded(location, "beginning a transaction"):
+        cursor = session.execute(f"{_BEGIN}; {DURABILITY}" if session.shows_settings else _BEGIN)
+        while cursor.nextset():
+            pass
+        settings = cursor.fetchone()
     # The server may have been told otherwise since the session began.
-    check_durability(location, durability(session, location))
+    check_durability(location, settings if session.shows_settings else None)
     return session
 
 

@@ -1,8 +1,9 @@
 """The verbs of `provenance.stores.sql` on one session, and the statements that only PostgreSQL takes.
 
 Invariants: those of `provenance.stores.sql.queries`. The server gives a transaction up at the first statement that
-fails, so each one that changes anything runs behind a savepoint, sent with it in one round trip. Nothing runs on a
-session whose transaction is over.
+fails, so each one that changes anything runs behind a savepoint, sent with it in one message. (Not by the driver's
+pipeline: what it sends last stops the server's clock for clients that do nothing inside of a transaction.) Nothing runs
+on a session whose transaction is over.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final
 
-from psycopg.abc import QueryNoTemplate
+from psycopg import ClientCursor, Cursor
 from psycopg.pq import TransactionStatus
 
 from provenance.errors import StoreError
@@ -91,15 +92,13 @@ class BoundStatements(BoundQueries, Statements):
 
     def _run(self, sql: str, parameters: tuple[Value, ...] = (), *, action: str = "writing") -> int:
         session = self._live()
-        with guarded(self.location, action), self._alone(session):
-            cursor = session.execute(marked(sql), encoded(parameters))
-        return cursor.rowcount
+        with guarded(self.location, action), self._done(session, sql, parameters) as cursor:
+            return cursor.rowcount
 
     def _insert(self, sql: str, parameters: tuple[Value, ...], *, action: str) -> int:
         session = self._live()
-        with guarded(self.location, action), self._alone(session):
-            cursor = session.execute(marked(sql), encoded(parameters))
-        return int(cursor.fetchall()[0][0])
+        with guarded(self.location, action), self._done(session, sql, parameters) as cursor:
+            return int(cursor.fetchall()[0][0])
 
     def _run_many(self, sql: str, rows: Sequence[tuple[Value, ...]], *, action: str) -> int:
         session = self._live()
@@ -141,19 +140,24 @@ class BoundStatements(BoundQueries, Statements):
             self._is_guarded = False
 
     @contextmanager
-    def _alone(self, session: Session) -> Iterator[None]:
-        """One statement behind a savepoint of its own, unless there is one already."""
+    def _done(
+        self, session: Session, sql: str, parameters: tuple[Value, ...]
+    ) -> Iterator[Cursor[Row] | ClientCursor[Row]]:
+        """The result of one statement, which ran behind a savepoint of its own unless there is one already."""
         if self._is_guarded:
-            yield
+            with session.cursor() as cursor:
+                yield cursor.execute(marked(sql), encoded(parameters))
             return
-        try:
-            with session.pipeline():
-                session.execute("SAVEPOINT statement")
-                yield
-                session.execute("RELEASE statement")
-        except BaseException:
-            self._undo(session, "statement")
-            raise
+        with ClientCursor(session) as cursor:
+            try:
+                cursor.execute(b"SAVEPOINT statement; " + marked(sql) + b"; RELEASE statement", encoded(parameters))
+            except BaseException:
+                # What the driver itself refused was not sent, and so there is no savepoint.
+                if not session.closed and session.info.transaction_status == TransactionStatus.INERROR:
+                    self._undo(session, "statement")
+                raise
+            cursor.nextset()
+            yield cursor
 
     def _undo(self, session: Session, savepoint: str = "method") -> None:
         # Without its savepoint the transaction is lost, and whoever uses it next is told so.
@@ -183,7 +187,7 @@ def fetch(session: Session, sql: str, parameters: tuple[Value, ...]) -> list[Row
 
 
 @lru_cache(maxsize=256)
-def marked(sql: str) -> QueryNoTemplate:
+def marked(sql: str) -> bytes:
     """A statement of `provenance.stores.sql`, its values marked as the driver has them."""
     return sql.replace("?", "%s").encode()
 

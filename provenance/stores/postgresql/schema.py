@@ -153,10 +153,9 @@ _MARK: Final = (
         id smallint PRIMARY KEY CHECK (id = 1),
         version integer NOT NULL CHECK (version > 0)
     )""",
-    f"""INSERT INTO ledger VALUES (1, {SCHEMA_VERSION})
-        ON CONFLICT (id) DO UPDATE SET version = excluded.version""",  # noqa: S608 - a number of ours
     "COMMENT ON TABLE ledger IS 'provenance ledger'",
 )
+_SAY: Final = "INSERT INTO ledger VALUES (1, %s) ON CONFLICT (id) DO UPDATE SET version = excluded.version"
 _TABLES: Final = """SELECT c.relname, obj_description(c.oid, 'pg_class') FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"""
 
@@ -176,8 +175,9 @@ def prepare(session: Session, location: str, *, create: bool) -> None:
             if version == 0:
                 session.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             if version < SCHEMA_VERSION:
-                for statement in (*(one for step in _STEPS[version:] for one in step), *_MARK):
+                for statement in (*_MARK, *(one for step in _STEPS[version:] for one in step)):
                     session.execute(statement)
+                session.execute(_SAY, (SCHEMA_VERSION,))
             session.execute("COMMIT")
     except BaseException:
         if not session.closed:

@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 
 SCHEMA: Final = "provenance"
 """The schema of the ledger's tables: a database holds one ledger."""
+DURABILITY: Final = "SELECT current_setting('fsync', true), current_setting('synchronous_commit', true)"
 MIN_SERVER: Final = 14
 """The first release that looks whether a client is still there while it works."""
 _CONNECT_S: Final = 10
@@ -47,7 +48,7 @@ _OPTIONS: Final = (
     ("keepalives_idle", "2"),
     ("keepalives_interval", "1"),
     ("keepalives_count", "2"),
-    ("tcp_user_timeout", "5000"),
+    ("tcp_user_timeout", "3500"),
 )
 # Where there is no TCP, or a hosting company forbids it, these cannot be set; the server then notices later.
 _WHERE_POSSIBLE: Final = {
@@ -55,7 +56,7 @@ _WHERE_POSSIBLE: Final = {
     "tcp_keepalives_idle": "2",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "2",
-    "tcp_user_timeout": "5000",
+    "tcp_user_timeout": "3500",
     # All reads go by an index, whatever the server believes of tables that were filled a moment ago.
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -99,7 +100,7 @@ def open_writer(server: Server) -> Session:
     session = _connect(server)
     try:
         with guarded(server.url, "setting up a session"):
-            check_durability(server.url, durability(session, server.url))
+            check_durability(server.url, _durability(session))
             # The driver believes a statement prepared that was skipped behind one that failed.
             session.prepare_threshold = None
             statement_s = max(_WRITE_STATEMENT_S, server.timeout_s + _GRACE_S)
@@ -114,17 +115,13 @@ def open_writer(server: Server) -> Session:
     return session
 
 
-def durability(session: Session, location: str) -> Row | None:
+def _durability(session: Session) -> Row | None:
     """fsync and synchronous_commit as the server has them for this session; None where they cannot be read."""
-    if not session.shows_settings:
+    try:
+        return session.execute(DURABILITY).fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        session.shows_settings = False
         return None
-    query = "SELECT current_setting('fsync', true), current_setting('synchronous_commit', true)"
-    with guarded(location, "reading the server's settings"):
-        try:
-            return session.execute(query).fetchone()
-        except psycopg.errors.InsufficientPrivilege:
-            session.shows_settings = False
-            return None
 
 
 def check_durability(location: str, settings: Row | None) -> None:

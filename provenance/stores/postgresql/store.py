@@ -58,9 +58,10 @@ class PostgresqlStore(PostgresqlQueries):
                 yield snapshot
             finally:
                 snapshot.end()
-                with guarded(self.location, "ending a snapshot"):
-                    if not session.closed and session.info.transaction_status != TransactionStatus.IDLE:
-                        # Nothing was written; the driver forgets what it prepared only when it sees a rollback.
+                # A session that is in no state to end it is closed by its lease.
+                if not session.closed and session.info.transaction_status == TransactionStatus.INTRANS:
+                    with guarded(self.location, "ending a snapshot"):
+                        # Nothing was written, and after a rollback the driver would forget what it prepared.
                         session.execute("COMMIT")
 
     def check(self) -> list[str]:

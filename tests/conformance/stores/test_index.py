@@ -178,6 +178,28 @@ def test_a_dataset_is_found_by_any_one_file(store: Store) -> None:
     assert store.datasets_by_file(Digest.of(b"3")) == []
 
 
+def test_paths_of_any_length_are_kept(store: Store) -> None:
+    paths = [random.Random(seed).randbytes(2_040).hex() + name for seed, name in ((1, "/a"), (1, "/b"), (2, "/a"))]
+    with store.transaction() as tx:
+        append(tx, [envelope(0)])
+        tx.add_dataset(dataset(0), [], [FileRow(Digest.of(b"f"), path) for path in paths])
+        for path in paths:
+            tx.add_location(LocationRow(0, f"/{path}", 1))
+    assert [match.path for match in store.datasets_by_file(Digest.of(b"f"))] == sorted(paths)
+    for path in paths:
+        assert store.locations_at(f"/{path}") == [LocationRow(0, f"/{path}", 1)]
+
+
+def test_a_file_is_named_once(store: Store) -> None:
+    files = [FileRow(Digest.of(b"f"), name) for name in ("a", "b", "a")]
+    with store.transaction() as tx:
+        append(tx, [envelope(0)])
+        with pytest.raises(ConflictError):
+            tx.add_dataset(dataset(0), [], files)
+        tx.add_dataset(dataset(0), [], files[:2])
+    assert [match.path for match in store.datasets_by_file(Digest.of(b"f"))] == ["a", "b"]
+
+
 def test_files_that_fail_half_way_leave_nothing(store: Store) -> None:
     def files() -> Iterator[FileRow]:
         for number in range(1_000):
