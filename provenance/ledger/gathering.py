@@ -37,8 +37,11 @@ def gather(
     *,
     with_manifests: bool,
     anchor: OutboxRow | None = None,
+    with_all: bool = False,
 ) -> Evidence:
     """The evidence for `target` and its ancestors; with an `anchor`, what it holds and nothing that was logged later.
+
+    `with_all`: all that was said of the keys, and not only what ends them and the first of everything else.
 
     `StoreError` if the store lacks what the log must have.
     """
@@ -50,7 +53,7 @@ def gather(
     entries, keys, manifests = list[EvidenceEntry](), dict[str, PublicKey](), list[Digest]()
     events: list[EvidenceEntry] = []
     lists: list[Digest] = []
-    spoken = _KeyEvents(store, checkpoint, tiles, with_later=anchor is None)
+    spoken = _KeyEvents(store, checkpoint, tiles, with_later=anchor is None, with_all=with_all)
     blocks: dict[bytes, int] = {}
     for index in (target.entry_index, *store.ancestors(target.entry_index)):
         row = store.entry(index)
@@ -112,8 +115,11 @@ def _in_its_anchor(
 class _KeyEvents:
     """What is said of the keys that signed: each key is looked up once."""
 
-    def __init__(self, store: StoreReader, checkpoint: CheckpointRow, tiles: TileReader, *, with_later: bool) -> None:
+    def __init__(
+        self, store: StoreReader, checkpoint: CheckpointRow, tiles: TileReader, *, with_later: bool, with_all: bool
+    ) -> None:
         self._store, self._checkpoint, self._tiles, self._with_later = store, checkpoint, tiles, with_later
+        self._with_all = with_all
         self._found: dict[str, list[EvidenceEntry]] = {}
 
     def look(self, keyid: str) -> None:
@@ -123,7 +129,7 @@ class _KeyEvents:
             keyid = waiting.pop()
             if keyid in self._found:
                 continue
-            about, wants = Digest.from_hex(keyid), _FewOfAKey()
+            about, wants = Digest.from_hex(keyid), _FewOfAKey(with_all=self._with_all)
             said = _said(self._store, about, self._checkpoint, self._tiles, with_later=self._with_later, wants=wants)
             self._found[keyid] = [entry for _, entry in said]
             waiting += wants.successors
@@ -137,8 +143,8 @@ class _FewOfAKey:
     """Which entries about a key go into evidence: every revocation, and of what else the key says of itself the first
     of each kind, so that its holder cannot fill bundles."""
 
-    def __init__(self) -> None:
-        self._seen = set[KeyAction]()
+    def __init__(self, *, with_all: bool) -> None:
+        self._seen, self._with_all = set[KeyAction](), with_all
         self.successors: list[str] = []
 
     def __call__(self, envelope: bytes) -> bool:
@@ -147,7 +153,7 @@ class _FewOfAKey:
         if event.action is KeyAction.REVOKED:
             return True
         if event.action in self._seen or signed.signatures[0].keyid != event.key.keyid.hex:
-            return False
+            return self._with_all
         self._seen.add(event.action)
         if event.successor is not None:
             self.successors.append(event.successor.keyid.hex)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
@@ -773,10 +774,14 @@ class Ledger:
         """The report on an offline bundle, under this ledger's trust roots unless others are given."""
         return verify_bundle(data, trust if trust is not None else self.trust_roots(with_blocks=True))
 
-    def bundle(self, reference: str, *, with_manifests: bool = True) -> bytes:
-        """The offline bundle of a dataset and all its ancestors."""
+    def bundle(self, reference: str, *, with_manifests: bool = True, complete: bool = False) -> bytes:
+        """The offline bundle of a dataset and all its ancestors; with `complete`, it shows that nothing that was said
+        of them, or of the keys that signed, was left out."""
+        from provenance.ledger.mapping import complete_evidence
+
         row = resolve(self._store, reference)
-        return encode_bundle(self._verification().evidence(row, with_manifests=with_manifests))
+        gathered = partial(self._verification().evidence, row, with_manifests=with_manifests, with_all=complete)
+        return encode_bundle(complete_evidence(self, gathered) if complete else gathered())
 
     def oms_bundle(self, reference: str) -> bytes:
         """The OMS bundle made with a dataset, for other people's tools. `NotFoundError` if there is none."""

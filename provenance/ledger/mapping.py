@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from provenance.encoding import Digest
 from provenance.errors import ConflictError, NotFoundError, StoreError
+from provenance.log import parse_proof
 from provenance.log.map import MapAnswer, MapKey, keys_of, sign_head
+from provenance.signature import parse_envelope
+from provenance.statement.dataset import DATASET_PREDICATE
+from provenance.statement.frame import open_frame
 from provenance.stores.log_map import LogMap, MapState
+from provenance.verify import Evidence
+from provenance.verify.completeness import needed_keys
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger
@@ -53,6 +61,28 @@ def answer_about(ledger: Ledger, key: MapKey) -> MapAnswer:
             ledger.map.keep_head(state.size, head)
         return MapAnswer(key, found.bucket, found.hashes, found.state.log_root, head, found.entries)
     raise StoreError("the log grows faster than its map", hint="try again")
+
+
+def complete_evidence(ledger: Ledger, gathered: Callable[[], Evidence]) -> Evidence:
+    """What `gathered` gives, with the map's answers that nothing was left out of it: of each statement, and of each key
+    that signed something in it. It is gathered again if more was logged meanwhile."""
+    for _ in range(_TRIES):
+        evidence = gathered()
+        answers = tuple(answer_about(ledger, key) for key in _keys_in(evidence))
+        at_hand = {parse_proof(entry.proof).index for entry in evidence.entries}
+        if all(index in at_hand for answer in answers for index in answer.entries):
+            return replace(evidence, answers=answers)
+    raise StoreError("the log grows faster than its evidence is gathered", hint="try again")
+
+
+def _keys_in(evidence: Evidence) -> list[MapKey]:
+    envelopes, keyids = list[Digest](), list[str]()
+    for entry in evidence.entries:
+        envelope = parse_envelope(entry.envelope)
+        keyids.append(envelope.signatures[0].keyid)
+        if open_frame(envelope.payload).predicate_type == DATASET_PREDICATE:
+            envelopes.append(entry.digest)
+    return needed_keys(envelopes, keyids)
 
 
 def check_map(ledger: Ledger) -> tuple[str, ...]:

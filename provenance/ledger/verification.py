@@ -28,10 +28,25 @@ class Verification:
     def __init__(self, store: Store, blobs: BlobStore, trust: TrustRoots) -> None:
         self._store, self._blobs, self._trust = store, blobs, trust
 
-    def evidence(self, row: DatasetRow, *, with_manifests: bool = True, anchor: OutboxRow | None = None) -> Evidence:
-        """The evidence for a row and its ancestors: as it is, or by what an `anchor` holds."""
+    def evidence(
+        self,
+        row: DatasetRow,
+        *,
+        with_manifests: bool = True,
+        anchor: OutboxRow | None = None,
+        with_all: bool = False,
+    ) -> Evidence:
+        """The evidence for a row and its ancestors: as it is, or by what an `anchor` holds; `with_all` as `gather`."""
         with self._store.snapshot() as snapshot:
-            return gather(snapshot, self._blobs, row, self._trust, with_manifests=with_manifests, anchor=anchor)
+            return gather(
+                snapshot,
+                self._blobs,
+                row,
+                self._trust,
+                with_manifests=with_manifests,
+                anchor=anchor,
+                with_all=with_all,
+            )
 
     def report(
         self,

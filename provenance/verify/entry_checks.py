@@ -17,7 +17,7 @@ from typing import Final
 from provenance.anchor import DEVELOPMENT_CHAIN_ID, AnchorReceipt, verify_receipt
 from provenance.errors import MalformedError, ProvenanceError, printable
 from provenance.lineage import Node
-from provenance.log import Checkpoint, TlogProof, entry_leaf, open_counted, parse_proof
+from provenance.log import Checkpoint, NoteVerifier, TlogProof, entry_leaf, open_counted, parse_proof
 from provenance.merkle import verify_inclusion
 from provenance.policy import Status, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
@@ -123,6 +123,21 @@ class EntryVerifier:
         cosigned."""
         index, _, checks = self._log(entry, subject)
         return index, tuple(checks)
+
+    def place_of(self, entry: EvidenceEntry) -> tuple[str, int] | None:
+        """The log (its origin) and the index that an entry is proven to be at; None if it is not."""
+        index, checkpoint, checks = self._log(entry, "")
+        proven = all(check.status is Status.PASSED for check in checks if check.id != "log.witnesses")
+        return (checkpoint.origin, index) if proven and checkpoint is not None and index is not None else None
+
+    def known_roots(self) -> dict[tuple[str, int], bytes]:
+        """Origin and size -> root, of every checkpoint that was verified so far."""
+        found = (checkpoint for checkpoint, _ in self._checkpoints.values() if checkpoint is not None)
+        return {(one.origin, one.size): one.root for one in found}
+
+    def log_verifiers(self, origin: str) -> list[NoteVerifier]:
+        """The trusted keys of a log."""
+        return [key.verifier for key in self._logs if key.verifier.name == origin]
 
     def source_name(self, keyid: str) -> str | None:
         """What the trust roots call who has a key; None if they do not list it."""

@@ -7,7 +7,8 @@ one by one, so that memory does not grow to many times the bundle.
 
 Bytes (canonical JSON): `{"anchors":[..],"blobs":{"<sha256>":"<base64>"},"entries":[{"envelope":"<base64>",
 "proof":"c2sp.org/tlog-proof@v1\\n.."}],"headers":["0x.."],"keys":["-----BEGIN PUBLIC KEY-----.."],
-"mediaType":"application/vnd.provenance-ledger.bundle.v1+json","target":"<sha256 of an envelope>"}`.
+"mediaType":"application/vnd.provenance-ledger.bundle.v1+json","target":"<sha256 of an envelope>"}`, and `"map":[..]`
+where there are answers of the log's map.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from provenance.limits import (
     MAX_NOTE_BYTES,
     check_size,
 )
+from provenance.log.map import MapAnswer, answer_json, read_answer
 from provenance.signature import PublicKey, parse_public_key
 
 MEDIA_TYPE: Final = "application/vnd.provenance-ledger.bundle.v1+json"
@@ -62,7 +64,8 @@ class Evidence:
     """The entries of a lineage (`target` names one by envelope digest) and what proves them.
 
     `keys` are offered, not trusted; `headers` are RLP block headers that statements name as *not before*; `blobs`
-    are manifests and chunk maps by their SHA-256, for naming the file that differs, and where it does.
+    are manifests and chunk maps by their SHA-256, for naming the file that differs, and where it does; `answers` are
+    the log's, that nothing said about the lineage was left out.
     """
 
     target: Digest
@@ -71,6 +74,7 @@ class Evidence:
     anchors: tuple[AnchorReceipt, ...] = ()
     headers: tuple[bytes, ...] = ()
     blobs: Mapping[Digest, bytes] = field(default_factory=dict)
+    answers: tuple[MapAnswer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,8 @@ def _encode_rest(evidence: Evidence) -> bytes:
         "headers": ["0x" + header.hex() for header in evidence.headers],
         "blobs": {digest.hex: b64encode(data) for digest, data in evidence.blobs.items()},
     }
+    if evidence.answers:
+        value["map"] = [answer_json(answer) for answer in evidence.answers]
     data = canonical_json(value) + b"\n"
     check_size("bundle", len(data), MAX_BUNDLE_BYTES)
     return data
@@ -188,11 +194,13 @@ def _parse_rest(data: bytes) -> Evidence:
         anchors=tuple(parse_receipt(item) for item in fields.array("anchors", max_items=_MAX_ANCHORS)),
         headers=tuple(_parse_header(item) for item in fields.array("headers", max_items=MAX_LINEAGE_NODES)),
         blobs=_parse_blobs(fields.value("blobs")),
+        answers=_parse_answers(fields),
     )
     fields.end()
     _check_once("a key", [key.keyid for key in evidence.keys])
     _check_once("an anchor", evidence.anchors)
     _check_once("a header", evidence.headers)
+    _check_once("an answer", [answer.key for answer in evidence.answers])
     if _encode_rest(evidence) != data:
         raise MalformedError("bundle is not canonical JSON", expected="RFC 8785 and a newline", got="another encoding")
     return evidence
@@ -209,6 +217,13 @@ def _parse_entry(value: JsonValue) -> EvidenceEntry:
     entry = EvidenceEntry(envelope, fields.string("proof", max_chars=MAX_NOTE_BYTES).encode("utf-8"))
     fields.end()
     return entry
+
+
+def _parse_answers(fields: Fields) -> tuple[MapAnswer, ...]:
+    if not fields.has("map"):
+        fields.skip("map")
+        return ()
+    return tuple(read_answer(item) for item in fields.array("map", max_items=2 * MAX_LINEAGE_NODES))
 
 
 def _parse_key(value: JsonValue) -> PublicKey:

@@ -21,6 +21,7 @@ from provenance.errors import ProvenanceError
 from provenance.fingerprint import Fingerprint, FingerprintDocument, diff_files, open_manifest, same_files
 from provenance.lineage import LineageGraph, Node
 from provenance.policy import REQUIRED_LEVEL, Status, TrustRoots, standing
+from provenance.verify.completeness import completeness_check, needed_keys
 from provenance.verify.entry_checks import LAST_SECOND, EntryVerdict, EntryVerifier
 from provenance.verify.event_checks import (
     EventVerdict,
@@ -105,6 +106,8 @@ def verify_evidence(
         artefacts.append(_artefact(graph, node, depth, verdicts[node.envelope], own))
     checks += [check for verdict in verdicts.values() if verdict.node is None for check in verdict.checks]
     checks += [*_unclaimed(unclaimed), *_names(ancestry), *_one_log(target, ancestry, verdicts)]
+    whole = _completeness(verifier, evidence, target, ancestry, verdicts, said)
+    checks += [] if whole is None else [whole]
     spoken = said.get(target.node.envelope, ())
     opinions = _opinions(
         target.subject,
@@ -166,6 +169,21 @@ def _judge_reachable(verifier: EntryVerifier, evidence: Evidence) -> dict[Digest
         if verdict.node is not None:
             waiting += [pin.envelope for pin in verdict.node.statement.parents]
     return verdicts
+
+
+def _completeness(
+    verifier: EntryVerifier,
+    evidence: Evidence,
+    target: EntryVerdict,
+    ancestry: Sequence[tuple[Node, int]],
+    verdicts: Mapping[Digest, EntryVerdict],
+    said: Mapping[Digest, Sequence[EventVerdict]],
+) -> Check | None:
+    """Whether nothing was left out that was said of these statements, and of the keys that signed them or spoke."""
+    envelopes = [node.envelope for node, _ in ancestry]
+    keyids = [verdicts[envelope].keyid for envelope in envelopes]
+    keyids += [verdict.keyid for spoken in said.values() for verdict in spoken]
+    return completeness_check(verifier, evidence, target.subject, needed_keys(envelopes, keyids))
 
 
 def _registrant(verifier: EntryVerifier, verdict: EntryVerdict) -> Registrant:

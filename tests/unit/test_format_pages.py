@@ -9,6 +9,18 @@ from provenance.encoding import Digest, b64encode, canonical_json
 from provenance.fingerprint import FileEntry, Fingerprint, encode_manifest, fingerprint_files, parse_parameters
 from provenance.fingerprint.chunks import ChunkMap, encode_chunk_map, parse_chunk_map
 from provenance.log import Cosigner, NoteSigner, encode_vkey
+from provenance.log.map import (
+    BucketItem,
+    KeyKind,
+    MapAnswer,
+    MapKey,
+    encode_answer,
+    encode_bucket,
+    list_root,
+    sign_head,
+    verify_answer,
+)
+from provenance.merkle import leaf_hash
 from provenance.policy import SizeSpan, TimeSpan, TrustRoots, encode_trust, parse_trust
 from provenance.policy.policy import parse_policy
 from provenance.statement import DatasetStatement, Pin, PinnedName, encode_statement
@@ -99,3 +111,14 @@ def test_trust_roots_page() -> None:
     )
     assert parse_trust(shown.encode()) == trust
     assert canonical_json(json.loads(shown)) + b"\n" == encode_trust(trust)
+
+
+def test_map_page() -> None:
+    (shown,) = blocks("map.md")
+    signer, asked = NoteSigner("ledger.example/main", b"\x07" * 32), MapKey(KeyKind.NAME, "titanic/passengers")
+    bucket = encode_bucket([BucketItem(asked.digest, 1, list_root((0,)))])
+    log_root = leaf_hash(b"an entry")
+    head = sign_head(signer, 1, log_root, leaf_hash(bucket))
+    answer = MapAnswer(asked, bucket, (), log_root, head, (0,))
+    assert shown.encode() == encode_answer(answer)
+    assert verify_answer(answer, [signer.verifier]).entries == (0,)

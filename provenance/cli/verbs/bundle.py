@@ -23,6 +23,12 @@ def bundle(
         bool,
         typer.Option("--no-manifests", help="Leave file lists out: smaller, but a changed file cannot be named."),
     ] = False,
+    complete: Annotated[
+        bool,
+        typer.Option(
+            "--complete", help="Let it show that nothing was left out that was said of them, up to now: larger."
+        ),
+    ] = False,
     oms: Annotated[
         bool, typer.Option("--oms", help="Write the OpenSSF Model Signing bundle instead, for other people's tools.")
     ] = False,
@@ -31,13 +37,16 @@ def bundle(
 
     It holds statements, signatures, proofs and file lists, and no bytes of the data: hand those over as well.
     """
-    if oms and no_manifests:
-        raise MalformedError("--oms and --no-manifests exclude each other", expected="one of them")
+    if oms and (no_manifests or complete):
+        other = "--no-manifests" if no_manifests else "--complete"
+        raise MalformedError(f"--oms and {other} exclude each other", expected="one of them")
     check_output(output, as_json=run.as_json)
     with run.ledger() as ledger:
         row = ledger.dataset(reference)
         name = f"{row.namespace}/{row.name}@{row.version}"
-        data = ledger.oms_bundle(name) if oms else ledger.bundle(name, with_manifests=not no_manifests)
+        data = (
+            ledger.oms_bundle(name) if oms else ledger.bundle(name, with_manifests=not no_manifests, complete=complete)
+        )
         keys = {key.public.keyid: key.name for key in ledger.keyring.list()}
         keys |= {source.key.keyid: source.name for source in ledger.keyring.trust().sources}
     write_file(output, data)

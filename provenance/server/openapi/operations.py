@@ -327,6 +327,14 @@ OPERATIONS: Final[dict[str, Operation]] = {
                 type="boolean",
                 default=True,
             ),
+            parameter(
+                "query",
+                "complete",
+                "Whether it is to show that nothing that was said of them was left out.",
+                False,
+                type="boolean",
+                default=False,
+            ),
         ],
     ),
     "getCheckpoint": operation(

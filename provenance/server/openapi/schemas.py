@@ -266,6 +266,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "AnchorPage": closed("Anchors, oldest first.", items=listed(ref("Anchor")), nextCursor=CURSOR),
     "Bundle": closed(
         "An offline bundle: docs/formats/bundle.md.",
+        ("map",),
         mediaType={"type": "string", "const": "application/vnd.provenance-ledger.bundle.v1+json"},
         target=said(HEX_64, "SHA-256 of the target's envelope"),
         entries=listed(closed("An entry.", envelope=said(TEXT, "base64"), proof=PROOF)),
@@ -273,6 +274,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         anchors=listed(ref("AnchorReceipt")),
         headers=listed(HEX_BYTES),
         blobs={"type": "object", "description": "base64 of manifests by SHA-256", "additionalProperties": TEXT},
+        map=listed(ref("MapAnswer")),
     ),
     "VerifyRequest": {
         "description": "What to verify: exactly one of the three.",

@@ -72,9 +72,11 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/v1/bundles/{ref:path}", **documented("getBundle"))
     async def bundle(request: Request) -> Response:
-        with_manifests = flag(read_query(request, "manifests"), "manifests", default=True)
+        query = read_query(request, "manifests", "complete")
+        with_manifests = flag(query, "manifests", default=True)
+        complete = flag(query, "complete", default=False)
         ref = reference(request)
-        data = await service.heavy(lambda: ledger.bundle(str(ref), with_manifests=with_manifests))
+        data = await service.heavy(lambda: ledger.bundle(str(ref), with_manifests=with_manifests, complete=complete))
         return Response(data, media_type=BUNDLE_TYPE)
 
     return router

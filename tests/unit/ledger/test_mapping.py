@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from provenance.errors import NotFoundError
 from provenance.ledger import Ledger
+from provenance.ledger.key_events import announce_key, rotate_key
 from provenance.ledger.mapping import answer_about, check_map, update_map
-from provenance.log import parse_vkey
-from provenance.log.map import KeyKind, Listed, MapKey, keys_of, verify_answer
+from provenance.log import parse_proof, parse_vkey
+from provenance.log.map import KeyKind, Listed, MapKey, keys_of, sign_head, verify_answer
+from provenance.policy import Status
+from provenance.signature import parse_envelope
 from provenance.statement.review import Decision, Review
+from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.usage import Usage
+from provenance.verify import Check, Evidence, encode_bundle, parse_bundle, verify_evidence
 from tests.unit.ledger.conftest import Write
 
 
@@ -88,3 +94,78 @@ def test_an_empty_log_has_no_head(tmp_path: Path, write: Write) -> None:
         ledger.keyring.new("k")
         ledger.register(write("a", x="y"), "t/a", "1", anchor=False)
         assert _listed(ledger, KeyKind.NAME, "t/a").entries == (0,)
+
+
+def test_a_complete_bundle_shows_that_nothing_was_left_out(copy: Path) -> None:
+    with Ledger.open(copy) as ledger:
+        ledger.state("h/raw", Review(Decision.APPROVED), key="lab")
+        announce_key(ledger, "museum")
+        ledger.keyring.new("next")
+        rotate_key(ledger, "museum", "next")
+        data = ledger.bundle("h/model", complete=True)
+        trust = ledger.trust_roots(with_blocks=True)
+        assert parse_bundle(ledger.bundle("h/model")).answers == ()
+    evidence = parse_bundle(data)
+    assert encode_bundle(evidence) == data
+
+    def check(changed: Evidence) -> Check:
+        report = verify_evidence(parse_bundle(encode_bundle(changed)), trust)
+        (found,) = [one for one in report.checks if one.id == "log.complete"]
+        assert report.sound == (found.status is not Status.FAILED)
+        return found
+
+    good = check(evidence)
+    assert good.status is Status.PASSED
+    assert "of the first" in good.note
+    said = [entry for entry in evidence.entries if b"review" in parse_envelope(entry.envelope).payload]
+    assert len(said) == 1
+    without = replace(evidence, entries=tuple(entry for entry in evidence.entries if entry not in said))
+    assert "was left out" in check(without).note
+    keys = [entry for entry in evidence.entries if b"ledger:key:1" in parse_envelope(entry.envelope).payload]
+    assert len(keys) == 2
+    for one in keys:
+        without = replace(evidence, entries=tuple(entry for entry in evidence.entries if entry != one))
+        assert "was left out" in check(without).note
+    for place in range(len(evidence.answers)):
+        fewer = replace(evidence, answers=(*evidence.answers[:place], *evidence.answers[place + 1 :]))
+        assert check(fewer).status is Status.NOT_PERFORMED
+        answer = evidence.answers[place]
+        wrong = replace(answer, entries=answer.entries[:-1]) if answer.entries else replace(answer, entries=(1,))
+        answers = tuple(wrong if one == answer else one for one in evidence.answers)
+        assert check(replace(evidence, answers=answers)).status is Status.FAILED
+
+
+def test_what_is_revoked_later_is_not_hidden_by_an_old_answer(copy: Path) -> None:
+    """Whoever makes the bundle cannot leave a revocation out: the list says that there is one."""
+    with Ledger.open(copy) as ledger:
+        before = parse_bundle(ledger.bundle("h/model", complete=True))
+        ledger.state("h/raw", Revocation(RevocationReason.CONSENT_WITHDRAWN), key="museum")
+        after = parse_bundle(ledger.bundle("h/model", complete=True))
+        trust = ledger.trust_roots(with_blocks=True)
+    assert not verify_evidence(after, trust).sound
+    hidden = replace(after, entries=before.entries)
+    report = verify_evidence(hidden, trust)
+    (found,) = [one for one in report.checks if one.id == "log.complete"]
+    assert (found.status, report.sound) == (Status.FAILED, False)
+    # An answer of an earlier size holds for that size, and says so.
+    report = verify_evidence(replace(after, entries=before.entries, answers=before.answers), trust)
+    (found,) = [one for one in report.checks if one.id == "log.complete"]
+    assert (found.status, f"the first {_size(before)} entries" in found.note) == (Status.PASSED, True)
+
+
+def _size(evidence: Evidence) -> int:
+    return int(evidence.answers[0].head.split(b"\n")[1])
+
+
+def test_a_map_of_another_history_is_told(copy: Path) -> None:
+    with Ledger.open(copy) as ledger:
+        evidence = parse_bundle(ledger.bundle("h/model", complete=True))
+        signer, state = ledger.keyring.note_signer(), ledger.map.state()
+        trust = ledger.trust_roots(with_blocks=True)
+    other = sign_head(signer, state.size, b"x" * 32, state.root)
+    forged = tuple(replace(one, head=other, log_root=b"x" * 32) for one in evidence.answers)
+    # The log's own checkpoint of that size must be at hand to see it: the bundle's entries are proven in it.
+    sizes = {parse_proof(entry.proof).head.size for entry in evidence.entries}
+    report = verify_evidence(replace(evidence, answers=forged), trust)
+    (found,) = [one for one in report.checks if one.id == "log.complete"]
+    assert (found.status is Status.FAILED) == (state.size in sizes)
