@@ -114,12 +114,10 @@ class PostgresServer:
         name = self._emptied.pop()
         yield self.url(name)
         with self.connect(self.url(name)) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-                (name,),
-            )
-            connection.execute("DROP SCHEMA IF EXISTS provenance CASCADE")
-            connection.execute(f"ALTER DATABASE {name} RESET ALL".encode())
+            statements = f"""SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+                WHERE datname = '{name}' AND pid <> pg_backend_pid();
+                DROP SCHEMA IF EXISTS provenance CASCADE; ALTER DATABASE {name} RESET ALL"""
+            connection.execute(statements.encode())
         self._emptied.append(name)
 
     def url(self, database: str, user: str = OWNER) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from provenance.errors import ConflictError
 from provenance.ledger import Ledger
 from provenance.stores import open_store
 from tests.conformance.stores.samples import append, assert_whole, envelope
@@ -63,6 +64,24 @@ def test_three_processes_register_at_once_and_nothing_is_lost_or_doubled(tmp_pat
             report = ledger.fsck()
             assert report.clean, report.findings
             assert ledger.verify("replicas/b-3").verified
+
+
+def test_two_ledgers_that_were_given_one_database_do_not_mix(tmp_path: Path, database: str) -> None:
+    ledgers = [Ledger.init(tmp_path / name, origin=f"{name}.example/log", database=database) for name in ("a", "b")]
+    for name, ledger in zip(("a", "b"), ledgers, strict=True):
+        with ledger:
+            ledger.keyring.new("someone", algorithm="ed25519")
+            data = tmp_path / f"data-{name}"
+            data.mkdir()
+            (data / "rows.csv").write_text(name)
+            if name == "a":
+                assert ledger.register(data, "some/rows", "1", anchor=False).index == 0
+            else:
+                with pytest.raises(ConflictError, match=r"expected b\.example/log; got a\.example/log"):
+                    ledger.register(data, "other/rows", "1", anchor=False)
+                assert ledger.log.size() == 1
+    with pytest.raises(ConflictError, match="holds a ledger already"):
+        Ledger.init(tmp_path / "c", database=database)
 
 
 @pytest.mark.parametrize("how", ["idle", "busy"])

@@ -10,8 +10,7 @@ from typing import Final
 
 import psycopg
 
-from provenance.errors import StoreError
-from provenance.stores.postgresql.failures import guarded, is_lost, reason
+from provenance.stores.postgresql.failures import guarded, is_lost, reason, translated
 from provenance.stores.postgresql.sessions import SCHEMA, Session
 
 _TABLES: Final = (
@@ -27,6 +26,10 @@ _INVALID: Final = """SELECT 'index ' || c.relname FROM pg_index i JOIN pg_class 
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND NOT (i.indisvalid AND i.indisready)
     UNION ALL SELECT 'constraint ' || k.conname FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace
     WHERE n.nspname = %s AND NOT k.convalidated"""
+_DAMAGE: Final = ("42", "58", "XX")
+"""Classes of condition codes: what is asked for is not there, cannot be read, or contradicts itself."""
+_CHECK_S: Final = 6 * 3_600
+"""Everything is read: 10 million entries take minutes."""
 _PAGES: Final = "SELECT coalesce(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()"
 
 
@@ -36,6 +39,8 @@ def find_damage(session: Session, location: str) -> list[str]:
         # Whole tables are read here, which is not what sessions are set up for.
         for name in ("enable_seqscan", "enable_hashjoin"):
             session.execute(f"SET {name} = on")
+        session.execute(f"SET statement_timeout = '{_CHECK_S}s'")
+        session.answer_s = _CHECK_S
         found = [f"{row[0]} is not valid" for row in session.execute(_INVALID, (SCHEMA, SCHEMA)).fetchall()]
         pages = session.execute(_PAGES).fetchone()
     if pages is not None and pages[0]:
@@ -53,7 +58,7 @@ def _asked(session: Session, location: str, what: str, query: str, *, is_count: 
     try:
         row = session.execute(query.encode()).fetchone()
     except psycopg.Error as error:
-        if is_lost(session):
-            raise StoreError("the connection was lost while checking", got=reason(error), where=location) from error
-        return [f"{what}: {reason(error)}"]
+        if (error.sqlstate or "")[:2] in _DAMAGE and not is_lost(session):
+            return [f"{what}: {reason(error)}"]
+        raise translated(error, location, "checking") from error
     return [f"{what}: {row[0]} rows"] if is_count and row is not None and row[0] else []
