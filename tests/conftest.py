@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """The one PostgreSQL server of this run. Whoever stops it starts it again."""
+    """The one PostgreSQL server of this run; it always runs between two tests."""
     server = PostgresServer()
     try:
         yield server

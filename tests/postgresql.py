@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -95,6 +96,15 @@ class PostgresServer:
             self._process.send_signal(signal.SIGINT if how == "fast" else signal.SIGQUIT)
             self._process.wait(_START_S)
             self._process = None
+
+    @contextmanager
+    def down(self, how: Literal["fast", "immediate"] = "fast") -> Iterator[None]:
+        """The server is stopped within the block, and runs again after it."""
+        self.stop(how)
+        try:
+            yield
+        finally:
+            self.start()
 
     def remove(self) -> None:
         """Stop, and remove its data."""
@@ -182,7 +192,9 @@ def find_programs() -> Path:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody has now, nor is given while the server is down: below those that the kernel gives away."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

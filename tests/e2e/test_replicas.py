@@ -109,12 +109,14 @@ def test_nothing_acknowledged_is_missing_after_the_server_was_stopped_in_the_mid
     # Into files: a pipe that nobody reads would hold the workers up.
     workers = [start("append", database, name, tmp_path / name) for name in REPLICAS]
     try:
+        deadline = time.monotonic() + WAIT_S
+        while not all((tmp_path / name).exists() and (tmp_path / name).stat().st_size for name in REPLICAS):
+            assert time.monotonic() < deadline, "a worker does not append"
+            time.sleep(0.02)
         for _ in range(3):
-            before = committed(database)
-            wait_for_growth(database, before)
-            postgres.stop("immediate")
-            time.sleep(0.3)
-            postgres.start()
+            wait_for_growth(database, committed(database))
+            with postgres.down("immediate"):
+                time.sleep(0.3)
         wait_for_growth(database, committed(database))
     finally:
         for worker in workers:
@@ -153,8 +155,8 @@ def test_a_read_and_a_write_go_on_after_the_server_was_restarted(database: str, 
             append(tx, [envelope(0)])
         with store.snapshot() as snapshot:
             assert (store.size(), snapshot.size()) == (1, 1)
-        postgres.stop("fast")
-        postgres.start()
+        with postgres.down():
+            pass
         assert store.size() == 1
         with store.snapshot() as snapshot:
             assert snapshot.size() == 1

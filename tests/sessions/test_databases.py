@@ -29,12 +29,9 @@ def test_init_with_a_database_and_what_follows(tmp_path: Path, database: str, po
     assert "holds a ledger already" in second.err and "replica" in second.err
     assert not (tmp_path / "other" / ".provenance" / "config.toml").exists()
 
-    postgres.stop("fast")
-    try:
+    with postgres.down():
         down = session.run("log", "show", code=3)
         assert "cannot be reached" in down.err
-    finally:
-        postgres.start()
     session.run("log", "show")
 
 
