@@ -124,9 +124,12 @@ def missed(ended: Ended, place: Path, point: Point, fault: str) -> str | None:
 
 
 def other_number(ended: Ended, place: Path, point: Point, attempt: int) -> Point:
-    """The point by the number that its call had in a run that missed it, or by one near the number it has."""
+    """The point by the number that its call had in a run that missed it, or by one near that which was counted.
+
+    `attempt` counts the misses from 0: one more, one less, two more, two less, and so on.
+    """
     same = [call for call in calls(ended.trace) if call.name == point.name and shortened(call, place) == point.on]
-    if len(same) >= point.turn and same[point.turn - 1].number != point.number:
+    if len(same) >= point.turn:
         return replace(point, number=same[point.turn - 1].number)
-    step = (attempt + 1) // 2 if attempt % 2 else -attempt // 2
-    return replace(point, number=max(1, point.number + step))
+    step = attempt // 2 + 1
+    return replace(point, number=max(1, point.number + (-step if attempt % 2 else step)))

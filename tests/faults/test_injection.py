@@ -25,7 +25,8 @@ LONG = os.environ.get("PROVENANCE_LONG") == "1"
 JOBS = ("register", "copy", "init") if LONG else ("copy", "init")  # `copy` does all that `register` does
 FULL = (*WRITES, *SYNCS, *OPENS)
 """What a full disk refuses: SQLite's files and ours are written late, so that it may be told at a sync."""
-ATTEMPTS = 12
+ATTEMPTS, NEAR = 40, 8
+"""Runs in which a point is aimed at, and after how many of them the numbers around the counted one come again."""
 FEW, MANY = 2, 4
 """Points of one kind of call in the sample: of a kind with fewer than 50 calls, and of others."""
 
@@ -53,7 +54,7 @@ def strike(fault_workers: FaultWorkers, job: str, template: Path, place: Path, p
         wrong = missed(ended, place, aimed, fault)
         if wrong is None:
             return ended
-        aimed = other_number(ended, place, aimed, attempt)
+        aimed = other_number(ended, place, point, attempt % NEAR)
     raise AssertionError(wrong)
 
 
