@@ -9,8 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from provenance.sources.local.settling import keeps_times
-from tests.postgresql import PostgresServer
+# Their assertions say what they found, as those of tests do.
+pytest.register_assert_rewrite("tests.e2e.aftermath", "tests.faults.aftermath")
+
+from provenance.sources.local.settling import keeps_times  # noqa: E402
+from tests.postgresql import PostgresServer  # noqa: E402
 
 _CACHE = "PROVENANCE_CACHE"
 

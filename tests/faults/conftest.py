@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
-# Their assertions say what they found, as those of tests do.
-pytest.register_assert_rewrite("tests.faults.aftermath", "tests.e2e.aftermath")
-
-from tests.faults.runs import FaultWorkers  # noqa: E402
-from tests.faults.steps import prepare_template  # noqa: E402
+from tests.faults.runs import FaultWorkers
+from tests.faults.steps import prepare_template
 
 
 @pytest.fixture(scope="package")
