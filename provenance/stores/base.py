@@ -54,9 +54,6 @@ class LogReader(Protocol):
     def leaf_hashes(self, start: int, count: int) -> Iterator[bytes]:
         """Leaf hashes of up to `count` entries from `start`, in order; `StoreError` at a gap."""
 
-    def index_of_leaf(self, leaf_hash: bytes) -> int | None:
-        """The lowest index whose leaf hash is `leaf_hash`."""
-
     def tile(self, level: int, index: int) -> bytes | None:
         """The hashes tile (level, index) holds by now, 32 bytes each, at most 256; wider than an old size needs."""
 

@@ -26,8 +26,6 @@ _LOG: Final = (
         leaf_hash bytea NOT NULL CHECK (length(leaf_hash) = 32),
         envelope bytea NOT NULL CHECK (length(envelope) BETWEEN 1 AND {MAX_ENTRY_BYTES})
     )""",
-    # Eight bytes of a hash tell entries apart and keep the index a third of the size.
-    "CREATE INDEX entries_by_leaf ON entries (substr(leaf_hash, 1, 8))",
     """CREATE TABLE tiles (
         level smallint NOT NULL CHECK (level BETWEEN 0 AND 63),
         idx bigint NOT NULL CHECK (idx >= 0),

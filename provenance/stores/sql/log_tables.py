@@ -63,14 +63,6 @@ class LogQueries(Queries):
             if len(rows) < wanted:
                 return
 
-    def index_of_leaf(self, leaf_hash: bytes) -> int | None:
-        row = self._row(
-            (int | None,),
-            "SELECT min(idx) FROM entries WHERE substr(leaf_hash, 1, 8) = ? AND leaf_hash = ?",
-            (hash_bytes(leaf_hash, "leaf hash")[:8], leaf_hash),
-        )
-        return None if row is None or row[0] is None else int(row[0])
-
     def tile(self, level: int, index: int) -> bytes | None:
         row = self._row(
             (bytes,),

@@ -20,7 +20,7 @@ from provenance.limits import MAX_ENTRY_BYTES
 
 APPLICATION_ID: Final = 0x50524C47
 """ASCII "PRLG", at byte 68 of the file."""
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 MIN_SQLITE: Final = (3, 37, 0)
 """STRICT tables."""
 
@@ -151,7 +151,10 @@ _EVENTS = (
     "CREATE INDEX events_by_about ON events (about, entry_index)",
 )
 
-_STEPS: Final = (_LOG + _OUTBOX + _INDEX, _RECORDS, _EVENTS)
+# Nobody asked for an entry by its leaf hash, and to keep that index cost more than everything else of an append.
+_NO_LEAVES = ("DROP INDEX IF EXISTS entries_by_leaf",)
+
+_STEPS: Final = (_LOG + _OUTBOX + _INDEX, _RECORDS, _EVENTS, _NO_LEAVES)
 """Statements that bring schema n to n + 1, at position n."""
 
 

@@ -20,7 +20,6 @@ def test_an_empty_store_has_nothing(store: Store) -> None:
     assert store.entry(0) is None
     assert list(store.entries(0, 10)) == []
     assert list(store.leaf_hashes(0, 10)) == []
-    assert store.index_of_leaf(bytes(32)) is None
     assert store.tile(0, 0) is None
     assert store.checkpoint() is None
     assert store.checkpoint_at(0) is None
@@ -42,7 +41,6 @@ def test_what_was_appended_comes_back_after_reopening(store: Store, location: st
         for index in range(0, total, 13):
             data = envelope(index)
             assert reader.entry(index) == EntryRow(index, leaf_hash(data), data)
-            assert reader.index_of_leaf(leaf_hash(data)) == index
 
 
 @pytest.mark.parametrize(
@@ -87,20 +85,6 @@ def test_entries_must_continue_the_log(store: Store, first_index: int) -> None:
     assert store.size() == 3
 
 
-def test_the_same_leaf_twice_is_found_at_its_first_index(store: Store) -> None:
-    with store.transaction() as tx:
-        append(tx, [b"a", b"twice", b"b", b"twice"])
-    assert store.index_of_leaf(leaf_hash(b"twice")) == 1
-
-
-def test_leaves_that_share_a_prefix_are_told_apart(store: Store) -> None:
-    leaves = [b"\x07" * 31 + bytes([last]) for last in range(5)]
-    with store.transaction() as tx:
-        tx.append_entries(0, [(leaf, b"x") for leaf in leaves])
-    assert [store.index_of_leaf(leaf) for leaf in leaves] == [0, 1, 2, 3, 4]
-    assert store.index_of_leaf(b"\x07" * 32) is None
-
-
 @pytest.mark.parametrize("bad", [-1, True, 1.0, "1", None])
 def test_indexes_that_are_no_index_are_refused(store: Store, bad: int) -> None:
     for call in (
@@ -126,12 +110,6 @@ def test_indexes_beyond_any_row_find_nothing(store: Store) -> None:
         assert store.tile(index, 0) is None
         assert store.checkpoint_at(index) is None
         assert list(store.entries(index, 5)) == []
-
-
-@pytest.mark.parametrize("leaf", [b"", bytes(31), bytes(33), "x" * 32, None])
-def test_a_leaf_hash_of_another_form_is_refused(store: Store, leaf: bytes) -> None:
-    with pytest.raises(MalformedError):
-        store.index_of_leaf(leaf)
 
 
 def test_a_tile_grows_and_never_changes(store: Store) -> None:

@@ -27,7 +27,7 @@ def read_everything(store: Store) -> list[object]:
         return [
             list(reader.entries(0, 1_000)),
             list(reader.leaf_hashes(0, 1_000)),
-            [reader.tile(0, 0), reader.tile(0, 1), reader.index_of_leaf(bytes(32)), reader.size()],
+            [reader.tile(0, 0), reader.tile(0, 1), reader.checkpoint(), reader.size()],
             [reader.checkpoint(), reader.checkpoints(), reader.checkpoint_covering(0)],
             [reader.outbox_pending(), reader.outbox_latest_anchor(), reader.anchors(states=["signed"])],
             datasets,
@@ -150,6 +150,7 @@ def test_a_ledger_of_the_first_schema_is_brought_up_to_date_and_keeps_its_rows(l
         "DROP TABLE events",
         "DROP INDEX datasets_by_record_root",
         "ALTER TABLE datasets DROP COLUMN record_root",
+        "CREATE INDEX entries_by_leaf ON entries (substr(leaf_hash, 1, 8))",
         "PRAGMA user_version = 1",
     )
     with pytest.raises(StoreError, match="older release") as raised:
@@ -160,6 +161,11 @@ def test_a_ledger_of_the_first_schema_is_brought_up_to_date_and_keeps_its_rows(l
         assert all(store.datasets_by_root(row.file_root) == [replace(row, record_root=None)] for row in before)
     with open_store(ledger, read_only=True) as store:
         assert len(store.datasets_page()) == len(before) > 0
+    with sqlite3.connect(ledger) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'entries_by_leaf'").fetchone() == (
+            0,
+        )
+    connection.close()
 
 
 @pytest.mark.parametrize("version", [0, -1])
