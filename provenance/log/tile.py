@@ -21,7 +21,7 @@ from provenance.errors import LimitError, MalformedError, StoreError
 from provenance.limits import MAX_ENTRY_BYTES
 from provenance.log.decimal import check_range
 from provenance.log.entry import check_entry
-from provenance.merkle import EMPTY_ROOT, HASH_BYTES, node_hash, subtree_hash
+from provenance.merkle import EMPTY_ROOT, HASH_BYTES, fold_pairs, subtree_hash
 
 TILE_HEIGHT: Final = 8
 TILE_WIDTH: Final = 1 << TILE_HEIGHT
@@ -246,10 +246,7 @@ class _RightEdge:
 def fold(hashes: bytes, times: int) -> bytes:
     """Concatenated hashes, each pair replaced by its node, `times` over; an odd last hash is left out."""
     for _ in range(times):
-        hashes = b"".join(
-            node_hash(hashes[at : at + HASH_BYTES], hashes[at + HASH_BYTES : at + 2 * HASH_BYTES])
-            for at in range(0, len(hashes) - HASH_BYTES, 2 * HASH_BYTES)
-        )
+        hashes = fold_pairs(hashes)
     return hashes
 
 

@@ -1,7 +1,7 @@
 """RFC 9162 Merkle trees: hashing, proofs and compact ranges."""
 
 from provenance.merkle.compact import CompactRange
-from provenance.merkle.hashing import EMPTY_ROOT, HASH_BYTES, leaf_hash, node_hash, root_of
+from provenance.merkle.hashing import EMPTY_ROOT, HASH_BYTES, fold_pairs, leaf_hash, node_hash, root_of
 from provenance.merkle.proof import (
     ReadHash,
     prove_consistency,
@@ -17,6 +17,7 @@ __all__ = [
     "HASH_BYTES",
     "CompactRange",
     "ReadHash",
+    "fold_pairs",
     "leaf_hash",
     "node_hash",
     "prove_consistency",

@@ -21,7 +21,7 @@ from typing import Final
 from provenance.errors import ConflictError, LimitError, StoreError
 from provenance.log import TileReader
 from provenance.log.map import MAX_LISTED, BucketItem, bucket_bits, bucket_of, encode_bucket, index_leaf
-from provenance.merkle import CompactRange, leaf_hash, node_hash, prove_inclusion
+from provenance.merkle import CompactRange, fold_pairs, leaf_hash, node_hash, prove_inclusion
 
 _VERSION: Final = 1
 _TILE_BITS: Final = 8
@@ -233,10 +233,9 @@ def _edge(bucket: int, bits: int) -> bytes:
 
 def _folded(tile: bytes) -> bytes:
     """The root over a tile's hashes, a power of two of them."""
-    hashes = [tile[at : at + _HASH_BYTES] for at in range(0, len(tile), _HASH_BYTES)]
-    while len(hashes) > 1:
-        hashes = [node_hash(left, right) for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
-    return hashes[0]
+    while len(tile) > _HASH_BYTES:
+        tile = fold_pairs(tile)
+    return tile
 
 
 def _empties() -> Mapping[int, bytes]:

@@ -189,8 +189,9 @@ def proofs(folder: Path, *, quick: bool) -> Results:
         row["bytes_an_entry"] = round(path.stat().st_size / size)
         row["open_ms"], row["fresh_ms"] = _fresh(path, size)
         print(
-            f"{size:9,} entries: {row['entry_us']} us to append one (batches of 1,000), inclusion {row['inclusion_ms']} ms"
-            f", consistency {row['consistency_ms']} ms warm; open {row['open_ms']} ms, and open with a proof "
+            f"{size:9,} entries: {row['entry_us']} us to append one (batches of 1,000), "
+            f"inclusion {row['inclusion_ms']} ms, consistency {row['consistency_ms']} ms warm; "
+            f"open {row['open_ms']} ms, and open with a proof "
             f"{row['fresh_ms']} ms in a fresh process; {row['bytes_an_entry']} bytes an entry of 250",
             flush=True,
         )
@@ -285,8 +286,9 @@ def map(folder: Path, *, quick: bool) -> Results:  # the section's name
             "bytes_an_entry": round((folder / "map.db").stat().st_size / size),
         }
         print(
-            f"{size:9,} entries: {row['entries_a_second']:,} entries/s in batches of 4,096, one alone {row['one_ms']} ms; "
-            f"an answer, found and verified, {row['answer_ms']} ms, {row['answer_bytes']:,} bytes; "
+            f"{size:9,} entries: {row['entries_a_second']:,} entries/s in batches of 4,096, "
+            f"one alone {row['one_ms']} ms; an answer, found and verified, {row['answer_ms']} ms, "
+            f"{row['answer_bytes']:,} bytes; "
             f"{row['bytes_an_entry']} bytes an entry",
             flush=True,
         )

@@ -21,7 +21,13 @@ from tests.e2e.aftermath import acknowledged, check_ledger, check_nothing_is_anc
 from tests.e2e.conftest import CrashWorkers
 
 KILLS = 50
-ANCHORING = ("ledger/anchoring.py", "ledger/publication.py", "ledger/registration.py")
+ANCHORING = (
+    "ledger/anchoring.py",
+    "ledger/publication.py",
+    "ledger/registration.py",
+    "ledger/sequencer.py",
+    "ledger/growth.py",
+)
 BELOW = ("chains/embedded.py", "chains/database.py", "sqlite/connections.py", "sqlite/store.py", "stores/blobs.py")
 
 
@@ -92,14 +98,17 @@ def test_kill_at_random_moments(template: Path, place: Path, crash_workers: Cras
 STEPS = [
     ("provenance.ledger.registration:find_published", "before"),
     ("provenance.stores.blobs:BlobStore.put", "after"),
-    ("provenance.ledger.ledger:publish", "before"),
-    ("provenance.ledger.publication:append", "after"),
+    ("provenance.ledger.sequencer:Sequencer.submit", "before"),
+    ("provenance.ledger.growth:Growth.add", "after"),
     ("provenance.ledger.publication:index_entry", "after"),
-    ("provenance.ledger.ledger:publish", "after"),
+    ("provenance.ledger.growth:Growth.finish", "before"),
+    ("provenance.ledger.growth:Growth.finish", "after"),
+    ("provenance.ledger.sequencer:Sequencer._transact", "after"),
+    ("provenance.ledger.sequencer:Sequencer.submit", "after"),
     ("provenance.ledger.ledger:Ledger._receipt", "after"),
     ("provenance.chains.embedded:EmbeddedChain.open", "after"),
     ("provenance.signers.ethereum:EthereumKey.sign_transaction", "after"),
-    ("provenance.stores.sqlite.outbox_table:OutboxStatements.outbox_add", "after"),
+    ("provenance.stores.sql.outbox_table:OutboxStatements.outbox_add", "after"),
     ("provenance.ledger.anchoring:Anchorer._advance", "before"),
     ("provenance.ledger.anchoring:Anchorer._broadcast", "before"),
     ("provenance.chains.embedded:EmbeddedChain.send_raw", "before"),

@@ -108,11 +108,9 @@ class LogStatements(LogQueries, Statements):
         size = self.size()
         if first_index != size:
             raise ConflictError("entries do not continue the log", expected=f"first index {size}", got=first_index)
-        for leaf_hash, envelope in entries:
-            hash_bytes(leaf_hash, "leaf hash")
-            if not isinstance(envelope, bytes) or not envelope:
-                raise MalformedError("an entry is empty or no bytes", expected="an envelope", got=repr(envelope)[:40])
-            check_size("log entry", len(envelope), MAX_ENTRY_BYTES)
+        if not all(_is_entry(*entry) for entry in entries):
+            for leaf_hash, envelope in entries:
+                _check_entry(leaf_hash, envelope)
         with self._all_or_nothing():
             self._load(
                 "entries",
@@ -176,6 +174,22 @@ class LogStatements(LogQueries, Statements):
             (row.size, row.root, row.note),
             action="keeping a checkpoint",
         )
+
+
+def _is_entry(leaf_hash: bytes, envelope: bytes) -> bool:
+    return (
+        type(leaf_hash) is bytes
+        and len(leaf_hash) == _HASH_BYTES
+        and type(envelope) is bytes
+        and 0 < len(envelope) <= MAX_ENTRY_BYTES
+    )
+
+
+def _check_entry(leaf_hash: bytes, envelope: bytes) -> None:
+    hash_bytes(leaf_hash, "leaf hash")
+    if not isinstance(envelope, bytes) or not envelope:
+        raise MalformedError("an entry is empty or no bytes", expected="an envelope", got=repr(envelope)[:40])
+    check_size("log entry", len(envelope), MAX_ENTRY_BYTES)
 
 
 def _check_tile(level: int, data: bytes) -> None:
