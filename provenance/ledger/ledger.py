@@ -81,6 +81,7 @@ from provenance.ledger.publication import (
 from provenance.ledger.receipts import AnchorOutcome, Receipt
 from provenance.ledger.reference import pinned_name, resolve
 from provenance.ledger.registration import Clock, Description, check_description, pin_parents, sign_dataset
+from provenance.ledger.rollback import check_shown, remember_shown
 from provenance.ledger.saying import Said, find_said
 from provenance.ledger.sequencer import Sequencer
 from provenance.ledger.verification import Verification, file_report
@@ -187,8 +188,11 @@ class Ledger:
             raise
 
     @classmethod
-    def open(cls, path: Location | None = None) -> Ledger:
+    def open(cls, path: Location | None = None, *, check_shown: bool = True) -> Ledger:
         """Open the ledger at `path`, or the one that `PROVENANCE_LEDGER` or the current directory leads to.
+
+        `LogFaultError` if its log went back behind a checkpoint that others have, or forked from it; without
+        `check_shown` it is opened all the same, to look at it.
 
         One in a folder that cannot be written is opened for reading: it verifies, and what writes is a `StoreError`.
         """
@@ -198,6 +202,8 @@ class Ledger:
         store = open_store(config.database or layout.database, read_only=not may_write)
         try:
             ledger = cls(layout, config, store)
+            if check_shown:
+                ledger.check_shown()
             with store.snapshot() as snapshot:
                 lags = snapshot.index_size() < snapshot.size()
             if lags and may_write:
@@ -207,6 +213,14 @@ class Ledger:
             store.close()
             raise
         return ledger
+
+    def check_shown(self) -> None:
+        """Raise `LogFaultError`, which holds both checkpoints, if the log is not an extension of what it showed."""
+        check_shown(self.layout.directory, self.log)
+
+    def remember_shown(self, note: bytes) -> None:
+        """Remember that others have this checkpoint of the log."""
+        remember_shown(self.layout.directory, note)
 
     def rebuild_index(self) -> None:
         """Derive everything in the index again, from the log and the manifests kept here."""
@@ -598,6 +612,7 @@ class Ledger:
                 )
             if kept is not None and kept.root == row.root:
                 tx.keep_checkpoint(replace(kept, note=renew_signatures(kept.note, signatures)))
+        self.remember_shown(renew_signatures(row.note, signatures))
 
     def anchor(self) -> AnchorOutcome:
         """Anchor everything logged so far in one transaction; nothing is sent if that is done already.
@@ -609,7 +624,11 @@ class Ledger:
 
         found = collect_for(self)
         with self._anchorer() as anchorer:
-            return anchorer.anchor(lambda row: require_quorum(self, row, found))
+            outcome = anchorer.anchor(lambda row: require_quorum(self, row, found))
+        kept = self._store.checkpoint_at(outcome.size)
+        if kept is not None:
+            self.remember_shown(kept.note)
+        return outcome
 
     def add_log_key(self) -> OwnLogKey:
         """Have the log sign with an ML-DSA-44 key, too, from the next checkpoint on. `ConflictError` if it does."""

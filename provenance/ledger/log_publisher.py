@@ -14,7 +14,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from provenance.errors import NotFoundError, ProvenanceError
-from provenance.ledger.log_publishing import Published, publish_log
+from provenance.ledger.log_publishing import CountFiles, Published, publish_log
+from provenance.ledger.witnessing import require_quorum
 from provenance.publishers import Publisher, open_publisher
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ _MAX_WAIT_S: Final = 60.0
 _STOP_S: Final = 10.0
 
 Tell = Callable[[Published | ProvenanceError], None]
+
+
+def publish_ledger(ledger: Ledger, publisher: Publisher, *, progress: CountFiles | None = None) -> Published:
+    """`publish_log` of a ledger's log, whose checkpoint must have been cosigned by the quorum (`WitnessError`); it is
+    remembered that others have it."""
+    row = ledger.log.checkpoint()
+    require_quorum(ledger, row)
+    done = publish_log(ledger.log, publisher, progress=progress)
+    ledger.remember_shown(row.note)
+    return done
 
 
 class _StoppedError(Exception):
@@ -73,7 +84,7 @@ class LogPublisher:
             return
         if note == self._note:
             return
-        done = publish_log(self._ledger.log, publisher, progress=self._check_stop)
+        done = publish_ledger(self._ledger, publisher, progress=self._check_stop)
         self._note = note
         if done.files:
             self._tell(done)

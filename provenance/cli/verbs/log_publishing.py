@@ -38,14 +38,15 @@ def publish(
 def _publish(run: Invocation, address: str) -> int:
     from contextlib import closing
 
-    from provenance.ledger.log_publishing import OtherLogError, publish_log
+    from provenance.ledger.log_publisher import publish_ledger
+    from provenance.ledger.log_publishing import OtherLogError
     from provenance.publishers import open_publisher
 
     with run.ledger() as ledger:
         ledger.log.checkpoint()  # an empty log is refused before a folder is made
         with closing(open_publisher(address)) as publisher, Meter("publishing") as meter:
             try:
-                done = publish_log(ledger.log, publisher, progress=meter.count)
+                done = publish_ledger(ledger, publisher, progress=meter.count)
             except OtherLogError as error:
                 return _refused(run, error)
     _show(run, done)

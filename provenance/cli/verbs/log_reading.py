@@ -224,6 +224,60 @@ def mirror(
     return DONE
 
 
+def evidence(
+    run: Invocation,
+    near: Annotated[str, typer.Option("--out", metavar="PATH", help="Where the evidence begins its name.")] = "log",
+) -> int:
+    """Say whether this log is what it showed to witnesses, chains and publishers.
+
+    A ledger whose log went back (an old copy of its database was put in place) or forked is not opened by other verbs.
+    This one looks at it all the same, and writes the evidence: both signed checkpoints, and of a fork the proof.
+    """
+    from provenance.ledger import Ledger
+    from provenance.ledger.rollback import shown_checkpoint
+    from provenance.log.fault import LogFaultError
+
+    with Ledger.open(run.ledger_folder, check_shown=False) as ledger:
+        try:
+            ledger.check_shown()
+        except LogFaultError as fault:
+            return _report_fault(run, fault, Path(near))
+        shown, size = shown_checkpoint(ledger.layout.directory), ledger.log.size()
+    seen = None if shown is None else shown[1].size
+    run.screen.pairs([("log", f"{size} entries"), ("others have", "nothing yet" if seen is None else f"size {seen}")])
+    run.screen.pairs([("it is", "an extension of that")] if seen is not None else [])
+    run.document({"size": size, "shown": seen})
+    return DONE
+
+
+def check_evidence(
+    run: Invocation,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Evidence of `log evidence`, `monitor` or `mirror`.")],
+    vkey: Annotated[str, typer.Option("--vkey", metavar="KEY", help="The log's verifier key.")],
+) -> int:
+    """Check with a log's key alone that evidence proves a fork: two signed trees of which neither extends the other."""
+    from provenance.cli.files import read_file
+    from provenance.log import parse_vkey
+    from provenance.log.fault import MAX_EVIDENCE_BYTES, verify_fork
+
+    earlier, later = verify_fork(read_file(file, "evidence", max_bytes=MAX_EVIDENCE_BYTES), parse_vkey(vkey))
+    run.screen.pairs(
+        [
+            ("proven", f"{earlier.origin} signed two histories"),
+            ("one", f"size {earlier.size}, root {earlier.root.hex()}"),
+            ("another", f"size {later.size}, root {later.root.hex()}"),
+        ]
+    )
+    run.document(
+        {
+            "origin": earlier.origin,
+            "earlier": {"size": earlier.size, "root": earlier.root.hex()},
+            "later": {"size": later.size, "root": later.root.hex()},
+        }
+    )
+    return DONE
+
+
 def _timeout(reading: ReadingOptions) -> float:
     return float(parse_number(reading.timeout, "--timeout", minimum=1, maximum=3_600))
 

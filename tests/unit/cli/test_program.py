@@ -39,7 +39,7 @@ def test_the_verbs_are_those_of_the_issue() -> None:
         "run", "replay", "quality", "audit", "gate", "export", "import",
         "keys new", "keys list", "keys show", "keys import", "keys trust", "keys revoke", "keys export",
         "log show", "log access", "log checkpoint", "log inclusion", "log consistency", "log fsck", "log reindex",
-        "log export", "log publish", "log monitor", "log mirror",
+        "log export", "log publish", "log monitor", "log mirror", "log about", "log check-about", "log evidence", "log check-evidence",
         "chain status", "chain deploy", "keys announce", "keys rotate", "keys events",
         "witness init", "witness watch", "witness serve", "witness add", "witness remove", "witness list",
         "witness cosign", "witness retire",

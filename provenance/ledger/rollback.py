@@ -1,0 +1,76 @@
+"""What this log showed to others, and that it never goes back behind it.
+
+Invariants: the note that is kept is of the largest tree that a witness cosigned, a chain holds or a publisher has; it
+lies beside the database, so that a database that is put back from an old copy does not take it along; a log that is
+smaller than it, or has another root there, is refused before anything is signed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from provenance.errors import ProvenanceError, StoreError
+from provenance.ledger.layout import read_bounded, write_private
+from provenance.ledger.log_view import LogView
+from provenance.limits import MAX_NOTE_BYTES
+from provenance.log import Checkpoint, parse_checkpoint, parse_note
+from provenance.log.fault import FaultKind, LogFaultError
+
+FILE = "shown.checkpoint"
+
+
+def shown_checkpoint(folder: Path) -> tuple[bytes, Checkpoint] | None:
+    """The signed note that others have seen, and what it says; None if none was shown yet. `StoreError` for a file that
+    is damaged."""
+    path = folder / FILE
+    try:
+        note = read_bounded(path, "checkpoint", max_bytes=MAX_NOTE_BYTES)
+        return note, parse_checkpoint(parse_note(note).text)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError("cannot read what this log showed", got=error.strerror, where=path) from error
+    except ProvenanceError as error:
+        hint = "restore it from a backup: without it, a log that went back is noticed only by others"
+        raise StoreError(f"what this log showed is damaged: {error.what}", where=path, hint=hint) from error
+
+
+def remember_shown(folder: Path, note: bytes) -> None:
+    """Remember that others have this checkpoint, unless a larger one is remembered."""
+    known, checkpoint = shown_checkpoint(folder), parse_checkpoint(parse_note(note).text)
+    if known is None or known[1].size < checkpoint.size:
+        write_private(folder / FILE, note)
+
+
+def check_shown(folder: Path, log: LogView) -> None:
+    """Raise `LogFaultError` if this log is not an extension of what it showed."""
+    known = shown_checkpoint(folder)
+    if known is None:
+        return
+    note, shown = known
+    size = log.size()
+    now = log.checkpoint().note if size else b""
+    if size < shown.size:
+        raise LogFaultError(
+            FaultKind.WENT_BACK,
+            "this log went back behind a checkpoint that others have",
+            earlier=note,
+            later=now,
+            expected=f"size {shown.size} or more, root {shown.root.hex()}",
+            got=f"size {size}",
+            where=folder,
+        )
+    root = log.root_at(shown.size)
+    if root != shown.root:
+        *_, proof = log.consistency(shown.size, size)
+        raise LogFaultError(
+            FaultKind.FORKED,
+            "this log forked from a checkpoint that others have",
+            earlier=note,
+            later=now,
+            expected=f"at size {shown.size} root {shown.root.hex()}",
+            got=root.hex(),
+            where=folder,
+            root=root,
+            proof=proof,
+        )
