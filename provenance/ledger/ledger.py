@@ -182,7 +182,9 @@ class Ledger:
             raise SourceError("cannot make the ledger's folder", got=error.strerror, where=layout.directory) from error
         store = open_store(database or layout.database, create=True)
         try:
-            return cls(layout, _begun(layout, config, store, origin, post_quantum=post_quantum), store)
+            ledger = cls(layout, _begun(layout, config, store, origin, post_quantum=post_quantum), store)
+            _settle(layout, ledger.config)
+            return ledger
         except BaseException:
             store.close()
             raise
@@ -1022,7 +1024,7 @@ def fingerprint(
 
 
 def _begun(layout: Layout, config: Config, store: Store, origin: str | None, *, post_quantum: bool) -> Config:
-    """Make the keys and settings of a new ledger; the settings, with the origin that the log's key has."""
+    """Make the keys of a new ledger; its settings, with the origin that the log's key has."""
     keyring = Keyring(layout)
     if not exists(keyring.log_key_path) and (store.size() or store.checkpoint() is not None):
         hint = "for a replica, copy config.toml, trust.json and keys of the first one into a .provenance folder"
@@ -1034,13 +1036,17 @@ def _begun(layout: Layout, config: Config, store: Store, origin: str | None, *, 
         what = "a run of init that was cut off chose another origin"
         raise ConflictError(what, expected=begun.origin, got=origin, where=layout.directory, hint=hint)
     keyring.write_trust(keyring.trust())
+    return begun
+
+
+def _settle(layout: Layout, config: Config) -> None:
+    """Write the settings, last: a ledger without them is not one yet."""
     try:
-        write_config(layout.config, begun)  # last: a ledger without settings is not one yet
+        write_config(layout.config, config)
     except ProvenanceError:  # whether they would last is not known: so that it can be run again, they are not there
         with suppress(OSError):
             layout.config.unlink(missing_ok=True)
         raise
-    return begun
 
 
 def _now() -> str:
