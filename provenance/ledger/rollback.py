@@ -13,7 +13,7 @@ from provenance.errors import ProvenanceError, StoreError
 from provenance.ledger.layout import read_bounded, write_private
 from provenance.ledger.log_view import LogView
 from provenance.limits import MAX_NOTE_BYTES
-from provenance.log import Checkpoint, parse_checkpoint, parse_note
+from provenance.log import Checkpoint, parse_checkpoint, parse_note, renew_signatures
 from provenance.log.fault import FaultKind, LogFaultError
 
 FILE = "shown.checkpoint"
@@ -36,9 +36,14 @@ def shown_checkpoint(folder: Path) -> tuple[bytes, Checkpoint] | None:
 
 
 def remember_shown(folder: Path, note: bytes) -> None:
-    """Remember that others have this checkpoint, unless a larger one is remembered."""
-    known, checkpoint = shown_checkpoint(folder), parse_checkpoint(parse_note(note).text)
-    if known is None or known[1].size < checkpoint.size:
+    """Remember that others have this checkpoint, unless one as large is remembered; of the same, the signatures of both."""
+    known, parsed = shown_checkpoint(folder), parse_note(note)
+    if known is not None:
+        if parse_note(known[0]).text == parsed.text:
+            note = renew_signatures(known[0], parsed.signatures)
+        elif known[1].size >= parse_checkpoint(parsed.text).size:
+            return
+    if known is None or note != known[0]:
         write_private(folder / FILE, note)
 
 

@@ -30,6 +30,7 @@ from provenance.errors import (
     WitnessError,
 )
 from provenance.ledger.layout import read_bounded, write_private
+from provenance.ledger.rollback import shown_checkpoint
 from provenance.limits import MAX_CONFIG_BYTES, MAX_KEY_BYTES, MAX_URI_CHARS
 from provenance.log import (
     NoteSignature,
@@ -271,6 +272,22 @@ def _refuse_if_back(outcomes: Sequence[WitnessOutcome]) -> None:
     behind = next((one.problem for one in outcomes if isinstance(one.problem, LogWentBackError)), None)
     if behind is not None:
         raise behind
+
+
+def public_checkpoint(ledger: Ledger) -> bytes:
+    """The checkpoint to show to anybody: the latest, or, while too few witnesses cosigned that, the largest that enough
+    did. `NotFoundError` while the log is empty, `WitnessError` if there is none."""
+    row = ledger.log.checkpoint()
+    try:
+        require_quorum(ledger, row)
+    except WitnessError:
+        shown = shown_checkpoint(ledger.layout.directory)
+        if shown is None:
+            raise
+        note, checkpoint = shown
+        require_quorum(ledger, CheckpointRow(checkpoint.size, checkpoint.root, note))
+        return note
+    return row.note
 
 
 class LogWentBackError(VerificationError):

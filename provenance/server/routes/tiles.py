@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from provenance.errors import MalformedError, NotFoundError
+from provenance.ledger.witnessing import public_checkpoint
 from provenance.log import EntriesPath, parse_tile_path
 from provenance.log.tile import TILE_WIDTH
 from provenance.server.answers import BRIEF, IMMUTABLE, REVALIDATE, cached_answer
@@ -38,8 +39,8 @@ def routes(service: Service) -> APIRouter:
     @router.get("/checkpoint", **documented("getCheckpoint"))
     async def checkpoint(request: Request) -> Response:
         read_query(request)
-        row = await service.read(service.ledger.log.checkpoint)
-        return cached_answer(request, row.note, media_type=NOTE_TYPE, cache_control=REVALIDATE)
+        note = await service.read(lambda: public_checkpoint(service.ledger))
+        return cached_answer(request, note, media_type=NOTE_TYPE, cache_control=REVALIDATE)
 
     @router.get("/tile/{path:path}", **documented("getTile"))
     async def tile(request: Request) -> Response:
