@@ -36,7 +36,7 @@ def shown_checkpoint(folder: Path) -> tuple[bytes, Checkpoint] | None:
 
 
 def remember_shown(folder: Path, note: bytes) -> None:
-    """Remember that others have this checkpoint, unless one as large is remembered; of the same, the signatures of both."""
+    """Remember that others have this checkpoint, unless one as large is remembered; of the same one, all signatures."""
     known, parsed = shown_checkpoint(folder), parse_note(note)
     if known is not None:
         if parse_note(known[0]).text == parsed.text:

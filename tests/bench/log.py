@@ -2,10 +2,10 @@
 
     .venv/bin/python -m tests.bench.log [--quick] [--only SECTION]... [--json FILE]
 
-Sections: appends, submitters, proofs, map, pymerkle. Each append is durable (`synchronous=FULL`) and integrated:
-entries, tiles and a signed checkpoint in one transaction. The bare loop puts the same bytes into one table, as many a
-transaction, with the same settings; the two take turns, round by round. `--quick`: a log of 100,000 instead of
-1,000,000 entries, fewer rounds.
+Sections: appends, submitters, proofs, map, simulation (tiles alone), pymerkle. Each append is durable
+(`synchronous=FULL`) and integrated: entries, tiles and a signed checkpoint in one transaction. The bare loop puts the
+same bytes into one table, as many a transaction, with the same settings; the two take turns, round by round.
+`--quick`: a log of 100,000 instead of 1,000,000 entries, fewer rounds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 
 from provenance.ledger import Ledger
 from provenance.ledger.growth import Growth
-from provenance.log import NoteSigner, TileReader
+from provenance.log import NoteSigner, TileReader, integrate
 from provenance.log.map import KeyKind, MapAnswer, MapKey, encode_answer, sign_head, verify_answer
 from provenance.merkle import prove_consistency, prove_inclusion
 from provenance.signature import encode_envelope, sign_envelope
@@ -39,7 +39,7 @@ from provenance.stores import Store, open_store
 from provenance.stores.log_map import LogMap
 
 SIGNER = NoteSigner("bench.example/log", b"\x01" * 32)
-SECTIONS = ("appends", "submitters", "proofs", "map", "pymerkle")
+SECTIONS = ("appends", "submitters", "proofs", "map", "simulation", "pymerkle")
 GOALS = {1: 0.25, 100: 0.6, 1_000: 1.3}
 Results = dict[str, Any]
 
@@ -295,6 +295,38 @@ def map(folder: Path, *, quick: bool) -> Results:  # the section's name
         found["sizes"].append(row)
     kept.close()
     return found
+
+
+def simulation(folder: Path, *, quick: bool) -> Results:
+    """Tiles of leaf hashes alone, to 10,000,000 (1,000,000), and the most memory that it took on the way."""
+    total, batch, size, found = 1_000_000 if quick else 10_000_000, 10_000, 0, Results(memory_mb=[])
+    started = time.perf_counter()
+    with open_store(folder / "tiles.db", create=True) as store:
+        while size < total:
+            leaves = os.urandom(32 * batch)
+            with store.transaction() as tx:
+                grown = integrate(
+                    lambda level, index, tx=tx: tx.tile(level, index) or b"",  # type: ignore[misc]
+                    size,
+                    [leaves[at : at + 32] for at in range(0, len(leaves), 32)],
+                )
+                tx.put_tiles(grown.tiles)
+            size = grown.size
+            if size % (total // 10) == 0:
+                found["memory_mb"].append(round(_peak_kb() / 1_024, 1))
+        row = _warm(store, size)
+    found |= {"leaves_a_second": round(size / (time.perf_counter() - started)), "size": size, **row}
+    print(
+        f"{size:,} leaves at {found['leaves_a_second']:,}/s; peak memory after each tenth, MB: {found['memory_mb']}; "
+        f"inclusion {row['inclusion_ms']} ms"
+    )
+    return found
+
+
+def _peak_kb() -> int:
+    """The most memory this process ever had, kB."""
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 def pymerkle(folder: Path, *, quick: bool) -> Results:
