@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from provenance.merkle import CompactRange, fold_pairs, leaf_hash, node_hash, pr
 _VERSION: Final = 1
 _TILE_BITS: Final = 8
 _HASH_BYTES: Final = 32
+_TIMEOUT_S: Final = 30.0
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS keys (
     key BLOB PRIMARY KEY, count INTEGER NOT NULL, nodes BLOB NOT NULL, root BLOB NOT NULL
@@ -68,12 +70,11 @@ class LogMap:
         with self._failing("opening"):
             if not path.exists():
                 path.touch(mode=0o600)
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_TIMEOUT_S)
+            _use_write_ahead_log(self._db)
             self._db.execute("PRAGMA synchronous=NORMAL")  # the log is what must survive; this is made again from it
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version != _VERSION:
-            self._make()
+        if self._version() != _VERSION:
+            self._make(unless=_VERSION)
 
     def close(self) -> None:
         """Release the file."""
@@ -190,8 +191,14 @@ class LogMap:
             return bytes(row[0])
         return _EMPTY[_TILE_BITS * level] * (1 << min(_TILE_BITS, bits - _TILE_BITS * level))
 
-    def _make(self) -> None:
+    def _version(self) -> int:
+        with self._guard, self._failing("opening"):
+            return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _make(self, unless: int | None = None) -> None:
         with self._writing():
+            if unless is not None and self._version() == unless:  # another process was faster
+                return
             for table in _TABLES:
                 self._db.execute(f"DROP TABLE IF EXISTS {table}")
             for statement in filter(str.strip, _SCHEMA.split(";")):
@@ -217,6 +224,19 @@ class LogMap:
         except (sqlite3.Error, OSError) as error:
             hint = "the file can be removed: it is made again from the log"
             raise StoreError(f"{action} the log's map failed", got=error, where=self._path, hint=hint) from error
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # The change of mode takes an exclusive lock that the busy timeout does not wait for.
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _levelled(count: int, nodes: bytes) -> Iterator[tuple[int, bytes]]:

@@ -587,10 +587,16 @@ class TestServe:
         calls: list[tuple[Path, str, int]] = []
 
         def serve(
-            folder: Path, host: str, port: int, *, receiving: object, noting: object, listening: Callable[[str], None]
+            folder: Path,
+            host: str,
+            port: int,
+            *,
+            receiving: object,
+            noting: object,
+            publish: object,
+            listening: Callable[[str], None],
         ) -> None:
-            assert receiving is None
-            assert noting is None
+            assert (receiving, noting, publish) == (None, None, None)
             calls.append((folder, host, port))
             if port == 7:
                 raise StoreError("cannot listen at this address")
