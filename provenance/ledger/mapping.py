@@ -20,6 +20,7 @@ from provenance.log.map import MapAnswer, MapKey, keys_of, sign_head
 from provenance.signature import parse_envelope
 from provenance.statement.dataset import DATASET_PREDICATE
 from provenance.statement.frame import open_frame
+from provenance.statement.key_event import KEY_TYPE, read_key_event
 from provenance.stores.log_map import LogMap, MapState
 from provenance.verify import Evidence
 from provenance.verify.completeness import needed_keys
@@ -80,8 +81,11 @@ def _keys_in(evidence: Evidence) -> list[MapKey]:
     for entry in evidence.entries:
         envelope = parse_envelope(entry.envelope)
         keyids.append(envelope.signatures[0].keyid)
-        if open_frame(envelope.payload).predicate_type == DATASET_PREDICATE:
+        frame = open_frame(envelope.payload)
+        if frame.predicate_type == DATASET_PREDICATE:
             envelopes.append(entry.digest)
+        if frame.predicate_type == KEY_TYPE and (successor := read_key_event(frame).successor) is not None:
+            keyids.append(successor.keyid.hex)
     return needed_keys(envelopes, keyids)
 
 

@@ -32,9 +32,11 @@ from typing import Final
 from provenance.encoding import Fields, JsonValue, b64decode, b64encode, canonical_json, parse_json
 from provenance.errors import MalformedError, ProvenanceError, VerificationError
 from provenance.limits import MAX_ENTRY_BYTES, MAX_NOTE_BYTES, MAX_PROOF_HASHES, MAX_SAFE_INTEGER, check_size
+from provenance.log.algorithm import ALGORITHMS
 from provenance.log.body import Checkpoint, encode_checkpoint, parse_checkpoint
 from provenance.log.checkpoint import CheckpointSigner
-from provenance.log.note import NoteVerifier, encode_note, open_note
+from provenance.log.keys import LogKey
+from provenance.log.note import encode_note, open_note
 from provenance.merkle import CompactRange, leaf_hash, node_hash, root_from_inclusion
 from provenance.signature import parse_envelope
 from provenance.statement.frame import open_frame
@@ -169,16 +171,29 @@ def sign_head(signer: CheckpointSigner, size: int, log_root: bytes, map_root: by
     return encode_note(encode_checkpoint(head), signer.sign_lines(head))
 
 
-def open_head(data: bytes, log: Sequence[NoteVerifier]) -> Checkpoint:
-    """The head of a signed note, by one at least of the log's keys, which have the origin for their name.
+def open_head(data: bytes, log: Sequence[LogKey]) -> Checkpoint:
+    """The head of a signed note, by the log's keys (of one name, its origin), under the rules for checkpoints: a line
+    by one of every type that has a key for the head's size.
 
     `VerificationError` for a missing or wrong signature, or another log's head.
     """
     if not log:
         raise VerificationError("no log is trusted", expected="a log's key")
-    head = parse_checkpoint(open_note(data, log).text)
-    if head.origin != log[0].name + _SUFFIX or head.extensions:
-        raise VerificationError("head is of another log", expected=log[0].name + _SUFFIX, got=head.origin)
+    name = log[0].verifier.name
+    note = open_note(data, [key.verifier for key in log])
+    head = parse_checkpoint(note.text)
+    if head.origin != name + _SUFFIX or head.extensions:
+        raise VerificationError("head is of another log", expected=name + _SUFFIX, got=head.origin)
+    good = {(line.name, line.key_id) for line in note.verified}
+    holding = [key.verifier for key in log if key.holds(head.size)]
+    signed = {one.type_byte for one in holding if (one.name, one.key_id) in good}
+    owed = {one.type_byte for one in holding}
+    if not owed or owed - signed:
+        raise VerificationError(
+            "head lacks a signature by a key that holds for its size",
+            expected=" and ".join(ALGORITHMS[kind].label for kind in sorted(owed)) or f"a key for size {head.size}",
+            got=" and ".join(ALGORITHMS[kind].label for kind in sorted(signed)) or "none",
+        )
     return head
 
 
@@ -218,7 +233,7 @@ class Listed:
     entries: tuple[int, ...]
 
 
-def verify_answer(answer: MapAnswer, log: Sequence[NoteVerifier]) -> Listed:
+def verify_answer(answer: MapAnswer, log: Sequence[LogKey]) -> Listed:
     """What the answer shows, by the keys of the log that it is of. `VerificationError` or `MalformedError` if it does
     not."""
     head = open_head(answer.head, log)
@@ -234,7 +249,7 @@ def verify_answer(answer: MapAnswer, log: Sequence[NoteVerifier]) -> Listed:
         raise VerificationError("list is not the one in the map", expected=f"{found[0]} entries", got=got)
     if any(low >= high for low, high in zip(answer.entries, (*answer.entries[1:], head.size), strict=False)):
         raise VerificationError("list is out of order, or has an entry that the log has not")
-    return Listed(answer.key, log[0].name, head.size, answer.log_root, answer.entries)
+    return Listed(answer.key, log[0].verifier.name, head.size, answer.log_root, answer.entries)
 
 
 def encode_answer(answer: MapAnswer) -> bytes:

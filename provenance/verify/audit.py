@@ -25,7 +25,7 @@ from provenance.statement.run import Run
 from provenance.verify.entry_checks import EntryVerifier
 from provenance.verify.event_checks import EventVerdict, Registrant, judge_events, unsettled_findings
 from provenance.verify.evidence import BlockFinding, Evidence
-from provenance.verify.key_checks import KeyRemark, key_remarks, read_key_words, same_holders, with_key_revocations
+from provenance.verify.key_checks import KeyRemark, key_facts, key_remarks, read_key_words, with_key_revocations
 from provenance.verify.report import Artefact, Report
 
 
@@ -234,8 +234,8 @@ def audit_evidence(
     """The audit of what `report` says of this evidence. `uses` and `logs` are of the target, and count."""
     statements, entries = _statements(evidence), {entry.digest: entry for entry in evidence.entries}
     words = read_key_words(EntryVerifier(evidence, trust, blocks), evidence.entries)
-    verifier = EntryVerifier(evidence, with_key_revocations(words, trust), blocks, same_holders(words))
-    about = {envelope for envelope, _ in statements.values()}
+    verifier = EntryVerifier(evidence, with_key_revocations(words, trust), blocks, key_facts(words, trust))
+    about = dict(statements.values())
     said = judge_events(verifier, evidence.entries, about)
     items = []
     for artefact in report.artefacts:

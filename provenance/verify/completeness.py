@@ -52,13 +52,18 @@ def completeness_check(
         problem = _problem(listed[key], places, roots)
         if problem is not None:
             return Check(CHECK, subject, Status.FAILED, *problem)
+        newest = max((size for origin, size in roots if origin == listed[key].origin), default=0)
+        if listed[key].size < newest:
+            note = f"the answer about {key.kind} {key.value} is of {listed[key].size} entries, the log had {newest}"
+            return Check(CHECK, subject, Status.NOT_PERFORMED, note)
     size = min(listed[key].size for key in needed)
     note = f"of the first {size} entries of the log, all that bear on {len(needed)} statements and keys are at hand"
     return Check(CHECK, subject, Status.PASSED, note)
 
 
 def _verified(verifier: EntryVerifier, answer: MapAnswer) -> Listed:
-    return verify_answer(answer, verifier.log_verifiers(head_origin(answer.head)))
+    origin = head_origin(answer.head)
+    return verify_answer(answer, [key for key in verifier.log_keys() if key.verifier.name == origin])
 
 
 def _problem(

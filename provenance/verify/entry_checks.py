@@ -10,14 +10,14 @@ trusted contract holds this very checkpoint; 8 the receipt's block is known.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from provenance.anchor import DEVELOPMENT_CHAIN_ID, AnchorReceipt, verify_receipt
 from provenance.errors import MalformedError, ProvenanceError, printable
 from provenance.lineage import Node
-from provenance.log import Checkpoint, NoteVerifier, TlogProof, entry_leaf, open_counted, parse_proof
+from provenance.log import Checkpoint, LogKey, TlogProof, entry_leaf, open_counted, parse_proof
 from provenance.merkle import verify_inclusion
 from provenance.policy import Status, TrustedBlock, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
@@ -50,6 +50,22 @@ class EntryVerdict:
         return next((check.status for check in self.checks if check.id == check_id), Status.NOT_PERFORMED)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyEnd:
+    """Where in the log a key was revoked first, and whether it is said to have been stolen."""
+
+    index: int
+    is_theft: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What the log says of keys, by key id: what is common to those that gave way to one another, and their ends."""
+
+    holders: Mapping[str, str] = field(default_factory=dict)
+    ends: Mapping[str, KeyEnd] = field(default_factory=dict)
+
+
 class EntryVerifier:
     """Judges the entries of one evidence under one set of trust roots. Checkpoints and receipts are judged once."""
 
@@ -58,10 +74,10 @@ class EntryVerifier:
         evidence: Evidence,
         trust: TrustRoots,
         blocks: Iterable[BlockFinding],
-        holders: Mapping[str, str] | None = None,
+        facts: KeyFacts | None = None,
     ) -> None:
-        """`holders`: keys that gave way to one another, by key id, and what is common to them."""
-        self._trust, self._holders = trust, holders or {}
+        """`facts`: what the log says of keys."""
+        self._trust, self._facts = trust, facts or KeyFacts()
         self._keys, self._blobs = {key.keyid: key for key in evidence.keys}, evidence.blobs
         self._blocks = tuple(blocks)
         self._anchors: dict[tuple[str, int, bytes], list[AnchorReceipt]] = {}
@@ -135,9 +151,9 @@ class EntryVerifier:
         found = (checkpoint for checkpoint, _ in self._checkpoints.values() if checkpoint is not None)
         return {(one.origin, one.size): one.root for one in found}
 
-    def log_verifiers(self, origin: str) -> list[NoteVerifier]:
-        """The trusted keys of a log."""
-        return [key.verifier for key in self._logs if key.verifier.name == origin]
+    def log_keys(self) -> tuple[LogKey, ...]:
+        """The trusted keys of logs, with the sizes they hold for."""
+        return self._logs
 
     def source_name(self, keyid: str) -> str | None:
         """What the trust roots call who has a key; None if they do not list it."""
@@ -151,7 +167,11 @@ class EntryVerifier:
 
     def holder(self, keyid: str) -> str:
         """What is common to all keys that gave way to one another; the key's own id if there are no others."""
-        return self._holders.get(keyid, keyid)
+        return self._facts.holders.get(keyid, keyid)
+
+    def end_of(self, keyid: str) -> KeyEnd | None:
+        """Where in the log a key was revoked; None if it was not, there."""
+        return self._facts.ends.get(keyid)
 
     def _signature(
         self, envelope: Envelope, name: PinnedName, subject: str, anchor: AnchorReceipt | None

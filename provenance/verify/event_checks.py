@@ -1,19 +1,22 @@
 """Checks of what was said about an artefact after it was registered: runs, test results, reviews, findings, replays and
 revocations.
 
-Rules: an event counts if its signature holds under a key that is trusted for the artefact's namespace and a trusted log
-holds it; what anybody else says is told and decides nothing. What speaks against an artefact counts even if too few
-witnesses cosigned it, or if its key was revoked since: whoever ends a key takes back no warning that it gave. Of
-several events of one signer about one thing the last that it signed holds, by the time it says, and of one time the
-last in the log: to log an older word again changes nothing. A revocation that counts fails the artefact, and so
-everything made from it, but for what a block proves to have existed before the time from which on it was revoked.
-Nothing is said of events that are not at hand: that there are none cannot be proven by what is here.
+Rules: an event is about an artefact if it names its envelope, its name and its digest. It counts if its signature holds
+under a key that is trusted for the artefact's namespace and a trusted log holds it; what anybody else says is told and
+decides nothing. What speaks against an artefact counts even if too few witnesses cosigned it, or if its key was revoked
+since: whoever ends a key takes back no warning that it gave. Of several words of one holder about one thing the last
+that was signed holds, by the time it says, and of one time the last in the log: to log an older word again changes
+nothing. What a key took back before it was retired stays taken back, and so does what its successor takes back. A
+revocation that counts fails the artefact, and so everything made from it, but for what a block proves to have existed
+before the time from which on it was revoked. Nothing is said of events that are not at hand: that there are none cannot
+be proven by what is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from provenance.encoding import Digest
 from provenance.errors import ProvenanceError, printable
@@ -46,7 +49,11 @@ class Registrant:
 @dataclass(frozen=True, slots=True)
 class EventVerdict:
     """An event, the SHA-256 of its envelope, its place in the log, who signed it, what the trust roots call them,
-    whether it counts (`problem` says why not), and `holder`, the same for keys that gave way to one another."""
+    whether it counts (`problem` says why not), and `holder`, the same for keys that gave way to one another.
+
+    `holds`: the signature, the key's listing and the log do, whatever became of the key and whoever cosigned;
+    `takes_back`: it takes back what its holder said before, even if it does not count.
+    """
 
     event: Event
     envelope: Digest
@@ -56,6 +63,13 @@ class EventVerdict:
     problem: str | None = None
     source: str | None = None
     holder: str = ""
+    holds: bool = False
+    takes_back: bool = False
+
+    @property
+    def speaker(self) -> str:
+        """Whose word it is: what is common to all keys of one holder."""
+        return self.holder or self.keyid
 
     @property
     def order(self) -> tuple[str, int]:
@@ -66,7 +80,7 @@ class EventVerdict:
         """Whether who registered the artefact said it: by the same key, one that took its place or whose place it took,
         or another of the same name."""
         is_named = registrant.source is not None and self.source == registrant.source
-        return (self.holder or self.keyid) == registrant.holder or is_named
+        return self.speaker == registrant.holder or is_named
 
     @property
     def where(self) -> str:
@@ -75,16 +89,25 @@ class EventVerdict:
 
 
 def judge_events(
-    verifier: EntryVerifier, entries: Iterable[EvidenceEntry], about: Collection[Digest]
+    verifier: EntryVerifier, entries: Iterable[EvidenceEntry], about: Mapping[Digest, DatasetStatement]
 ) -> Mapping[Digest, list[EventVerdict]]:
-    """Verdicts on those entries that are events about the given envelopes, by envelope, in their order."""
+    """Verdicts on those entries that are events about the given statements, by envelope, in their order."""
     found: dict[Digest, list[EventVerdict]] = {}
     for entry in entries:
         event = _event(entry)
-        if event is None or event.about.envelope not in about:
+        if event is None:
+            continue
+        statement = about.get(event.about.envelope)
+        # Its namespace decides who may speak: what gives the artefact another name is not about it.
+        if statement is None or (statement.name, statement.digest) != (event.about.name, event.about.digest):
             continue
         found.setdefault(event.about.envelope, []).append(_judge(verifier, entry, event))
     return {envelope: sorted(verdicts, key=lambda verdict: verdict.order) for envelope, verdicts in found.items()}
+
+
+def _words(verdicts: Iterable[EventVerdict]) -> Iterator[EventVerdict]:
+    """Those that count, or take something back, in their order."""
+    return (verdict for verdict in verdicts if verdict.problem is None or verdict.takes_back)
 
 
 def _event(entry: EvidenceEntry) -> Event | None:
@@ -98,17 +121,35 @@ def _event(entry: EvidenceEntry) -> Event | None:
         return None
 
 
+_SPARED: Final = {"log.witnesses", "trust"}
+"""What does not silence a warning: who holds cosignatures back must not hold it back with them, and who ends a key must
+not end it with the key."""
+
+
 def _judge(verifier: EntryVerifier, entry: EvidenceEntry, event: Event) -> EventVerdict:
     signer, index, checks = verifier.judge_saying(entry, event.about.name)
     keyid = parse_envelope(entry.envelope).signatures[0].keyid
-    if _speaks_against(event.body):
-        # Who holds cosignatures back must not hold it back with them, and who ends a key must not end it with the key.
-        spared = {"log.witnesses", "trust"} if verifier.lists(keyid, event.about.name) else {"log.witnesses"}
-        checks = tuple(check for check in checks if check.id not in spared)
-    bad = next((check for check in checks if check.status is not Status.PASSED), None)
-    problem = None if bad is None else f"{bad.id}: {bad.note}"
-    signer, source = signer or f"key {keyid[:16]}", verifier.source_name(keyid)
-    return EventVerdict(event, entry.digest, index, keyid, signer, problem, source, verifier.holder(keyid))
+    bad = [check for check in checks if check.status is not Status.PASSED]
+    holds = verifier.lists(keyid, event.about.name) and all(check.id in _SPARED for check in bad)
+    end = verifier.end_of(keyid)
+    is_late = end is not None and index > end.index
+    if holds and not is_late and _speaks_against(event.body):
+        bad = []
+    # Of a key that was retired, and not of a stolen one, what it said before counts as far as that it takes back.
+    is_ended = any(check.id == "trust" for check in bad)
+    takes_back = holds and (not is_ended or (end is not None and not is_late and not end.is_theft))
+    return EventVerdict(
+        event,
+        entry.digest,
+        index,
+        keyid,
+        signer or f"key {keyid[:16]}",
+        f"{bad[0].id}: {bad[0].note}" if bad else None,
+        verifier.source_name(keyid),
+        verifier.holder(keyid),
+        holds,
+        takes_back,
+    )
 
 
 def _speaks_against(body: Body) -> bool:
@@ -149,9 +190,10 @@ def review_check(subject: str, registrant: Registrant, verdicts: Iterable[EventV
     """What reviewers decided, the last word of each: failed if one rejected it, passed if one approved it who did not
     register it; None if nobody who counts said anything."""
     last: dict[str, tuple[EventVerdict, Review]] = {}
-    for verdict in verdicts:
-        if isinstance(verdict.event.body, Review) and verdict.problem is None:
-            last[verdict.keyid] = verdict, verdict.event.body
+    for verdict in _words(verdicts):
+        if isinstance(verdict.event.body, Review):
+            last[verdict.speaker] = verdict, verdict.event.body
+    last = {speaker: word for speaker, word in last.items() if word[0].problem is None}
     rejected = [verdict for verdict, review in last.values() if review.decision is Decision.REJECTED]
     approved = [
         verdict
@@ -183,21 +225,28 @@ def finding_checks(subject: str, registrant: Registrant, verdicts: Iterable[Even
 def unsettled_findings(verdicts: Iterable[EventVerdict], registrant: Registrant) -> list[tuple[EventVerdict, Finding]]:
     """The findings that are open or confirmed, the strictest word on each id."""
     last: dict[str, dict[str, tuple[EventVerdict, Finding]]] = {}
-    for verdict in verdicts:
-        if isinstance(verdict.event.body, Finding) and verdict.problem is None:
-            last.setdefault(verdict.event.body.id, {})[verdict.keyid] = verdict, verdict.event.body
+    for verdict in _words(verdicts):
+        if isinstance(verdict.event.body, Finding):
+            last.setdefault(verdict.event.body.id, {})[verdict.speaker] = verdict, verdict.event.body
     found = []
     for said in last.values():
-        settled = [v for v, word in said.values() if word.state not in _UNSETTLED and not v.is_of(registrant)]
+        words = [word for word in said.values() if word[0].problem is None]
+        settled = [(v, word) for v, word in words if word.state not in _UNSETTLED and not v.is_of(registrant)]
         standing = [
             (verdict, word)
-            for verdict, word in said.values()
-            if word.state in _UNSETTLED
-            and not any(one.order > verdict.order and one.index > verdict.index for one in settled)
+            for verdict, word in words
+            if word.state in _UNSETTLED and not any(_settles(*one, verdict, word) for one in settled)
         ]
         if standing:
             found.append(max(standing, key=lambda one: (one[1].state is FindingState.CONFIRMED, one[0].order)))
     return found
+
+
+def _settles(later: EventVerdict, word: Finding, verdict: EventVerdict, finding: Finding) -> bool:
+    """Whether a word of somebody else settles a finding: a later one, and not that of another detector, which speaks of
+    what it found itself."""
+    is_later = later.order > verdict.order and later.index > verdict.index
+    return is_later and (word.detector is None or word.detector == finding.detector)
 
 
 def _finding_check(subject: str, verdict: EventVerdict, finding: Finding) -> Check:
@@ -223,10 +272,19 @@ def detection_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | N
 def run_checks(subject: str, statement: DatasetStatement, verdicts: Iterable[EventVerdict]) -> tuple[Check, ...]:
     """A check for the last run that each signer says made the artefact: it fails if its inputs are not the parents (by
     their envelopes) that the artefact's own statement pins, or the list that it commits to."""
-    last = {v.keyid: (v, v.event.body) for v in verdicts if v.problem is None and isinstance(v.event.body, Run)}
+    # That it read something else speaks against the artefact, and so counts whatever became of the key.
+    last: dict[str, tuple[EventVerdict, Run, bool]] = {}
+    for verdict in verdicts:
+        run = verdict.event.body
+        if isinstance(run, Run):
+            is_right = _read_its_parents(run, statement)
+            if verdict.problem is None or (verdict.takes_back if is_right else verdict.holds):
+                last[verdict.speaker] = verdict, run, is_right
     checks = []
-    for verdict, run in last.values():
-        if _read_its_parents(run, statement):
+    for verdict, run, is_right in last.values():
+        if is_right and verdict.problem is not None:
+            continue  # it takes back what was said before, and no more
+        if is_right:
             what = printable(run.command[0]) if run.command else "a program"
             note = f"made by {what} in step {run.step}" + (
                 f", commit {run.revision.commit[:12]}" if run.revision else ""
@@ -265,10 +323,11 @@ def quality_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | Non
     """What tests came to, the last result of each signer and configuration: failed if one failed, passed if there is
     one; None if nobody who counts tested it."""
     last: dict[tuple[str, frozenset[Digest]], tuple[EventVerdict, Quality]] = {}
-    for verdict in verdicts:
+    for verdict in _words(verdicts):
         body = verdict.event.body
-        if isinstance(body, Quality) and verdict.problem is None and body.counts:
-            last[verdict.keyid, frozenset(one.digest for one in body.configuration)] = verdict, body
+        if isinstance(body, Quality) and body.counts:
+            last[verdict.speaker, frozenset(one.digest for one in body.configuration)] = verdict, body
+    last = {thing: word for thing, word in last.items() if word[0].problem is None}
     if not last:
         return None
     ranked = sorted(last.values(), key=lambda item: (list(QualityResult).index(item[1].result), item[0].index))
@@ -292,21 +351,31 @@ def agreement_check(
     A sample can fail it and never pass it, and another sample takes nothing back: the signer's next whole replay does.
     """
     known = list(verdicts)
-    runs = {v.envelope for v in known if v.problem is None and isinstance(v.event.body, Run)}
+    # Whoever ends the key of a run, or holds its cosignatures back, ends no replay that came out otherwise.
+    runs = {v.envelope: v.problem is None for v in known if v.holds and isinstance(v.event.body, Run)}
     whole: dict[tuple[str, Digest], tuple[EventVerdict, Replay]] = {}
     sampled: dict[tuple[str, Digest], tuple[EventVerdict, Replay]] = {}
-    for verdict in known:
+    for verdict in _words(known):
         body = verdict.event.body
-        if not isinstance(body, Replay) or verdict.problem is not None or body.run not in runs:
+        if not isinstance(body, Replay) or body.run not in runs:
             continue
-        key = (verdict.keyid, body.run)
+        key = (verdict.speaker, body.run)
         if body.sample is None:
             whole[key] = verdict, body
             sampled.pop(key, None)
         elif key not in sampled or sampled[key][1].result is not ReplayResult.DIFFERS:
             sampled[key] = verdict, body
+    differs = ReplayResult.DIFFERS
+    whole, sampled = (
+        {
+            key: (verdict, replay)
+            for key, (verdict, replay) in said.items()
+            if verdict.problem is None and (replay.result is differs or runs[replay.run])
+        }
+        for said in (whole, sampled)
+    )
     for verdict, replay in (*whole.values(), *sampled.values()):
-        if replay.result is ReplayResult.DIFFERS:
+        if replay.result is differs:
             note = "made again by the run that is said to have made it, it comes out otherwise"
             found = f"file root {replay.found.hex}"
             if replay.sample is not None:

@@ -8,7 +8,7 @@ older. That there is none cannot be proven by what is at hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from provenance.encoding import JsonValue
@@ -16,8 +16,8 @@ from provenance.errors import ProvenanceError
 from provenance.policy import Status, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, parse_public_key, verify_envelope
 from provenance.statement.frame import open_frame
-from provenance.statement.key_event import KEY_TYPE, KeyAction, KeyEvent, read_key_event, since_of
-from provenance.verify.entry_checks import EntryVerifier
+from provenance.statement.key_event import KEY_TYPE, KeyAction, KeyEvent, KeyReason, read_key_event, since_of
+from provenance.verify.entry_checks import EntryVerifier, KeyEnd, KeyFacts
 from provenance.verify.evidence import EvidenceEntry
 
 
@@ -27,8 +27,24 @@ def read_key_words(verifier: EntryVerifier, entries: Iterable[EvidenceEntry]) ->
     return tuple(sorted(found, key=lambda one: one.index))
 
 
-def same_holders(words: Iterable[KeyWord]) -> dict[str, str]:
-    """Keys that gave way to one another, as each said of itself, by key id; keys of one holder have one value."""
+def key_facts(words: Sequence[KeyWord], trust: TrustRoots) -> KeyFacts:
+    """What is said of keys, for judging what they say: who gave way to whom, and where each ended."""
+    ends: dict[str, KeyEnd] = {}
+    for one in _counting((one for one in words if one.event.action is KeyAction.REVOKED), trust):
+        known, is_theft = ends.get(one.key.keyid), one.event.reason is KeyReason.COMPROMISED
+        index = one.index if known is None else known.index
+        ends[one.key.keyid] = KeyEnd(index, is_theft or (known is not None and known.is_theft))
+    return KeyFacts(_holders(words, trust), ends)
+
+
+def _holders(words: Iterable[KeyWord], trust: TrustRoots) -> dict[str, str]:
+    """Keys that gave way to one another, as each said of itself; keys of one holder have one value. Only keys of the
+    trust roots, and those that took their place, have a word in it."""
+    said = {
+        one.key.keyid: one.event.successor.keyid.hex
+        for one in words
+        if one.event.successor is not None and one.signer == one.key.keyid and _verifies(one.envelope, one.key)
+    }
     holders: dict[str, str] = {}
 
     def find(keyid: str) -> str:
@@ -36,12 +52,20 @@ def same_holders(words: Iterable[KeyWord]) -> dict[str, str]:
             keyid = above
         return keyid
 
-    for one in words:
-        successor = one.event.successor
-        if successor is not None and one.signer == one.key.keyid and _verifies(one.envelope, one.key):
-            first, second = find(one.key.keyid), find(successor.keyid.hex)
+    waiting = [keyid for keyid in said if trust.source(keyid) is not None]
+    while waiting:
+        keyid = waiting.pop()
+        successor = said.pop(keyid, None)
+        if successor is not None:
+            first, second = find(keyid), find(successor)
             holders[max(first, second)] = min(first, second)
+            waiting.append(successor)
     return {keyid: find(keyid) for keyid in holders}
+
+
+def successors(words: Iterable[KeyWord]) -> list[str]:
+    """The ids of the keys that are said to have taken another's place."""
+    return [one.event.successor.keyid.hex for one in words if one.event.successor is not None]
 
 
 def with_key_revocations(words: Iterable[KeyWord], trust: TrustRoots) -> TrustRoots:
@@ -93,7 +117,8 @@ class KeyRemark:
 
 
 def _counting(said: Iterable[KeyWord], trust: TrustRoots) -> Iterator[KeyWord]:
-    """Those that count, of all in log order: who ended a key of its own says nothing of others after that."""
+    """Those that count, of all in log order: a key that ended itself says nothing of others after that. One that
+    another ended still may: of two that end one another, as an owner and a thief would, neither is good any more."""
     ended = set[str]()
     for one in said:
         listed, is_own = trust.source(one.key.keyid), one.signer == one.key.keyid

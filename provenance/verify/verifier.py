@@ -36,7 +36,7 @@ from provenance.verify.event_checks import (
     run_checks,
 )
 from provenance.verify.evidence import BlockFinding, ContentFinding, Evidence, parse_bundle
-from provenance.verify.key_checks import read_key_words, same_holders, with_key_revocations
+from provenance.verify.key_checks import key_facts, read_key_words, successors, with_key_revocations
 from provenance.verify.report import Artefact, Check, Report, TimeBound, worst
 
 _RECORD_CHECKS = ("statement", "signature", "trust", "log.checkpoint", "log.inclusion", "log.witnesses")
@@ -72,7 +72,7 @@ def verify_evidence(
     words = read_key_words(verifier, (one for one in evidence.entries if one.digest not in verdicts))
     if words:
         told = with_key_revocations(words, trust)
-        verifier = EntryVerifier(evidence, told, blocks, same_holders(words))
+        verifier = EntryVerifier(evidence, told, blocks, key_facts(words, trust))
         verdicts = _judge_reachable(verifier, evidence)
     target = verdicts[evidence.target]
     if target.node is None:
@@ -81,7 +81,7 @@ def verify_evidence(
     ancestry = graph.ancestry(target.node)
     unclaimed = dict(contents or {})
     unjudged = [entry for entry in evidence.entries if entry.digest not in verdicts]
-    said = judge_events(verifier, unjudged, {node.envelope for node, _ in ancestry})
+    said = judge_events(verifier, unjudged, {node.envelope: node.statement for node, _ in ancestry})
     not_after = _not_after(target)
     checks: list[Check] = []
     artefacts, own_checks = list[Artefact](), dict[Digest, tuple[Check, ...]]()
@@ -98,6 +98,7 @@ def verify_evidence(
             others = (
                 quality_check(_name(node), spoken),
                 _agreement(verifier, node, verdicts[node.envelope], spoken),
+                _rejection(_name(node), _registrant(verifier, verdicts[node.envelope]), spoken),
             )
             later += [check for check in others if check is not None]
         own = (*verdicts[node.envelope].checks, *_edges(graph, node, verdicts), *content, *later)
@@ -106,7 +107,7 @@ def verify_evidence(
         artefacts.append(_artefact(graph, node, depth, verdicts[node.envelope], own))
     checks += [check for verdict in verdicts.values() if verdict.node is None for check in verdict.checks]
     checks += [*_unclaimed(unclaimed), *_names(ancestry), *_one_log(target, ancestry, verdicts)]
-    whole = _completeness(verifier, evidence, target, ancestry, verdicts, said)
+    whole = _completeness(verifier, evidence, target, ancestry, verdicts, said, successors(words))
     checks += [] if whole is None else [whole]
     spoken = said.get(target.node.envelope, ())
     opinions = _opinions(
@@ -178,10 +179,12 @@ def _completeness(
     ancestry: Sequence[tuple[Node, int]],
     verdicts: Mapping[Digest, EntryVerdict],
     said: Mapping[Digest, Sequence[EventVerdict]],
+    taking_over: Sequence[str],
 ) -> Check | None:
-    """Whether nothing was left out that was said of these statements, and of the keys that signed them or spoke."""
+    """Whether nothing was left out that was said of these statements, of the keys that signed them or spoke, and of
+    those that took a key's place."""
     envelopes = [node.envelope for node, _ in ancestry]
-    keyids = [verdicts[envelope].keyid for envelope in envelopes]
+    keyids = [verdicts[envelope].keyid for envelope in envelopes] + list(taking_over)
     keyids += [verdict.keyid for spoken in said.values() for verdict in spoken]
     return completeness_check(verifier, evidence, target.subject, needed_keys(envelopes, keyids))
 
@@ -194,6 +197,12 @@ def _agreement(
     verifier: EntryVerifier, node: Node, verdict: EntryVerdict, spoken: Iterable[EventVerdict]
 ) -> Check | None:
     return agreement_check(_name(node), _registrant(verifier, verdict), spoken, node.statement.fingerprint.file_root)
+
+
+def _rejection(subject: str, registrant: Registrant, spoken: Iterable[EventVerdict]) -> Check | None:
+    """The review of an ancestor if it was rejected: what was made from it stands on that."""
+    check = review_check(subject, registrant, spoken)
+    return check if check is not None and check.status is Status.FAILED else None
 
 
 def _detection(subject: str, looked: Check | None, checks: Sequence[Check]) -> Check | None:

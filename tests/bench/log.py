@@ -28,7 +28,7 @@ from typing import Any
 
 from provenance.ledger import Ledger
 from provenance.ledger.growth import Growth
-from provenance.log import NoteSigner, TileReader, integrate
+from provenance.log import LogKey, NoteSigner, TileReader, integrate
 from provenance.log.map import KeyKind, MapAnswer, MapKey, encode_answer, sign_head, verify_answer
 from provenance.merkle import prove_consistency, prove_inclusion
 from provenance.signature import encode_envelope, sign_envelope
@@ -274,7 +274,7 @@ def map(folder: Path, *, quick: bool) -> Results:  # the section's name
             started = time.perf_counter()
             one = kept.find(asked.digest)
             answer = MapAnswer(asked, one.bucket, one.hashes, bytes(32), head, one.entries)
-            verify_answer(answer, [SIGNER.verifier])
+            verify_answer(answer, [LogKey(SIGNER.verifier)])
             taken.append(time.perf_counter() - started)
         assert answer is not None
         row = {

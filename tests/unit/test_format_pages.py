@@ -8,7 +8,7 @@ import re
 from provenance.encoding import Digest, b64encode, canonical_json
 from provenance.fingerprint import FileEntry, Fingerprint, encode_manifest, fingerprint_files, parse_parameters
 from provenance.fingerprint.chunks import ChunkMap, encode_chunk_map, parse_chunk_map
-from provenance.log import Cosigner, NoteSigner, encode_vkey
+from provenance.log import Cosigner, LogKey, NoteSigner, encode_vkey
 from provenance.log.map import (
     BucketItem,
     KeyKind,
@@ -121,4 +121,4 @@ def test_map_page() -> None:
     head = sign_head(signer, 1, log_root, leaf_hash(bucket))
     answer = MapAnswer(asked, bucket, (), log_root, head, (0,))
     assert shown.encode() == encode_answer(answer)
-    assert verify_answer(answer, [signer.verifier]).entries == (0,)
+    assert verify_answer(answer, [LogKey(signer.verifier)]).entries == (0,)

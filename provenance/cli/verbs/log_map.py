@@ -38,7 +38,6 @@ def about(
     The log's map commits to it, under a signed head; `log check-about` checks the answer with the log's key alone.
     """
     from provenance.ledger.mapping import answer_about, update_map
-    from provenance.log import parse_vkey
     from provenance.log.map import answer_json, encode_answer, verify_answer
 
     key = parse_map_key(kind, value)
@@ -46,7 +45,7 @@ def about(
         with Meter("mapping") as meter:
             update_map(ledger, meter.count)
         answer = answer_about(ledger, key)
-        listed = verify_answer(answer, [parse_vkey(ledger.keyring.vkey)])
+        listed = verify_answer(answer, ledger.keyring.log_keys.keys())
     if out is not None:
         write_file(out, encode_answer(answer))
     _show(run, listed)
@@ -61,11 +60,11 @@ def check_about(
     vkey: Annotated[str, typer.Option("--vkey", metavar="KEY", help="The log's verifier key.")],
 ) -> int:
     """Check an answer of `log about` with the log's key alone: every entry about something, and no other."""
-    from provenance.log import parse_vkey
+    from provenance.log import LogKey, parse_vkey
     from provenance.log.map import MAX_ANSWER_BYTES, parse_answer, verify_answer
 
     answer = parse_answer(read_file(file, "answer", max_bytes=MAX_ANSWER_BYTES))
-    listed = verify_answer(answer, [parse_vkey(vkey)])
+    listed = verify_answer(answer, [LogKey(parse_vkey(vkey))])
     _show(run, listed)
     run.document(
         {

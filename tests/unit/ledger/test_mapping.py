@@ -12,9 +12,9 @@ from provenance.errors import NotFoundError
 from provenance.ledger import Ledger
 from provenance.ledger.key_events import announce_key, rotate_key
 from provenance.ledger.mapping import answer_about, check_map, update_map
-from provenance.log import parse_proof, parse_vkey
+from provenance.log import parse_proof
 from provenance.log.map import KeyKind, Listed, MapKey, keys_of, sign_head, verify_answer
-from provenance.policy import Status
+from provenance.policy import SizeSpan, Status, TrustRoots
 from provenance.signature import parse_envelope
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
@@ -25,7 +25,7 @@ from tests.unit.ledger.conftest import Write
 
 def _listed(ledger: Ledger, kind: KeyKind, value: str) -> Listed:
     answer = answer_about(ledger, MapKey(kind, value))
-    return verify_answer(answer, [parse_vkey(ledger.keyring.vkey)])
+    return verify_answer(answer, ledger.keyring.log_keys.keys())
 
 
 def test_it_answers_for_what_is_in_the_log_now(copy: Path) -> None:
@@ -147,10 +147,14 @@ def test_what_is_revoked_later_is_not_hidden_by_an_old_answer(copy: Path) -> Non
     report = verify_evidence(hidden, trust)
     (found,) = [one for one in report.checks if one.id == "log.complete"]
     assert (found.status, report.sound) == (Status.FAILED, False)
-    # An answer of an earlier size holds for that size, and says so.
+    # An answer of an earlier size holds for that size, and says so; beside proofs of a larger log it shows nothing.
     report = verify_evidence(replace(after, entries=before.entries, answers=before.answers), trust)
     (found,) = [one for one in report.checks if one.id == "log.complete"]
     assert (found.status, f"the first {_size(before)} entries" in found.note) == (Status.PASSED, True)
+    told = [entry for entry in after.entries if entry.envelope not in {one.envelope for one in before.entries}]
+    report = verify_evidence(replace(after, entries=(*before.entries, *told), answers=before.answers), trust)
+    (found,) = [one for one in report.checks if one.id == "log.complete"]
+    assert (found.status, "the log had" in found.note) == (Status.NOT_PERFORMED, True)
 
 
 def _size(evidence: Evidence) -> int:
@@ -169,3 +173,41 @@ def test_a_map_of_another_history_is_told(copy: Path) -> None:
     report = verify_evidence(replace(evidence, answers=forged), trust)
     (found,) = [one for one in report.checks if one.id == "log.complete"]
     assert (found.status is Status.FAILED) == (state.size in sizes)
+
+
+def test_a_head_by_a_key_that_does_not_hold_for_its_size_shows_nothing(copy: Path) -> None:
+    with Ledger.open(copy) as ledger:
+        evidence = parse_bundle(ledger.bundle("h/model", complete=True))
+        trust = ledger.trust_roots(with_blocks=True)
+        vkey, size = ledger.keyring.vkey, ledger.log.size()
+        ledger.rotate_log_keys()
+        ledger.retire_log_key(vkey)
+        assert {key.until_size for key in ledger.trust_roots().log_keys()} != {None}
+        ledger.state("h/raw", Usage("x"), key="lab")
+        later = parse_bundle(ledger.bundle("h/model", complete=True))
+        now = ledger.trust_roots(with_blocks=True)
+
+    def status(changed: Evidence, roots: TrustRoots) -> Status:
+        (found,) = [one for one in verify_evidence(changed, roots).checks if one.id == "log.complete"]
+        return found.status
+
+    assert status(evidence, trust) is status(later, now) is Status.PASSED
+    confined = replace(now, log_spans=(SizeSpan(vkey, 0, size - 1),), logs=(vkey,))
+    assert status(evidence, confined) is Status.FAILED  # its size is above the key's
+
+
+def test_a_chain_of_keys_cannot_be_cut_out_of_a_complete_bundle(copy: Path) -> None:
+    with Ledger.open(copy) as ledger:
+        for name in ("one", "two"):
+            ledger.keyring.new(name)
+        ledger.state("h/model", Review(Decision.APPROVED), key="two")
+        rotate_key(ledger, "lab", "one")
+        cut = rotate_key(ledger, "one", "two").index
+        evidence, trust = parse_bundle(ledger.bundle("h/model", complete=True)), ledger.trust_roots(with_blocks=True)
+    whole = verify_evidence(evidence, trust)
+    assert [one.status for one in whole.checks if one.id in ("log.complete", "review")] == [
+        Status.PASSED, Status.NOT_PERFORMED,
+    ]  # fmt: skip
+    without = tuple(entry for entry in evidence.entries if parse_proof(entry.proof).index != cut)
+    report = verify_evidence(replace(evidence, entries=without), trust)
+    assert [one.status for one in report.checks if one.id == "log.complete"] == [Status.FAILED]

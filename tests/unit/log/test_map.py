@@ -12,7 +12,7 @@ import pytest
 
 from provenance.encoding import Digest
 from provenance.errors import ConflictError, MalformedError, ProvenanceError, StoreError, VerificationError
-from provenance.log import NoteSigner, entry_leaf
+from provenance.log import LogKey, NoteSigner, entry_leaf
 from provenance.log.map import (
     KeyKind,
     MapAnswer,
@@ -111,7 +111,7 @@ def test_every_answer_is_the_whole_list_or_says_that_there_is_none(kept: LogMap)
         kept.clear()
         kept.add(0, [[one.digest for one in some] for some in entries[:size]], LOG_ROOT)
         for asked in (*names, MapKey(KeyKind.NAME, "t/none"), MapKey(KeyKind.SIGNER, "0" * 64)):
-            listed = verify_answer(parse_answer(encode_answer(_answer(kept, asked))), [SIGNER.verifier])
+            listed = verify_answer(parse_answer(encode_answer(_answer(kept, asked))), [LogKey(SIGNER.verifier)])
             assert listed.entries == tuple(index for index, some in enumerate(entries[:size]) if asked in some)
             assert (listed.size, listed.origin, listed.log_root) == (size, "map.example/log", LOG_ROOT)
 
@@ -119,7 +119,7 @@ def test_every_answer_is_the_whole_list_or_says_that_there_is_none(kept: LogMap)
 def test_nothing_can_be_left_out_added_or_shown_of_something_else(kept: LogMap) -> None:
     names = [MapKey(KeyKind.NAME, f"t/{number}") for number in range(40)]
     kept.add(0, [[names[number % 40].digest, names[0].digest] for number in range(100)], LOG_ROOT)
-    good, log = _answer(kept, names[0]), [SIGNER.verifier]
+    good, log = _answer(kept, names[0]), [LogKey(SIGNER.verifier)]
     nobody = (MapKey(KeyKind.NAME, f"t/none{number}") for number in range(100))
     absent = _answer(kept, next(one for one in nobody if kept.find(one.digest).bucket))
     assert verify_answer(absent, log).entries == ()
@@ -153,12 +153,12 @@ def test_no_byte_of_an_answer_can_be_changed(kept: LogMap) -> None:
     names = [MapKey(KeyKind.NAME, f"t/{number}") for number in range(9)]
     kept.add(0, [[names[number].digest] for number in range(9)], LOG_ROOT)
     good = _answer(kept, names[3])
-    data, truth = encode_answer(good), verify_answer(good, [SIGNER.verifier])
+    data, truth = encode_answer(good), verify_answer(good, [LogKey(SIGNER.verifier)])
     for place in range(len(data)):
         changed = bytearray(data)
         changed[place] ^= 1
         try:
-            found = verify_answer(parse_answer(bytes(changed)), [SIGNER.verifier])
+            found = verify_answer(parse_answer(bytes(changed)), [LogKey(SIGNER.verifier)])
         except ProvenanceError:
             continue
         # A signature line of a key that nobody knows may say anything.
@@ -177,7 +177,7 @@ def test_a_bucket_has_one_form() -> None:
 
 
 def test_a_head_is_of_the_log_and_binds_both_roots() -> None:
-    head = open_head(sign_head(SIGNER, 7, LOG_ROOT, bytes(32)), [SIGNER.verifier])
+    head = open_head(sign_head(SIGNER, 7, LOG_ROOT, bytes(32)), [LogKey(SIGNER.verifier)])
     assert (head.origin, head.size) == ("map.example/log/map", 7)
     assert head.root == head_root(LOG_ROOT, bytes(32)) == sha256(b"\1" + LOG_ROOT + bytes(32)).digest()
 

@@ -10,10 +10,10 @@ from provenance.encoding import Digest
 from provenance.log import Cosigner, NoteSigner, encode_vkey
 from provenance.policy import Level, Status, TrustedSource, TrustRoots
 from provenance.signature import PrivateKey, encode_envelope, parse_envelope, sign_envelope
-from provenance.statement import PAYLOAD_TYPE, Sensitivity
+from provenance.statement import PAYLOAD_TYPE, Pin, PinnedName, Sensitivity
 from provenance.statement.events import Body, Event, encode_event
 from provenance.statement.finding import Finding, FindingState, Severity
-from provenance.statement.key_event import KeyAction, KeyEvent, NamedKey, encode_key_event
+from provenance.statement.key_event import KeyAction, KeyEvent, KeyReason, NamedKey, encode_key_event
 from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.replay import Replay, ReplayResult, Sample
 from provenance.statement.review import Decision, Review
@@ -133,6 +133,109 @@ def test_who_ends_a_key_takes_no_warning_of_it_back(body: Body, check: str) -> N
         trust = replace(trust, sources=(*SOURCES[:2], replace(SOURCES[2], since=since, namespaces=("other",))))
         report = verify_evidence(_evidence(lineage, "c", [index]), trust, contents=lineage.content("c"))
         assert report.sound
+
+
+def _ended(of: PrivateKey, reason: KeyReason, since: str | None = None) -> bytes:
+    event = KeyEvent(NamedKey.of(of.public.pem), KeyAction.REVOKED, CREATED, reason=reason, since=since)
+    return encode_envelope(sign_envelope(encode_key_event(event), PAYLOAD_TYPE, of))
+
+
+@pytest.mark.parametrize(("warning", "check"), AGAINST[1:])
+def test_what_was_taken_back_stays_so_when_the_key_is_retired_and_not_when_it_was_stolen(
+    warning: Body, check: str
+) -> None:
+    praise: dict[str, Body] = {
+        "finding": Finding("f", Severity.HIGH, "odd", FindingState.DISMISSED),
+        "review": Review(Decision.APPROVED),
+        "quality": Quality(QualityResult.PASSED, passed=("x",)),
+    }
+    for reason, is_sound in ((KeyReason.RETIRED, True), (KeyReason.SUPERSEDED, True), (KeyReason.COMPROMISED, False)):
+        lineage = _lineage()
+        indexes = [_said(lineage, "c", warning, key(2)), _said(lineage, "c", praise[check], key(2))]
+        assert _report(lineage, "c", indexes).sound
+        indexes.append(lineage.log.append(_ended(key(2), reason)))
+        report = _report(lineage, "c", indexes)
+        assert report.sound is is_sound
+        assert [status for _, status in _checks(report, check)] != [Status.PASSED]  # it takes back, and gives nothing
+        # What it says after its end is nothing, for or against.
+        late = _said(lineage, "c", warning, key(2), "2026-09-01T00:00:00Z")
+        assert _report(lineage, "c", [*indexes, late]).sound is is_sound
+
+
+def test_a_successor_takes_its_predecessors_word_back() -> None:
+    lineage = _lineage()
+    sources = (*SOURCES, TrustedSource("five", key(5).public))
+    trust = replace(_trust(lineage), sources=sources)
+    indexes = [_said(lineage, "c", Review(Decision.REJECTED), key(2))]
+    indexes.append(_said(lineage, "c", Review(Decision.APPROVED), key(5), "2026-09-01T00:00:00Z"))
+
+    def status() -> Status:
+        evidence = _evidence(lineage, "c", indexes)
+        return _check(verify_evidence(evidence, trust, contents=lineage.content("c")), "review").status
+
+    assert status() is Status.FAILED
+    indexes.append(lineage.log.append(_rotation(key(2), key(5))))
+    assert status() is Status.PASSED
+
+
+def test_what_gives_an_artefact_another_name_is_not_about_it() -> None:
+    """A key that may speak of one namespace speaks of no other by naming it as its own."""
+    lineage = _lineage()
+    pin = lineage.pin("c")
+    for name, digest in ((PinnedName.parse("other/x@1"), pin.digest), (pin.name, Digest.of(b"other"))):
+        for body in (REVOKED, Review(Decision.APPROVED), Quality(QualityResult.PASSED, passed=("x",))):
+            event = Event(Pin(name, digest, pin.envelope), body, CREATED)
+            for signer in (key(4), key(2)):
+                envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer))
+                report = _report(lineage, "c", [lineage.log.append(envelope)])
+                assert report == _report(lineage, "c", [])
+
+
+def test_what_was_made_from_something_rejected_fails() -> None:
+    lineage = _lineage()
+    indexes = [_said(lineage, "b", Review(Decision.REJECTED), key(2))]
+    report = _report(lineage, "c", indexes)
+    assert (_checks(report, "review")[0], report.sound) == (("forge/b@1", Status.FAILED), False)
+    approved = [_said(lineage, "b", Review(Decision.APPROVED), key(2), "2026-09-01T00:00:00Z")]
+    assert _report(lineage, "c", [*indexes, *approved]).sound
+    assert [subject for subject, _ in _checks(_report(lineage, "c", [*indexes, *approved]), "review")] == ["forge/c@1"]
+
+
+def test_one_detector_does_not_settle_what_another_found() -> None:
+    lineage = _lineage()
+
+    def said(detector: str | None, state: FindingState, signer: int) -> int:
+        return _said(lineage, "c", Finding("pii", Severity.HIGH, "x", state, detector=detector), key(signer))
+
+    found = said("alpha", FindingState.CONFIRMED, 1)
+    assert not _report(lineage, "c", [found, said("beta", FindingState.RESOLVED, 2)]).sound
+    assert _report(lineage, "c", [found, said("alpha", FindingState.RESOLVED, 2)]).sound
+    assert _report(lineage, "c", [found, said(None, FindingState.DISMISSED, 2)]).sound
+
+
+def test_who_ends_the_key_of_a_run_ends_no_replay_that_came_out_otherwise() -> None:
+    lineage = _lineage()
+    runner = key(5)
+    sources = (*SOURCES, TrustedSource("five", runner.public))
+    trust = replace(_trust(lineage), sources=sources)
+
+    def sound(*indexes: int) -> bool:
+        evidence = _evidence(lineage, "c", list(indexes))
+        return verify_evidence(evidence, trust, contents=lineage.content("c")).sound
+
+    right = _said(lineage, "c", _run(lineage, "b"), runner)
+    run = lineage.log.entries_at([right])[0].digest
+    differs = _said(lineage, "c", Replay(run, ReplayResult.DIFFERS, Digest.of(b"other")), key(2))
+    wrong = _said(lineage, "b", _run(lineage, "c"), runner)  # it read something else than it pins
+    end = lineage.log.append(_ended(runner, KeyReason.COMPROMISED))
+    assert sound(right)
+    assert not sound(right, differs)
+    assert not sound(right, differs, end)
+    assert not sound(wrong)
+    assert not sound(wrong, end)
+    # One that nobody lists is nobody's.
+    stranger = _said(lineage, "b", _run(lineage, "c"), key(9))
+    assert sound(stranger)
 
 
 def test_what_is_logged_again_takes_nothing_back() -> None:
