@@ -21,9 +21,12 @@ from provenance.statement import DatasetStatement, parse_statement
 from provenance.statement.frame import open_frame
 from provenance.statement.key_event import KeyAction, read_key_event
 from provenance.statement.usage import Usage
+from provenance.statement.verdict import Verdict
 from provenance.stores import BlobStore, CheckpointRow, DatasetRow, EntryRow, OutboxRow, StoreReader
 from provenance.verify import Evidence, EvidenceEntry
 
+_BEARS_ON_NOTHING = (Usage.TYPE, Verdict.TYPE)
+"""Events that no verdict looks at, and that come in any number."""
 _MAX_ANCHORS_BACK = 256
 _MAX_CHUNK_MAP_BYTES = 8 * 2**20
 """Of 256 GiB in chunks of 1 MiB; what a larger one says can be had from the ledger."""
@@ -173,7 +176,7 @@ def _said(
     logged after the checkpoint of the gathering is proven in the newest, with `with_later`."""
     newest: tuple[CheckpointRow, TileReader] | None = None
     for event in events_about(store, about):
-        row = store.entry(event.entry_index) if event.type != Usage.TYPE else None
+        row = store.entry(event.entry_index) if event.type not in _BEARS_ON_NOTHING else None
         if row is None or not (row.index < checkpoint.size or with_later) or not wants(row.envelope):
             continue
         if row.index < checkpoint.size:

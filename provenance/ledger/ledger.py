@@ -323,6 +323,7 @@ class Ledger:
             return self._submit_key_event(parsed, read_key_event(frame, strict=True), envelope)
         if frame.predicate_type in EVENT_TYPES:
             event = parse_event(parsed.payload, strict=True)
+            _check_made(event.created)
             verify_envelope(parsed, self._trusted(keyid, event.about.name.dataset.namespace).key)
             published = self.sequencer.submit(EventSubmission(envelope))
             return self._said_receipt(str(event.about.name), event.about.digest, envelope, published)
@@ -343,6 +344,8 @@ class Ledger:
             raise PolicyError("key is not trusted here", expected="a key of the same name", got=signer, hint=hint)
         verify_envelope(parsed, speaker.key)
         is_end = event.action is KeyAction.REVOKED
+        if not is_end and signer != listed.key.keyid:
+            raise PolicyError("only the key itself says so", expected=listed.key.keyid, got=signer)
         if speaker.revoked and not (is_end and signer == listed.key.keyid):
             raise PolicyError("key is revoked here", expected="a key in force", got=signer)
         if is_end:
@@ -354,10 +357,7 @@ class Ledger:
     def _check_end(self, event: KeyEvent) -> None:
         """Raise `ConflictError` for a revocation that says no more than one that is logged already, `PolicyError` for
         one from a time that is yet to come."""
-        if event.created > (datetime.now(UTC) + _MAX_AHEAD).strftime("%Y-%m-%dT%H:%M:%SZ"):
-            raise PolicyError(
-                "revocation is of a time that is yet to come", expected="now or before", got=event.created
-            )
+        _check_made(event.created)
         ends = [
             known
             for _, envelope in self.entries_about(event.key.keyid)
@@ -408,14 +408,16 @@ class Ledger:
         about = pin_parents(self._store, [reference])[0]
         signer = self.keyring.signer(key, passphrase)
         self._check_signer(signer.public.keyid, about.name.dataset.namespace)
+        created = _now()
         for is_last in (False, False, True):
-            event = Event(about, body, _now(), self.newest_block())
+            event = Event(about, body, created, self.newest_block())
             envelope = encode_envelope(sign_envelope(encode_event(event), PAYLOAD_TYPE, signer))
             try:
                 return self.sequencer.submit(EventSubmission(envelope)).row
-            except SaidSinceError:  # somebody with the same key was faster, by a second
+            except SaidSinceError as error:  # somebody with the same key was faster, or has a clock that is ahead
                 if is_last:
                     raise
+                created = max(_now(), error.said_at)
         raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
@@ -1047,6 +1049,14 @@ def _settle(layout: Layout, config: Config) -> None:
         with suppress(OSError):
             layout.config.unlink(missing_ok=True)
         raise
+
+
+def _check_made(created: str) -> None:
+    """Raise `PolicyError` for what says that it was made in a time that is yet to come: nothing could be newer."""
+    if created > (datetime.now(UTC) + _MAX_AHEAD).strftime("%Y-%m-%dT%H:%M:%SZ"):
+        raise PolicyError(
+            "it says that it was made in a time that is yet to come", expected="now or before", got=created
+        )
 
 
 def _now() -> str:

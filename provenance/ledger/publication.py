@@ -24,7 +24,7 @@ from provenance.merkle import prove_inclusion
 from provenance.signature import parse_envelope, parse_public_key
 from provenance.statement import DatasetStatement, Pin, PinnedName, parse_statement
 from provenance.statement.batches import BATCH_TYPES, Batch, read_batch
-from provenance.statement.events import EVENT_TYPES, Event, parse_event, read_event
+from provenance.statement.events import EVENT_TYPES, Body, Event, parse_event, read_event
 from provenance.statement.finding import Finding
 from provenance.statement.frame import open_frame
 from provenance.statement.key_event import KEY_TYPE, KeyEvent, NamedKey, read_key_event
@@ -120,7 +120,8 @@ class EventSubmission:
         `NotFoundError` or `PolicyError` if what it is about, or what takes its place, is not in the log as it is
         pinned; `SaidSinceError` for an older word of the same signer.
         """
-        known = _same_envelope(tx, self._event.about.envelope, self.envelope)
+        event, about = self._event, self._event.about.envelope
+        known = _same_envelope(tx, about, self._keyid, event.type, event.created, self.envelope)
         if known is not None:
             return known
         _check_order(tx, self._event, self._keyid)
@@ -147,10 +148,11 @@ class KeySubmission:
 
     def find(self, tx: StoreTransaction) -> PublishedEvent | None:
         """The place of the same envelope; `ConflictError` if another key took the key's place already."""
-        known = _same_envelope(tx, self._event.key.keyid, self.envelope)
+        about, created = self._event.key.keyid, self._event.created
+        known = _same_envelope(tx, about, self._keyid, KEY_TYPE, created, self.envelope)
         if known is None and self._event.successor is not None:
             for row in events_about(tx, self._event.key.keyid):
-                entry = tx.entry(row.entry_index)
+                entry = tx.entry(row.entry_index) if row.keyid == self._event.key.keyid.hex else None
                 if entry is not None:
                     _check_successor(entry, self._event)
         return known
@@ -177,8 +179,12 @@ class BatchSubmission:
         return index
 
 
-def _same_envelope(tx: StoreReader, about: Digest, envelope: bytes) -> PublishedEvent | None:
-    for row in events_about(tx, about):
+def _same_envelope(
+    tx: StoreReader, about: Digest, keyid: str, event_type: str, created: str, envelope: bytes
+) -> PublishedEvent | None:
+    for row in tx.events_by(about, keyid, event_type, since=created):
+        if row.created != created:
+            break
         entry = tx.entry(row.entry_index)
         if entry is not None and entry.envelope == envelope:
             return PublishedEvent(row, created=False)
@@ -186,23 +192,37 @@ def _same_envelope(tx: StoreReader, about: Digest, envelope: bytes) -> Published
 
 
 class SaidSinceError(ConflictError):
-    """The same key said something newer of the same artefact already."""
+    """The same key said something newer of the same thing already, at `said_at`."""
+
+    def __init__(self, row: EventRow, event: Event) -> None:
+        self.said_at = row.created
+        super().__init__(
+            "the same key said something newer of it already",
+            expected=f"made at {row.created} or later",
+            got=event.created,
+            where=f"entry {row.entry_index}",
+            hint="sign it again, as made at that time or later",
+        )
 
 
 def _check_order(tx: StoreReader, event: Event, keyid: str) -> None:
-    """Raise `SaidSinceError` for an older word of a signer than one that is logged: it would not hold, and whoever
-    sends it is late, or repeats what was taken back."""
+    """Raise `SaidSinceError` for an older word of a signer about one thing than one that is logged: it would not hold,
+    and whoever sends it is late, or repeats what was taken back."""
     if not isinstance(event.body, _ORDERED):
         return
-    for row in events_about(tx, event.about.envelope):
-        if (row.keyid, row.type) == (keyid, event.type) and row.created > event.created:
-            raise SaidSinceError(
-                "the same key said something newer of it already",
-                expected=f"made at {row.created} or later",
-                got=event.created,
-                where=f"entry {row.entry_index}",
-                hint="sign it again, with a clock that is right",
-            )
+    for row in tx.events_by(event.about.envelope, keyid, event.type, since=event.created):
+        entry = tx.entry(row.entry_index) if row.created > event.created else None
+        if entry is not None and _thing(parse_event(parse_envelope(entry.envelope).payload).body) == _thing(event.body):
+            raise SaidSinceError(row, event)
+
+
+def _thing(body: Body) -> object:
+    """What a word is about within an artefact: a finding by its id, tests by their configuration, a replay's run."""
+    if isinstance(body, Finding):
+        return body.id
+    if isinstance(body, Quality):
+        return frozenset(one.digest for one in body.configuration)
+    return body.run if isinstance(body, Replay) else None
 
 
 def _check_key(named: NamedKey) -> None:

@@ -41,6 +41,7 @@ from provenance.merkle import CompactRange, leaf_hash, node_hash, root_from_incl
 from provenance.signature import parse_envelope
 from provenance.statement.frame import open_frame
 from provenance.statement.usage import Usage
+from provenance.statement.verdict import Verdict
 
 FORMAT: Final = "urn:provenance-ledger:map-answer:1"
 MAX_ANSWER_BYTES: Final = 64 * 2**20
@@ -53,6 +54,8 @@ _SPREAD_BITS = 3
 """A bucket has the keys of 2^3 to 2^4 entries, about."""
 _MAX_BUCKET_BYTES = 16 * 2**20
 _SUFFIX: Final = "/map"
+_USES: Final = (Usage.TYPE, Verdict.TYPE)
+"""What bears on no verdict: uses, and the verdicts of policies."""
 _HEX_64 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -90,7 +93,7 @@ def keys_of(envelope: bytes) -> tuple[MapKey, ...]:
     """The keys of an entry, each once: none of what is no DSSE envelope with an in-toto statement in it.
 
     `signer`: who signed it. `subject` and `name`: each subject's digest, and its name without a version. `about`: the
-    envelope that the predicate's `statement` names; of a usage, `use` instead.
+    envelope that the predicate's `statement` names; of a usage or a policy's verdict, `use` instead.
     """
     try:
         parsed = parse_envelope(envelope)
@@ -100,7 +103,7 @@ def keys_of(envelope: bytes) -> tuple[MapKey, ...]:
             keys.append(MapKey(KeyKind.SUBJECT, subject.digest.hex))
             keys.append(MapKey(KeyKind.NAME, subject.name.rpartition("@")[0] or subject.name))
         if frame.predicate.has("statement"):
-            kind = KeyKind.USE if frame.predicate_type == Usage.TYPE else KeyKind.ABOUT
+            kind = KeyKind.USE if frame.predicate_type in _USES else KeyKind.ABOUT
             keys.append(MapKey(kind, frame.predicate.digest_set("statement").hex))
     except ProvenanceError:
         return ()

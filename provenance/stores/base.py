@@ -200,6 +200,11 @@ class IndexReader(Protocol):
     def events_about(self, about: Digest, *, after: int | None = None, limit: int = MAX_PAGE_ITEMS) -> list[EventRow]:
         """What is said about the statement whose envelope has this SHA-256, in log order, above entry `after`."""
 
+    def events_by(
+        self, about: Digest, keyid: str, event_type: str, *, since: str, limit: int = MAX_PAGE_ITEMS
+    ) -> list[EventRow]:
+        """What one key said of one type about the statement with this SHA-256, of a time from `since` on, by time."""
+
     def locations(self, entry_index: int) -> list[LocationRow]:
         """Where a dataset lay on this machine, newest first."""
 

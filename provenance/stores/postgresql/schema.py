@@ -133,6 +133,7 @@ _INDEX: Final = (
         created text COLLATE "C" NOT NULL
     )""",
     "CREATE INDEX events_by_about ON events (about, entry_index)",
+    "CREATE INDEX events_by_signer ON events (about, keyid, type, created)",
     # Paths of a machine are bytes: they need not be UTF-8.
     """CREATE TABLE locations (
         entry_index bigint NOT NULL REFERENCES entries (idx),

@@ -109,6 +109,17 @@ class IndexQueries(Queries):
         )
         return [EventRow(index, self._digest(raw), kind, keyid, made) for index, raw, kind, keyid, made in rows]
 
+    def events_by(
+        self, about: Digest, keyid: str, event_type: str, *, since: str, limit: int = MAX_PAGE_ITEMS
+    ) -> list[EventRow]:
+        rows = self._rows(
+            (int, bytes, str, str, str),
+            """SELECT entry_index, about, type, keyid, created FROM events
+               WHERE about = ? AND keyid = ? AND type = ? AND created >= ? ORDER BY created, entry_index LIMIT ?""",
+            (about.raw, keyid, event_type, since, page(limit)),
+        )
+        return [EventRow(index, self._digest(raw), kind, signer, made) for index, raw, kind, signer, made in rows]
+
     def locations(self, entry_index: int) -> list[LocationRow]:
         rows = self._rows(
             (int, bytes, int),

@@ -151,10 +151,13 @@ _EVENTS = (
     "CREATE INDEX events_by_about ON events (about, entry_index)",
 )
 
-# Nobody asked for an entry by its leaf hash, and to keep that index cost more than everything else of an append.
-_NO_LEAVES = ("DROP INDEX IF EXISTS entries_by_leaf",)
+_SAID = (
+    # Nobody asked for an entry by its leaf hash, and to keep that index cost more than everything else of an append.
+    "DROP INDEX IF EXISTS entries_by_leaf",
+    "CREATE INDEX events_by_signer ON events (about, keyid, type, created)",
+)
 
-_STEPS: Final = (_LOG + _OUTBOX + _INDEX, _RECORDS, _EVENTS, _NO_LEAVES)
+_STEPS: Final = (_LOG + _OUTBOX + _INDEX, _RECORDS, _EVENTS, _SAID)
 """Statements that bring schema n to n + 1, at position n."""
 
 

@@ -289,6 +289,21 @@ def test_events_are_found_by_what_they_are_about(store: Store) -> None:
     assert store.events_about(one) == []
 
 
+def test_events_are_found_by_who_said_them_and_when(store: Store) -> None:
+    about, times = Digest.of(b"one"), [f"2026-01-0{day}T00:00:00Z" for day in (3, 1, 2, 1, 2)]
+    rows = [EventRow(n, about, "urn:x", "k", time) for n, time in enumerate(times)]
+    rows += [EventRow(5, about, "urn:y", "k", times[0]), EventRow(6, about, "urn:x", "other", times[0])]
+    rows.append(EventRow(7, Digest.of(b"other"), "urn:x", "k", times[0]))
+    with store.transaction() as tx:
+        append(tx, [envelope(n) for n in range(8)])
+        for row in rows:
+            tx.add_event(row)
+        assert tx.events_by(about, "k", "urn:x", since=times[2]) == [rows[2], rows[4], rows[0]]
+    assert store.events_by(about, "k", "urn:x", since="") == [rows[1], rows[3], rows[2], rows[4], rows[0]]
+    assert store.events_by(about, "k", "urn:x", since="", limit=2) == [rows[1], rows[3]]
+    assert store.events_by(about, "k", "urn:z", since="") == store.events_by(about, "k", "urn:x", since="3") == []
+
+
 def test_locations_are_remembered_by_entry_and_by_path(store: Store) -> None:
     strange = "/data/\udcff\udcfe (bytes that are no UTF-8)"
     rows = [LocationRow(0, "/a", 1), LocationRow(0, "/b", 3), LocationRow(1, "/a", 2), LocationRow(1, strange, 4)]

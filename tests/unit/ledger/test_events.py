@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from provenance.encoding import Digest
 from provenance.errors import MalformedError, NotFoundError, PolicyError, VerificationError
 from provenance.ledger import Ledger
 from provenance.ledger.publication import EventSubmission, SaidSinceError
@@ -15,6 +18,9 @@ from provenance.policy import Status
 from provenance.signature import derive_private_key, encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE, Pin, PinnedName
 from provenance.statement.events import Body, Event, encode_event
+from provenance.statement.finding import Finding, Severity
+from provenance.statement.frame import Subject
+from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.supersession import Supersession
@@ -266,3 +272,19 @@ def test_an_older_word_of_the_same_signer_is_late(opened: Ledger) -> None:
         ledger.submit(signed(Usage("x"), "2026-01-01T00:00:00Z"))
         ledger.submit(signed(praise, "2026-02-01T00:00:00Z"))
         ledger.state("h/raw", warning, key="lab")
+        # Another thing may be told in any order.
+        for finding, created in (("f2", "2026-03-02T00:00:00Z"), ("f1", "2026-03-01T00:00:00Z")):
+            ledger.submit(signed(Finding(finding, Severity.LOW, "x"), created))
+        for number, created in ((2, "2026-03-02T00:00:00Z"), (1, "2026-03-01T00:00:00Z")):
+            rules = (Subject("rules", Digest.of(b"%d" % number)),)
+            ledger.submit(signed(Quality(QualityResult.PASSED, rules, ("x",)), created))
+        # Nobody speaks from a time that is yet to come, and whose clock is a little ahead can still take it back.
+        with pytest.raises(PolicyError, match="yet to come"):
+            ledger.submit(signed(praise, "9999-12-31T00:00:00Z"))
+        ahead = (datetime.now(UTC) + timedelta(minutes=4)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ledger.submit(signed(praise, ahead))
+        time.sleep(1.1)  # in the same second it would be the same envelope as above
+        row = ledger.state("h/raw", warning, key="lab")
+        assert row.created == ahead
+        checks = [check for check in ledger.verify_reference("h/raw").checks if check.id == "review"]
+        assert [check.status for check in checks] == [Status.FAILED]
