@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from provenance.fingerprint import Fingerprint
     from provenance.ledger import AnchorOutcome, FsckReport, Ledger, Lineage, Receipt, fingerprint
     from provenance.ledger.autolog import Autolog, autolog
+    from provenance.ledger.decisions import decisions
     from provenance.ledger.inputs import verify_inputs
     from provenance.ledger.reading import ReadUsage, VerifiedDataset, open_verified
     from provenance.policy import TrustRoots, encode_trust, parse_trust
@@ -53,6 +54,7 @@ _HOMES = {
     "provenance.fingerprint.document": ("Fingerprint",),
     "provenance.ledger": ("AnchorOutcome", "FsckReport", "Ledger", "Lineage", "Receipt"),
     "provenance.ledger.autolog": ("Autolog", "autolog"),
+    "provenance.ledger.decisions": ("decisions",),
     "provenance.ledger.inputs": ("verify_inputs",),
     "provenance.ledger.ledger": ("fingerprint",),
     "provenance.ledger.reading": ("ReadUsage", "VerifiedDataset", "open_verified"),
@@ -89,6 +91,7 @@ __all__ = [
     "VerificationError",
     "VerifiedDataset",
     "autolog",
+    "decisions",
     "encode_trust",
     "fingerprint",
     "open_verified",

@@ -82,7 +82,9 @@ class Decisions:
         passphrase: bytes | None = None,
         batch_decisions: int = BATCH_DECISIONS,
         batch_seconds: float = BATCH_SECONDS,
+        closes_ledger: bool = False,
     ) -> None:
+        self._closes_ledger = closes_ledger
         self._ledger, self._key, self._passphrase = ledger, key, passphrase
         self._batch_decisions, self._batch_seconds = batch_decisions, batch_seconds
         pin = ledger.pin(model)
@@ -170,6 +172,8 @@ class Decisions:
             self._log_waiting()
         finally:
             self._release()
+            if self._closes_ledger:
+                self._ledger.close()
 
     def __enter__(self) -> Decisions:
         return self
@@ -313,3 +317,20 @@ def salt_of(ledger: Ledger, model: str, ticket_dataset: str, row: int) -> bytes:
     if salt == bytes(SALT_BYTES):
         raise StoreError("the decision could not be read from its journal, and its salt neither", got=row, where=path)
     return salt
+
+
+def decisions(model: str, place: Location | None = None, **options: Any) -> Decisions:
+    """What records a model's decisions in the nearest ledger, which is closed with it: a context manager, a decorator,
+    and what the ASGI middleware takes. `options` and errors are those of `Ledger.decisions`.
+
+        with provenance.decisions("acme/scorer@3") as log:
+            log.record(given, answer)
+    """
+    from provenance.ledger.ledger import Ledger as OpenedLedger
+
+    ledger = OpenedLedger.open()
+    try:
+        return Decisions(ledger, model, place, closes_ledger=True, **options)
+    except BaseException:
+        ledger.close()
+        raise

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 
 from provenance.encoding import Fields, JsonValue
 from provenance.errors import MalformedError
+from provenance.statement.credentials import check_no_secret
 from provenance.statement.finding import Finding, read_finding
 from provenance.statement.frame import (
     BlockReference,
@@ -109,6 +110,10 @@ def read_event(frame: Frame, *, strict: bool = False) -> Event:
         predicate.end()
         if isinstance(event.body, Run | Quality):
             event.body.check_new()
+        for name in ("note", "title"):
+            text = getattr(event.body, name, None)
+            if text is not None:
+                check_no_secret(text, name)
     return event
 
 

@@ -19,7 +19,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from provenance.errors import StoreError, VerificationError
+import provenance
+from provenance.errors import NotFoundError, StoreError, VerificationError
 from provenance.ledger import Ledger
 from provenance.ledger import decisions as module
 from provenance.ledger.decision_journal import RECORD_BYTES, Journal, read_journal
@@ -264,3 +265,14 @@ def test_a_journal_that_is_being_written_is_left_alone(ledger: Ledger, model: Pa
         assert second.receipts == []
     first.close()
     assert [receipt.name for receipt in first.receipts] == [ticket.dataset]
+
+
+def test_the_nearest_ledger_records_without_being_named(
+    ledger: Ledger, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVENANCE_LEDGER", str(ledger.layout.directory))
+    with provenance.decisions("acme/model", model, key="someone") as log:
+        log.record(b"given", b"answer")
+    assert len(rows_of(ledger, log.receipts[0].name)) == 1
+    with pytest.raises(NotFoundError):
+        provenance.decisions("acme/none")

@@ -353,3 +353,19 @@ def test_a_run_works_by_the_rows_of_an_input() -> None:
 def test_nothing_is_made_from_itself() -> None:
     with pytest.raises(MalformedError, match="made from itself"):
         Event(ABOUT, Run("clean", (Input(ABOUT),), "out", CREATED, CREATED, "x"), CREATED)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        Review(Decision.REJECTED, note="the key is hf_abcdefghijklmnopqrstuvwx"),
+        Finding("f", Severity.LOW, "password=hunter2hunter2"),
+        Revocation(RevocationReason.ERRONEOUS, note="AKIAIOSFODNN7EXAMPLE was in it"),
+    ],
+)
+def test_what_looks_like_a_secret_in_words_is_refused_before_it_is_logged(body: Body) -> None:
+    event = encode_event(Event(ABOUT, body, "2026-01-01T00:00:00Z"))
+    with pytest.raises(MalformedError) as caught:
+        parse_event(event, strict=True)
+    assert "hunter2" not in str(caught.value)
+    assert parse_event(event).body == body
