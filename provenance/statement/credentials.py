@@ -32,7 +32,8 @@ def _set(words: str) -> frozenset[str]:
 
 _ALWAYS: Final = _set("password passwd passphrase passcode pwd jwt apikey secretkey accesskey privatekey")
 _AT_THE_END: Final = _set(
-    "secret secrets token auth authorization pass pw cookie bearer credential credentials sas passwords passphrases apikeys"
+    "secret secrets token auth authorization pass pw cookie bearer credential credentials sas passwords passphrases"
+    " apikeys"
 )
 _JOINED: Final = tuple(
     _set(

@@ -17,10 +17,10 @@ from typing import Final
 from provenance.encoding import JsonValue
 from provenance.statement.dataset import Kind
 from provenance.statement.finding import Finding
-from provenance.statement.quality import Quality
+from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.review import Review
 from provenance.statement.run import Run
-from provenance.verify.audit import Audit, AuditItem
+from provenance.verify.audit import Audit, AuditItem, Remark
 
 NOTHING: Final = "no evidence"
 _BIAS: Final = re.compile(r"(?:\b|_)(?:de)?bias|(?:\b|_)(?:un)?fair(?:ness)?(?:\b|_)", re.IGNORECASE)
@@ -95,7 +95,12 @@ def _collection(audit: Audit) -> _Found:
 def _tests(audit: Audit) -> _Found:
     tests = [(item, one) for item, one in audit.remarks(Quality) if _is_data(item)]
     of = _count(len({item.name for item, _ in tests}), "dataset")
-    return f"{_count(len(tests), 'signed test result')} of {of}", [one.index for _, one in tests]
+    return f"{_results([one for _, one in tests])} of {of}", [one.index for _, one in tests]
+
+
+def _results(tests: Sequence[Remark]) -> str:
+    failed = sum(isinstance(one.body, Quality) and one.body.result is QualityResult.FAILED for one in tests)
+    return _count(len(tests), "signed test result") + (f", {failed} of them failed," if failed else "")
 
 
 def _findings(audit: Audit) -> _Found:
@@ -152,7 +157,7 @@ def _lineage(audit: Audit) -> _Found:
 
 def _target_tests(audit: Audit) -> _Found:
     own = [one for item, one in audit.remarks(Quality) if item.artefact.depth == 0]
-    return f"{_count(len(own), 'signed test result')} of the artefact itself", [one.index for one in own]
+    return f"{_results(own)} of the artefact itself", [one.index for one in own]
 
 
 def _recorded(audit: Audit) -> _Found:

@@ -20,7 +20,8 @@ from provenance.errors import printable
 from provenance.policy.licences import allows
 from provenance.policy.policy import Policy, Rule
 from provenance.statement import Sensitivity
-from provenance.statement.quality import Quality
+from provenance.statement.quality import Quality, QualityResult
+from provenance.statement.review import Decision as ReviewDecision
 from provenance.statement.review import Review
 from provenance.statement.run import Run
 from provenance.statement.verdict import MAX_ATTESTATIONS, Verdict, VerdictResult
@@ -205,7 +206,7 @@ def audit_facts(audit: Audit, now: datetime) -> dict[str, Any]:
 
 def _item_facts(item: AuditItem) -> dict[str, Any]:
     statement = item.statement
-    kinds = {"runs": Run, "tests": Quality, "reviews": Review}
+    bodies = [(one.body, one.signer) for one in item.remarks]
     facts: dict[str, Any] = {
         "name": item.name,
         "namespace": statement.name.dataset.namespace,
@@ -218,7 +219,12 @@ def _item_facts(item: AuditItem) -> dict[str, Any]:
         "files": statement.fingerprint.file_count,
         "totalBytes": statement.fingerprint.total_bytes,
         "geography": list(statement.standards.origin_geography),
-        **{name: sum(isinstance(one.body, kind) for one in item.remarks) for name, kind in kinds.items()},
+        "runs": sum(isinstance(body, Run) for body, _ in bodies),
+        "tests": sum(isinstance(body, Quality) and body.result is not QualityResult.FAILED for body, _ in bodies),
+        "reviews": sum(
+            isinstance(body, Review) and body.decision is ReviewDecision.APPROVED and signer != item.artefact.signer
+            for body, signer in bodies
+        ),
     }
     # What nobody says is not there: a rule that asks for it denies.
     optional: dict[str, Any] = {
