@@ -34,6 +34,7 @@ from provenance.errors import (
     PolicyError,
     ProvenanceError,
     SourceError,
+    VerificationError,
 )
 from provenance.fingerprint import FileEntry, Fingerprint, fingerprint_files
 from provenance.ledger.anchoring import Anchorer, Deployment
@@ -86,7 +87,7 @@ from provenance.ledger.saying import Said, find_said
 from provenance.ledger.sequencer import Sequencer
 from provenance.ledger.verification import Verification, file_report
 from provenance.log import NoteSignature, renew_signatures
-from provenance.policy import Level, TrustedAnchor, TrustedSource, TrustRoots
+from provenance.policy import Level, TrustedAnchor, TrustedSource, TrustRoots, encode_trust
 from provenance.policy.policy import Policy
 from provenance.signature import Envelope, encode_envelope, parse_envelope, sign_envelope, verify_envelope
 from provenance.sources import ProgressCallback, Reading, open_source
@@ -133,6 +134,8 @@ Location = str | PathLike[str]
 _MAX_ENDS: Final = 8
 """Revocations of one key, each from an earlier time on, besides the one that knows no time."""
 _MAX_AHEAD: Final = timedelta(minutes=5)
+_MAX_SOUND: Final = 10_000
+"""Datasets of which it is remembered that nothing failed."""
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
@@ -148,6 +151,7 @@ class Ledger:
         self.sequencer = Sequencer(store, self.blobs, self.keyring.note_signer)
         self._map: LogMap | None = None
         self._map_guard = threading.Lock()
+        self._sound: dict[Digest, tuple[int, Digest]] = {}
         self._chain_guard = threading.RLock()
         self._blocks = KnownBlocks(store, self.chain, self._chain_guard)
 
@@ -541,6 +545,21 @@ class Ledger:
             batch_decisions=batch_decisions,
             batch_seconds=batch_seconds,
         )
+
+    def check_sound(self, reference: str) -> None:
+        """Raise `VerificationError` if a check of a dataset's record or lineage fails, by what is here: no chain is
+        asked, and no bytes are read. What was found is kept until something is logged or trust changes."""
+        pin = self.pin(reference)
+        state = (self.log.size(), Digest.of(encode_trust(self.keyring.trust())))
+        if self._sound.get(pin.envelope) == state:
+            return
+        report = self.verify_reference(str(pin.name), ask_chain=False)
+        if not report.sound:
+            first = report.failures[0]
+            raise VerificationError(f"{pin.name} failed: {first.id}: {first.note}", where=first.subject)
+        if len(self._sound) >= _MAX_SOUND:
+            self._sound.clear()
+        self._sound[pin.envelope] = state
 
     def pin(self, reference: str) -> Pin:
         """The pin of a registered artefact."""

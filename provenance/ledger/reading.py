@@ -49,8 +49,12 @@ def open_verified(
     purpose: str | None = None,
     key: str | None = None,
     passphrase: bytes | None = None,
+    accept_failed: bool = False,
 ) -> BinaryIO:
     """A file of a dataset, opened for reading: seekable, and nothing in it but bytes that verified.
+
+    A dataset whose own record or lineage fails (it was revoked, say, or something that it was made from) is a
+    `VerificationError`, unless `accept_failed`.
 
     `reference` is a REF of `ledger` (else of the nearest one upwards), or a fingerprint. `root` is where the dataset
     lies, a path or URI; where it was registered from, if that is left out. `NotFoundError` if the dataset has no such
@@ -64,7 +68,7 @@ def open_verified(
     with ExitStack() as stack:
         if ledger is None and not isinstance(reference, Fingerprint):
             ledger = stack.enter_context(_nearest_ledger())
-        known = _resolve(reference, root, ledger)
+        known = _resolve(reference, root, ledger, accept_failed=accept_failed)
         entry = _find(known.files, path)
         if known.chunks is not None and entry.size > max_memory_bytes:
             file = _open_chunked(entry, known.place, known.chunks)
@@ -133,8 +137,10 @@ class VerifiedDataset:
         root: str | os.PathLike[str] | None = None,
         ledger: Ledger | None = None,
         paths: Sequence[str] | None = None,
+        accept_failed: bool = False,
     ) -> None:
-        known = _resolve(reference, root, ledger)
+        """As `open_verified`; `VerificationError` likewise."""
+        known = _resolve(reference, root, ledger, accept_failed=accept_failed)
         self._reference = None if isinstance(reference, Fingerprint) else reference
         self._place = known.place
         self._files = list(known.files) if paths is None else [_find(known.files, path) for path in paths]
@@ -181,7 +187,9 @@ class _Known:
     chunks: ChunkMap | None = None
 
 
-def _resolve(reference: Reference, root: str | os.PathLike[str] | None, ledger: Ledger | None) -> _Known:
+def _resolve(
+    reference: Reference, root: str | os.PathLike[str] | None, ledger: Ledger | None, *, accept_failed: bool
+) -> _Known:
     if isinstance(reference, Fingerprint):
         if root is None:
             raise MalformedError("a fingerprint does not say where its files are", expected="root")
@@ -190,6 +198,8 @@ def _resolve(reference: Reference, root: str | os.PathLike[str] | None, ledger: 
         if ledger is None:
             ledger = stack.enter_context(_nearest_ledger())
         proofs = ledger.proofs(reference)
+        if not accept_failed:
+            ledger.check_sound(reference)
         place = os.fspath(root) if root is not None else ledger.place_of(reference)
         return _Known(proofs.files(), place, kept_chunk_map(proofs.statement, ledger.blobs))
 

@@ -17,6 +17,7 @@ from provenance.ledger import Ledger
 from provenance.ledger.fingerprinting import Wanted
 from provenance.ledger.reading import ReadUsage, VerifiedDataset, open_verified
 from provenance.sources import Reading, open_source
+from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.usage import Usage
 
 LARGE = 100_000
@@ -164,3 +165,20 @@ def test_what_was_read_is_signed_and_logged(folder: Path, tmp_path: Path, taken:
         assert of_nothing[0]
         with pytest.raises(MalformedError, match="no registered dataset"):
             of_nothing.log_use(ledger, "training")
+
+
+def test_what_was_revoked_is_not_given_out(ledger: Ledger, folder: Path) -> None:
+    ledger.register(folder, "t/raw", "1", anchor=False)
+    (folder.parent / "made").write_text("x")
+    ledger.register(folder.parent / "made", "t/made", "1", parents=["t/raw"], anchor=False)
+    for _ in range(2):  # what was found the first time is remembered
+        with open_verified("t/made", "made", ledger=ledger) as file:
+            assert file.read() == b"x"
+    ledger.state("t/raw", Revocation(RevocationReason.CONSENT_WITHDRAWN))
+    with pytest.raises(VerificationError, match="revoked: consent withdrawn"):
+        open_verified("t/raw", "a", ledger=ledger)
+    with pytest.raises(VerificationError):
+        VerifiedDataset("t/made", ledger=ledger)
+    with open_verified("t/made", "made", ledger=ledger, accept_failed=True) as file:
+        assert file.read() == b"x"
+    assert len(VerifiedDataset("t/raw", ledger=ledger, accept_failed=True)) == 5
