@@ -72,13 +72,13 @@ class Invocation:
         return self.ledger_folder is not None or bool(os.environ.get("PROVENANCE_LEDGER"))
 
     @contextmanager
-    def ledger(self) -> Iterator[Ledger]:
+    def ledger(self, *, check_shown: bool = True) -> Iterator[Ledger]:
         """The ledger of `--ledger`, else of PROVENANCE_LEDGER, else the nearest upwards."""
         from provenance.ledger import Ledger
 
         if self.ledger_folder == "":
             raise MalformedError("--ledger is empty", expected="a ledger's folder")
-        with Ledger.open(self.ledger_folder) as ledger:
+        with Ledger.open(self.ledger_folder, check_shown=check_shown) as ledger:
             yield ledger
 
 

@@ -87,6 +87,7 @@ from provenance.ledger.saying import Said, find_said
 from provenance.ledger.sequencer import Sequencer
 from provenance.ledger.verification import Verification, file_report
 from provenance.log import NoteSignature, renew_signatures
+from provenance.log.fault import LogFaultError
 from provenance.policy import Level, TrustedAnchor, TrustedSource, TrustRoots, encode_trust
 from provenance.policy.policy import Policy
 from provenance.signature import Envelope, encode_envelope, parse_envelope, sign_envelope, verify_envelope
@@ -245,9 +246,11 @@ class Ledger:
     @property
     def map(self) -> LogMap:
         """The log's map, as far as it was kept up (`ledger.mapping`)."""
+        from provenance.ledger.mapping import FILE as MAP_FILE
+
         with self._map_guard:
             if self._map is None:
-                self._map = LogMap(self.layout.directory / "map.db")
+                self._map = LogMap(self.layout.directory / MAP_FILE)
             return self._map
 
     def __enter__(self) -> Ledger:
@@ -1028,12 +1031,20 @@ class Ledger:
 
     def fsck(self, *, independent: bool = False, progress: FsckProgress | None = None) -> FsckReport:
         """Derive everything again from the entries and compare."""
+        from provenance.ledger.mapping import check_map
+
         self.keyring.note_signer()  # keys that are missing or exchanged end it here
         log_keys = self.keyring.log_keys.keys()
         report = Auditor(self._store, self.blobs, self.layout.trees, log_keys, self.keyring.trust()).run(
             independent=independent, progress=progress
         )
         examine_decisions(self.layout.directory, report)
+        try:
+            self.check_shown()
+        except LogFaultError as fault:
+            report.find(fault.message)
+        for problem in check_map(self):
+            report.find(problem)
         return report
 
 

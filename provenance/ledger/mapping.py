@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from provenance.encoding import Digest
 from provenance.errors import ConflictError, NotFoundError, StoreError
+from provenance.ledger.layout import exists, writable
 from provenance.log import parse_proof
 from provenance.log.map import MapAnswer, MapKey, keys_of, sign_head
 from provenance.signature import parse_envelope
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 BATCH_ENTRIES: Final = 4_096
 """Entries that become durable in the map together."""
+FILE: Final = "map.db"
 _TRIES: Final = 8
 
 MapProgress = Callable[[int, int], None]
@@ -92,6 +94,15 @@ def _keys_in(evidence: Evidence) -> list[MapKey]:
 def check_map(ledger: Ledger) -> tuple[str, ...]:
     """What is wrong with the map: nothing, or how it differs from the one that the entries give, derived again beside
     it."""
+    if not exists(ledger.layout.directory / FILE) or not writable(ledger.layout.directory):
+        return ()
+    try:
+        return _differences(ledger)
+    except StoreError as error:
+        return (f"the map cannot be compared: {error.message}",)
+
+
+def _differences(ledger: Ledger) -> tuple[str, ...]:
     state = ledger.map.state()
     if not state.size:
         return ()

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from provenance.errors import ProvenanceError, StoreError
+from provenance.errors import NotFoundError, ProvenanceError, StoreError
 from provenance.ledger.layout import read_bounded, write_private
 from provenance.ledger.log_view import LogView
 from provenance.limits import MAX_NOTE_BYTES
 from provenance.log import Checkpoint, parse_checkpoint, parse_note, renew_signatures
 from provenance.log.fault import FaultKind, LogFaultError
+from provenance.merkle import EMPTY_ROOT
 
 FILE = "shown.checkpoint"
 
@@ -48,13 +49,22 @@ def remember_shown(folder: Path, note: bytes) -> None:
 
 
 def check_shown(folder: Path, log: LogView) -> None:
-    """Raise `LogFaultError` if this log is not an extension of what it showed."""
+    """Raise `LogFaultError` if this log, by the checkpoint that it signed last, is not an extension of what it showed.
+
+    A log that is damaged, so that its tiles do not give that checkpoint, is not judged: it signs nothing more, and
+    `fsck` says what is wrong.
+    """
     known = shown_checkpoint(folder)
     if known is None:
         return
     note, shown = known
-    size = log.size()
-    now = log.checkpoint().note if size else b""
+    try:
+        row = log.checkpoint()
+        now, size, signed = row.note, row.size, row.root
+    except NotFoundError:
+        if log.size():
+            return
+        now, size, signed = b"", 0, EMPTY_ROOT
     if size < shown.size:
         raise LogFaultError(
             FaultKind.WENT_BACK,
@@ -65,9 +75,14 @@ def check_shown(folder: Path, log: LogView) -> None:
             got=f"size {size}",
             where=folder,
         )
-    root = log.root_at(shown.size)
-    if root != shown.root:
+    try:
+        if log.root_at(size) != signed:
+            return
+        root = log.root_at(shown.size)
         *_, proof = log.consistency(shown.size, size)
+    except (StoreError, NotFoundError):
+        return
+    if root != shown.root:
         raise LogFaultError(
             FaultKind.FORKED,
             "this log forked from a checkpoint that others have",

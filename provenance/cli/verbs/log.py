@@ -183,7 +183,7 @@ def fsck(
     ] = False,
 ) -> int:
     """Derive everything again from the entries and compare. Nothing is repaired; `log reindex` can."""
-    with run.ledger() as ledger, Meter("examining") as meter:
+    with run.ledger(check_shown=False) as ledger, Meter("examining") as meter:
         report = ledger.fsck(independent=independent, progress=meter.count)
     screen = run.screen
     screen.line("CLEAN" if report.clean else "DAMAGED", "good" if report.clean else "bad")

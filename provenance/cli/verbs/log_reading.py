@@ -233,11 +233,10 @@ def evidence(
     A ledger whose log went back (an old copy of its database was put in place) or forked is not opened by other verbs.
     This one looks at it all the same, and writes the evidence: both signed checkpoints, and of a fork the proof.
     """
-    from provenance.ledger import Ledger
     from provenance.ledger.rollback import shown_checkpoint
     from provenance.log.fault import LogFaultError
 
-    with Ledger.open(run.ledger_folder, check_shown=False) as ledger:
+    with run.ledger(check_shown=False) as ledger:
         try:
             ledger.check_shown()
         except LogFaultError as fault:
