@@ -136,6 +136,7 @@ class _KeyEvents:
             said = _said(self._store, about, self._checkpoint, self._tiles, with_later=self._with_later, wants=wants)
             self._found[keyid] = [entry for _, entry in said]
             waiting += wants.successors
+            waiting += [parse_envelope(entry.envelope).signatures[0].keyid for entry in self._found[keyid]]
 
     def entries(self) -> list[EvidenceEntry]:
         """All that were found, each once."""

@@ -79,7 +79,7 @@ def open_verified(
         try:
             usage = ReadUsage()
             usage.add(entry)
-            ledger.state(reference, usage.body(purpose), key=key, passphrase=passphrase)
+            ledger.state(known.name or reference, usage.body(purpose), key=key, passphrase=passphrase)
         except BaseException:
             file.close()
             raise
@@ -141,7 +141,7 @@ class VerifiedDataset:
     ) -> None:
         """As `open_verified`; `VerificationError` likewise."""
         known = _resolve(reference, root, ledger, accept_failed=accept_failed)
-        self._reference = None if isinstance(reference, Fingerprint) else reference
+        self._reference = known.name
         self._place = known.place
         self._files = list(known.files) if paths is None else [_find(known.files, path) for path in paths]
         self.usage = ReadUsage()
@@ -185,6 +185,7 @@ class _Known:
     files: Sequence[FileEntry]
     place: str
     chunks: ChunkMap | None = None
+    name: str | None = None
 
 
 def _resolve(
@@ -197,11 +198,12 @@ def _resolve(
     with ExitStack() as stack:
         if ledger is None:
             ledger = stack.enter_context(_nearest_ledger())
+        reference = str(ledger.pin(reference).name)  # once: a version that is registered meanwhile is another one
         proofs = ledger.proofs(reference)
         if not accept_failed:
             ledger.check_sound(reference)
         place = os.fspath(root) if root is not None else ledger.place_of(reference)
-        return _Known(proofs.files(), place, kept_chunk_map(proofs.statement, ledger.blobs))
+        return _Known(proofs.files(), place, kept_chunk_map(proofs.statement, ledger.blobs), reference)
 
 
 def _find(files: Sequence[FileEntry], path: str) -> FileEntry:

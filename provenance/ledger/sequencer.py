@@ -48,7 +48,7 @@ class Submission(Protocol[T_co]):
         """Index it as the entry at `index`, and return what its submitter gets."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting(Generic[T]):
     item: Submission[T]
     turn: threading.Event = field(default_factory=threading.Event)
@@ -67,7 +67,7 @@ class Sequencer:
         self._store, self._blobs, self._signer = store, blobs, signer
         self._lock = threading.Lock()
         self._queue: deque[_Waiting[object]] = deque()
-        self._is_busy = False
+        self._leader: _Waiting[object] | None = None
 
     def submit(self, item: Submission[T]) -> T:
         """What `item.index` or `item.find` gave, once it is durable.
@@ -82,20 +82,27 @@ class Sequencer:
                     "too many submissions are waiting", expected=f"at most {MAX_WAITING}", hint="try again"
                 )
             self._queue.append(waiting)  # type: ignore[arg-type]  # each gets back what its own item made
-            leads, self._is_busy = not self._is_busy, True
-        if not leads:
-            waiting.turn.wait()  # whoever leads sets it: with an answer, or to hand over
-        if not waiting.is_done:
-            self._lead()
+            leads = self._leader is None
+            if leads:
+                self._leader = waiting  # type: ignore[assignment]
+        try:
+            if not leads:
+                waiting.turn.wait()  # whoever leads sets it: with an answer, or to hand over
+            if not waiting.is_done:
+                self._lead()
+        except BaseException:  # an interrupt: who is gone must not be handed the lead, nor keep it
+            self._leave(waiting)
+            raise
         if waiting.error is not None:
             raise waiting.error
         return waiting.result  # type: ignore[return-value]  # settled without an error
 
     def _lead(self) -> None:
         """Write the batch that the head of the queue is in, and hand over to who waits then."""
-        with self._lock:
-            batch = self._take()
+        batch: list[_Waiting[object]] = []
         try:
+            with self._lock:
+                batch = self._take()
             self._write(batch)
         finally:
             for one in batch:
@@ -103,12 +110,23 @@ class Sequencer:
                     hint = "submit it again: that is harmless"
                     one.settle(None, StoreError("the batch was interrupted, and may be in the log", hint=hint))
             with self._lock:
-                following = self._queue[0] if self._queue else None
-                self._is_busy = following is not None
+                self._hand_over()
             for one in batch:
                 one.turn.set()
-            if following is not None:
-                following.turn.set()
+
+    def _leave(self, waiting: _Waiting[T]) -> None:
+        """Wait no more. Whoever was to lead hands over."""
+        with self._lock:
+            if waiting in self._queue:
+                self._queue.remove(waiting)  # type: ignore[arg-type]
+            if self._leader is waiting:
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let who waits first lead, if anybody does. The lock is held."""
+        self._leader = self._queue[0] if self._queue else None
+        if self._leader is not None:
+            self._leader.turn.set()
 
     def _take(self) -> list[_Waiting[object]]:
         batch: list[_Waiting[object]] = []

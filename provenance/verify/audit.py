@@ -23,7 +23,14 @@ from provenance.statement.events import Body, event_noun
 from provenance.statement.quality import Quality
 from provenance.statement.run import Run
 from provenance.verify.entry_checks import EntryVerifier
-from provenance.verify.event_checks import EventVerdict, Registrant, judge_events, unsettled_findings
+from provenance.verify.event_checks import (
+    EventVerdict,
+    Registrant,
+    approvals,
+    judge_events,
+    passed_results,
+    unsettled_findings,
+)
 from provenance.verify.evidence import BlockFinding, Evidence
 from provenance.verify.key_checks import KeyRemark, key_facts, key_remarks, read_key_words, with_key_revocations
 from provenance.verify.report import Artefact, Report
@@ -56,13 +63,15 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class AuditItem:
-    """One artefact of the lineage, what its statement says, what was said of it, and the findings that nobody settled
-    who may."""
+    """One artefact of the lineage, what its statement says, what was said of it, the findings that nobody settled who
+    may, and how many approve it (who did not register it), and how many test results stand that did not fail."""
 
     artefact: Artefact
     statement: DatasetStatement
     remarks: tuple[Remark, ...]
     unsettled: tuple[Remark, ...] = ()
+    approvals: int = 0
+    passed_results: int = 0
 
     @property
     def name(self) -> str:
@@ -245,8 +254,10 @@ def audit_evidence(
         verdicts = [verdict for verdict in said.get(envelope, ()) if verdict.problem is None]
         keyid = parse_envelope(entries[envelope].envelope).signatures[0].keyid
         registrant = Registrant(verifier.holder(keyid), verifier.source_name(keyid))
-        unsettled = [verdict for verdict, _ in unsettled_findings(verdicts, registrant)]
-        items.append(AuditItem(artefact, statement, _remarks(verdicts), _remarks(unsettled)))
+        spoken = said.get(envelope, ())
+        unsettled = [verdict for verdict, _ in unsettled_findings(spoken, registrant)]
+        counts = approvals(spoken, registrant), passed_results(spoken)
+        items.append(AuditItem(artefact, statement, _remarks(verdicts), _remarks(unsettled), *counts))
     return Audit(report, tuple(items), tuple(uses), key_remarks(words, trust), tuple(logs))
 
 

@@ -60,10 +60,12 @@ class KeyEnd:
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """What the log says of keys, by key id: what is common to those that gave way to one another, and their ends."""
+    """What the log says of keys, by key id: what is common to those that gave way to one another, their ends, and which
+    key took a key's place."""
 
     holders: Mapping[str, str] = field(default_factory=dict)
     ends: Mapping[str, KeyEnd] = field(default_factory=dict)
+    following: Mapping[str, str] = field(default_factory=dict)
 
 
 class EntryVerifier:
@@ -168,6 +170,15 @@ class EntryVerifier:
     def holder(self, keyid: str) -> str:
         """What is common to all keys that gave way to one another; the key's own id if there are no others."""
         return self._facts.holders.get(keyid, keyid)
+
+    def successors(self, keyid: str) -> frozenset[str]:
+        """The keys that took its place, one after another."""
+        found: dict[str, None] = {}
+        following = self._facts.following.get(keyid)
+        while following is not None and following not in found:
+            found[following] = None
+            following = self._facts.following.get(following)
+        return frozenset(found)
 
     def end_of(self, keyid: str) -> KeyEnd | None:
         """Where in the log a key was revoked; None if it was not, there."""

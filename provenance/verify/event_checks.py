@@ -4,19 +4,19 @@ revocations.
 Rules: an event is about an artefact if it names its envelope, its name and its digest. It counts if its signature holds
 under a key that is trusted for the artefact's namespace and a trusted log holds it; what anybody else says is told and
 decides nothing. What speaks against an artefact counts even if too few witnesses cosigned it, or if its key was revoked
-since: whoever ends a key takes back no warning that it gave. Of several words of one holder about one thing the last
-that was signed holds, by the time it says, and of one time the last in the log: to log an older word again changes
-nothing. What a key took back before it was retired stays taken back, and so does what its successor takes back. A
-revocation that counts fails the artefact, and so everything made from it, but for what a block proves to have existed
-before the time from which on it was revoked. Nothing is said of events that are not at hand: that there are none cannot
-be proven by what is here.
+since: whoever ends a key takes back no warning that it gave; after its end in the log a key says nothing. Of several
+words of one key about one thing the last that was signed holds, by the time it says, and of one time the last in the
+log: to log an older word again changes nothing. A key to which another gave way may take back what that said, and never
+the other way round. What a key took back before it was retired stays taken back. A revocation that counts fails the
+artefact, and so everything made from it, but for what a block proves to have existed before the time from which on it
+was revoked. Nothing is said of events that are not at hand: that there are none cannot be proven by what is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 from provenance.encoding import Digest
 from provenance.errors import ProvenanceError, printable
@@ -51,8 +51,8 @@ class EventVerdict:
     """An event, the SHA-256 of its envelope, its place in the log, who signed it, what the trust roots call them,
     whether it counts (`problem` says why not), and `holder`, the same for keys that gave way to one another.
 
-    `holds`: the signature, the key's listing and the log do, whatever became of the key and whoever cosigned;
-    `takes_back`: it takes back what its holder said before, even if it does not count.
+    `holds`: the signature, the key's listing and the log do, before the key's end, whoever cosigned; `takes_back`: it
+    takes back what its key said before, even if it does not count; `successors` are keys that may take it back.
     """
 
     event: Event
@@ -65,11 +65,7 @@ class EventVerdict:
     holder: str = ""
     holds: bool = False
     takes_back: bool = False
-
-    @property
-    def speaker(self) -> str:
-        """Whose word it is: what is common to all keys of one holder."""
-        return self.holder or self.keyid
+    successors: frozenset[str] = frozenset()
 
     @property
     def order(self) -> tuple[str, int]:
@@ -80,7 +76,7 @@ class EventVerdict:
         """Whether who registered the artefact said it: by the same key, one that took its place or whose place it took,
         or another of the same name."""
         is_named = registrant.source is not None and self.source == registrant.source
-        return self.speaker == registrant.holder or is_named
+        return (self.holder or self.keyid) == registrant.holder or is_named
 
     @property
     def where(self) -> str:
@@ -121,6 +117,25 @@ def _event(entry: EvidenceEntry) -> Event | None:
         return None
 
 
+_Body = TypeVar("_Body")
+_Last = dict[tuple[str, Hashable], tuple[EventVerdict, _Body]]
+"""The last word of each key (its id) about each thing."""
+
+
+def _standing(last: _Last[_Body]) -> _Last[_Body]:
+    """Those that count and that no later word of a successor about the same thing takes back."""
+
+    def is_taken_back(keyid: str, thing: Hashable, word: EventVerdict) -> bool:
+        later = (last.get((successor, thing)) for successor in word.successors if successor != keyid)
+        return any(one is not None and one[0].order > word.order for one in later)
+
+    return {
+        (keyid, thing): (word, body)
+        for (keyid, thing), (word, body) in last.items()
+        if word.problem is None and not is_taken_back(keyid, thing, word)
+    }
+
+
 _SPARED: Final = {"log.witnesses", "trust"}
 """What does not silence a warning: who holds cosignatures back must not hold it back with them, and who ends a key must
 not end it with the key."""
@@ -130,14 +145,15 @@ def _judge(verifier: EntryVerifier, entry: EvidenceEntry, event: Event) -> Event
     signer, index, checks = verifier.judge_saying(entry, event.about.name)
     keyid = parse_envelope(entry.envelope).signatures[0].keyid
     bad = [check for check in checks if check.status is not Status.PASSED]
-    holds = verifier.lists(keyid, event.about.name) and all(check.id in _SPARED for check in bad)
     end = verifier.end_of(keyid)
     is_late = end is not None and index > end.index
-    if holds and not is_late and _speaks_against(event.body):
+    is_listed = verifier.lists(keyid, event.about.name)
+    holds = is_listed and not is_late and all(check.id in _SPARED for check in bad)
+    if holds and _speaks_against(event.body):
         bad = []
     # Of a key that was retired, and not of a stolen one, what it said before counts as far as that it takes back.
-    is_ended = any(check.id == "trust" for check in bad)
-    takes_back = holds and (not is_ended or (end is not None and not is_late and not end.is_theft))
+    is_retired = end is not None and not end.is_theft
+    takes_back = holds and all(check.id == "trust" and is_retired for check in bad)
     return EventVerdict(
         event,
         entry.digest,
@@ -149,6 +165,7 @@ def _judge(verifier: EntryVerifier, entry: EvidenceEntry, event: Event) -> Event
         verifier.holder(keyid),
         holds,
         takes_back,
+        verifier.successors(keyid),
     )
 
 
@@ -189,11 +206,7 @@ def revocation_checks(
 def review_check(subject: str, registrant: Registrant, verdicts: Iterable[EventVerdict]) -> Check | None:
     """What reviewers decided, the last word of each: failed if one rejected it, passed if one approved it who did not
     register it; None if nobody who counts said anything."""
-    last: dict[str, tuple[EventVerdict, Review]] = {}
-    for verdict in _words(verdicts):
-        if isinstance(verdict.event.body, Review):
-            last[verdict.speaker] = verdict, verdict.event.body
-    last = {speaker: word for speaker, word in last.items() if word[0].problem is None}
+    last = _reviews(verdicts)
     rejected = [verdict for verdict, review in last.values() if review.decision is Decision.REJECTED]
     approved = [
         verdict
@@ -210,6 +223,20 @@ def review_check(subject: str, registrant: Registrant, verdicts: Iterable[EventV
     return None
 
 
+def _reviews(verdicts: Iterable[EventVerdict]) -> _Last[Review]:
+    last: _Last[Review] = {}
+    for verdict in _words(verdicts):
+        if isinstance(verdict.event.body, Review):
+            last[verdict.keyid, None] = verdict, verdict.event.body
+    return _standing(last)
+
+
+def approvals(verdicts: Iterable[EventVerdict], registrant: Registrant) -> int:
+    """How many approve it who did not register it."""
+    reviews = _reviews(verdicts).values()
+    return sum(one.decision is Decision.APPROVED and not verdict.is_of(registrant) for verdict, one in reviews)
+
+
 _UNSETTLED = (FindingState.OPEN, FindingState.CONFIRMED)
 
 
@@ -224,29 +251,30 @@ def finding_checks(subject: str, registrant: Registrant, verdicts: Iterable[Even
 
 def unsettled_findings(verdicts: Iterable[EventVerdict], registrant: Registrant) -> list[tuple[EventVerdict, Finding]]:
     """The findings that are open or confirmed, the strictest word on each id."""
-    last: dict[str, dict[str, tuple[EventVerdict, Finding]]] = {}
+    last: _Last[Finding] = {}
     for verdict in _words(verdicts):
-        if isinstance(verdict.event.body, Finding):
-            last.setdefault(verdict.event.body.id, {})[verdict.speaker] = verdict, verdict.event.body
-    found = []
-    for said in last.values():
-        words = [word for word in said.values() if word[0].problem is None]
-        settled = [(v, word) for v, word in words if word.state not in _UNSETTLED and not v.is_of(registrant)]
-        standing = [
-            (verdict, word)
-            for verdict, word in words
-            if word.state in _UNSETTLED and not any(_settles(*one, verdict, word) for one in settled)
-        ]
-        if standing:
-            found.append(max(standing, key=lambda one: (one[1].state is FindingState.CONFIRMED, one[0].order)))
-    return found
+        body = verdict.event.body
+        if isinstance(body, Finding):
+            last[verdict.keyid, (body.id, body.detector)] = verdict, body
+    settling = [one for one in last.values() if one[1].state not in _UNSETTLED]
+    standing: dict[str, list[tuple[EventVerdict, Finding]]] = {}
+    for verdict, finding in _standing(last).values():
+        if finding.state in _UNSETTLED and not any(_settles(*one, verdict, finding, registrant) for one in settling):
+            standing.setdefault(finding.id, []).append((verdict, finding))
+    strictest = (FindingState.OPEN, FindingState.CONFIRMED).index
+    return [max(some, key=lambda one: (strictest(one[1].state), one[0].order)) for some in standing.values()]
 
 
-def _settles(later: EventVerdict, word: Finding, verdict: EventVerdict, finding: Finding) -> bool:
-    """Whether a word of somebody else settles a finding: a later one, and not that of another detector, which speaks of
-    what it found itself."""
-    is_later = later.order > verdict.order and later.index > verdict.index
-    return is_later and (word.detector is None or word.detector == finding.detector)
+def _settles(
+    later: EventVerdict, word: Finding, verdict: EventVerdict, finding: Finding, registrant: Registrant
+) -> bool:
+    """Whether a later word settles a finding: of its own key, or of somebody else who did not register the artefact. A
+    detector's word is about what it found itself."""
+    if word.id != finding.id or not (later.order > verdict.order and later.index > verdict.index):
+        return False
+    if later.keyid == verdict.keyid or later.keyid in verdict.successors:
+        return word.detector in (None, finding.detector)
+    return word.detector is None and not later.is_of(registrant)
 
 
 def _finding_check(subject: str, verdict: EventVerdict, finding: Finding) -> Check:
@@ -273,18 +301,18 @@ def run_checks(subject: str, statement: DatasetStatement, verdicts: Iterable[Eve
     """A check for the last run that each signer says made the artefact: it fails if its inputs are not the parents (by
     their envelopes) that the artefact's own statement pins, or the list that it commits to."""
     # That it read something else speaks against the artefact, and so counts whatever became of the key.
-    last: dict[str, tuple[EventVerdict, Run, bool]] = {}
+    last: _Last[Run] = {}
     for verdict in verdicts:
         run = verdict.event.body
         if isinstance(run, Run):
             is_right = _read_its_parents(run, statement)
-            if verdict.problem is None or (verdict.takes_back if is_right else verdict.holds):
-                last[verdict.speaker] = verdict, run, is_right
+            if verdict.holds and not is_right:
+                last[verdict.keyid, None] = replace(verdict, problem=None), run
+            elif verdict.problem is None or verdict.takes_back:
+                last[verdict.keyid, None] = verdict, run
     checks = []
-    for verdict, run, is_right in last.values():
-        if is_right and verdict.problem is not None:
-            continue  # it takes back what was said before, and no more
-        if is_right:
+    for verdict, run in _standing(last).values():
+        if _read_its_parents(run, statement):
             what = printable(run.command[0]) if run.command else "a program"
             note = f"made by {what} in step {run.step}" + (
                 f", commit {run.revision.commit[:12]}" if run.revision else ""
@@ -322,12 +350,7 @@ def _list_of(pins: Iterable[Pin]) -> MaterialList | None:
 def quality_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | None:
     """What tests came to, the last result of each signer and configuration: failed if one failed, passed if there is
     one; None if nobody who counts tested it."""
-    last: dict[tuple[str, frozenset[Digest]], tuple[EventVerdict, Quality]] = {}
-    for verdict in _words(verdicts):
-        body = verdict.event.body
-        if isinstance(body, Quality) and body.counts:
-            last[verdict.speaker, frozenset(one.digest for one in body.configuration)] = verdict, body
-    last = {thing: word for thing, word in last.items() if word[0].problem is None}
+    last = _results(verdicts)
     if not last:
         return None
     ranked = sorted(last.values(), key=lambda item: (list(QualityResult).index(item[1].result), item[0].index))
@@ -339,6 +362,20 @@ def quality_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | Non
     warned = sum(len(one.warned) for _, one in last.values())
     note = f"{sum(len(one.passed) for _, one in last.values())} tests passed, {warned} warned"
     return Check("quality", subject, Status.PASSED, note, where=worst.where)
+
+
+def _results(verdicts: Iterable[EventVerdict]) -> _Last[Quality]:
+    last: _Last[Quality] = {}
+    for verdict in _words(verdicts):
+        body = verdict.event.body
+        if isinstance(body, Quality) and body.counts:
+            last[verdict.keyid, frozenset(one.digest for one in body.configuration)] = verdict, body
+    return _standing(last)
+
+
+def passed_results(verdicts: Iterable[EventVerdict]) -> int:
+    """How many test results that stand did not fail."""
+    return sum(one.result is not QualityResult.FAILED for _, one in _results(verdicts).values())
 
 
 def agreement_check(
@@ -353,13 +390,13 @@ def agreement_check(
     known = list(verdicts)
     # Whoever ends the key of a run, or holds its cosignatures back, ends no replay that came out otherwise.
     runs = {v.envelope: v.problem is None for v in known if v.holds and isinstance(v.event.body, Run)}
-    whole: dict[tuple[str, Digest], tuple[EventVerdict, Replay]] = {}
-    sampled: dict[tuple[str, Digest], tuple[EventVerdict, Replay]] = {}
+    whole: _Last[Replay] = {}
+    sampled: _Last[Replay] = {}
     for verdict in _words(known):
         body = verdict.event.body
         if not isinstance(body, Replay) or body.run not in runs:
             continue
-        key = (verdict.speaker, body.run)
+        key = (verdict.keyid, body.run)
         if body.sample is None:
             whole[key] = verdict, body
             sampled.pop(key, None)
@@ -369,8 +406,8 @@ def agreement_check(
     whole, sampled = (
         {
             key: (verdict, replay)
-            for key, (verdict, replay) in said.items()
-            if verdict.problem is None and (replay.result is differs or runs[replay.run])
+            for key, (verdict, replay) in _standing(said).items()
+            if replay.result is differs or runs[replay.run]
         }
         for said in (whole, sampled)
     )

@@ -20,9 +20,6 @@ from provenance.errors import printable
 from provenance.policy.licences import allows
 from provenance.policy.policy import Policy, Rule
 from provenance.statement import Sensitivity
-from provenance.statement.quality import Quality, QualityResult
-from provenance.statement.review import Decision as ReviewDecision
-from provenance.statement.review import Review
 from provenance.statement.run import Run
 from provenance.statement.verdict import MAX_ATTESTATIONS, Verdict, VerdictResult
 from provenance.verify.audit import Audit, AuditItem
@@ -206,7 +203,6 @@ def audit_facts(audit: Audit, now: datetime) -> dict[str, Any]:
 
 def _item_facts(item: AuditItem) -> dict[str, Any]:
     statement = item.statement
-    bodies = [(one.body, one.signer) for one in item.remarks]
     facts: dict[str, Any] = {
         "name": item.name,
         "namespace": statement.name.dataset.namespace,
@@ -219,12 +215,9 @@ def _item_facts(item: AuditItem) -> dict[str, Any]:
         "files": statement.fingerprint.file_count,
         "totalBytes": statement.fingerprint.total_bytes,
         "geography": list(statement.standards.origin_geography),
-        "runs": sum(isinstance(body, Run) for body, _ in bodies),
-        "tests": sum(isinstance(body, Quality) and body.result is not QualityResult.FAILED for body, _ in bodies),
-        "reviews": sum(
-            isinstance(body, Review) and body.decision is ReviewDecision.APPROVED and signer != item.artefact.signer
-            for body, signer in bodies
-        ),
+        "runs": sum(isinstance(one.body, Run) for one in item.remarks),
+        "tests": item.passed_results,
+        "reviews": item.approvals,
     }
     # What nobody says is not there: a rule that asks for it denies.
     optional: dict[str, Any] = {

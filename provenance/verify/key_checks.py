@@ -34,17 +34,29 @@ def key_facts(words: Sequence[KeyWord], trust: TrustRoots) -> KeyFacts:
         known, is_theft = ends.get(one.key.keyid), one.event.reason is KeyReason.COMPROMISED
         index = one.index if known is None else known.index
         ends[one.key.keyid] = KeyEnd(index, is_theft or (known is not None and known.is_theft))
-    return KeyFacts(_holders(words, trust), ends)
-
-
-def _holders(words: Iterable[KeyWord], trust: TrustRoots) -> dict[str, str]:
-    """Keys that gave way to one another, as each said of itself; keys of one holder have one value. Only keys of the
-    trust roots, and those that took their place, have a word in it."""
-    said = {
-        one.key.keyid: one.event.successor.keyid.hex
+    # What a key says after its end is nothing.
+    said = [
+        (one.key.keyid, one.event.successor.keyid.hex)
         for one in words
-        if one.event.successor is not None and one.signer == one.key.keyid and _verifies(one.envelope, one.key)
-    }
+        if one.event.successor is not None
+        and one.signer == one.key.keyid
+        and not (one.key.keyid in ends and one.index > ends[one.key.keyid].index)
+        and _verifies(one.envelope, one.key)
+    ]
+    following: dict[str, str] = {}
+    for keyid, successor in said:
+        if trust.source(keyid) is not None and not (keyid in ends and ends[keyid].is_theft):
+            following.setdefault(keyid, successor)
+    return KeyFacts(_holders(said, trust), ends, following)
+
+
+def _holders(said: Iterable[tuple[str, str]], trust: TrustRoots) -> dict[str, str]:
+    """Keys that gave way to one another, as each said of itself; keys of one holder have one value. Only keys of the
+    trust roots, and those that took their place, have a word in it. Nobody asks the successor: two are made one only
+    where they must be two, and nothing is taken back by it."""
+    successors: dict[str, list[str]] = {}
+    for keyid, successor in said:
+        successors.setdefault(keyid, []).append(successor)
     holders: dict[str, str] = {}
 
     def find(keyid: str) -> str:
@@ -52,20 +64,24 @@ def _holders(words: Iterable[KeyWord], trust: TrustRoots) -> dict[str, str]:
             keyid = above
         return keyid
 
-    waiting = [keyid for keyid in said if trust.source(keyid) is not None]
+    waiting = [keyid for keyid in successors if trust.source(keyid) is not None]
     while waiting:
         keyid = waiting.pop()
-        successor = said.pop(keyid, None)
-        if successor is not None:
+        for successor in successors.pop(keyid, ()):
             first, second = find(keyid), find(successor)
             holders[max(first, second)] = min(first, second)
             waiting.append(successor)
     return {keyid: find(keyid) for keyid in holders}
 
 
-def successors(words: Iterable[KeyWord]) -> list[str]:
-    """The ids of the keys that are said to have taken another's place."""
-    return [one.event.successor.keyid.hex for one in words if one.event.successor is not None]
+def keys_of(words: Iterable[KeyWord]) -> list[str]:
+    """The ids of the keys that speak, are spoken of, and are said to have taken another's place."""
+    found: list[str] = []
+    for one in words:
+        found += [one.signer, one.key.keyid]
+        if one.event.successor is not None:
+            found.append(one.event.successor.keyid.hex)
+    return found
 
 
 def with_key_revocations(words: Iterable[KeyWord], trust: TrustRoots) -> TrustRoots:
@@ -171,6 +187,8 @@ def _counts(said: KeyWord, listed: TrustedSource, trust: TrustRoots) -> bool:
         # One that the trust roots revoke from some time on was in force before: its word on others is kept.
         if other is None or other.name != listed.name or (other.revoked and other.since is None):
             return False
+        if other.namespaces and not (listed.namespaces and set(listed.namespaces) <= set(other.namespaces)):
+            return False  # it speaks for less than the key that it would end
         key = other.key
     return _verifies(said.envelope, key)
 

@@ -36,7 +36,7 @@ from provenance.verify.event_checks import (
     run_checks,
 )
 from provenance.verify.evidence import BlockFinding, ContentFinding, Evidence, parse_bundle
-from provenance.verify.key_checks import key_facts, read_key_words, successors, with_key_revocations
+from provenance.verify.key_checks import key_facts, keys_of, read_key_words, with_key_revocations
 from provenance.verify.report import Artefact, Check, Report, TimeBound, worst
 
 _RECORD_CHECKS = ("statement", "signature", "trust", "log.checkpoint", "log.inclusion", "log.witnesses")
@@ -107,7 +107,7 @@ def verify_evidence(
         artefacts.append(_artefact(graph, node, depth, verdicts[node.envelope], own))
     checks += [check for verdict in verdicts.values() if verdict.node is None for check in verdict.checks]
     checks += [*_unclaimed(unclaimed), *_names(ancestry), *_one_log(target, ancestry, verdicts)]
-    whole = _completeness(verifier, evidence, target, ancestry, verdicts, said, successors(words))
+    whole = _completeness(verifier, evidence, target, ancestry, verdicts, said, keys_of(words))
     checks += [] if whole is None else [whole]
     spoken = said.get(target.node.envelope, ())
     opinions = _opinions(
@@ -179,13 +179,13 @@ def _completeness(
     ancestry: Sequence[tuple[Node, int]],
     verdicts: Mapping[Digest, EntryVerdict],
     said: Mapping[Digest, Sequence[EventVerdict]],
-    taking_over: Sequence[str],
+    spoken_of: Sequence[str],
 ) -> Check | None:
-    """Whether nothing was left out that was said of these statements, of the keys that signed them or spoke, and of
-    those that took a key's place."""
+    """Whether nothing was left out that was said of these statements, and of the keys that signed them, spoke, or are
+    spoken of."""
     envelopes = [node.envelope for node, _ in ancestry]
-    keyids = [verdicts[envelope].keyid for envelope in envelopes] + list(taking_over)
-    keyids += [verdict.keyid for spoken in said.values() for verdict in spoken]
+    keyids = [verdicts[envelope].keyid for envelope in envelopes] + list(spoken_of)
+    keyids += [v.keyid for spoken in said.values() for v in spoken if v.source is not None]
     return completeness_check(verifier, evidence, target.subject, needed_keys(envelopes, keyids))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -189,6 +190,45 @@ def test_an_interrupt_of_who_leads_leaves_nobody_waiting(store: Counted, sequenc
     assert isinstance(found[1], StoreError)
     assert "submit it again" in str(found[1].hint)
     assert sequencer.submit(Opaque(b"a")) == 1
+
+
+def test_who_is_interrupted_while_waiting_leaves_nobody_waiting(store: Counted, sequencer: Sequencer) -> None:
+    """An exception that reaches a thread in the middle of its wait: it goes, and those behind it are led by another."""
+
+    class StopError(BaseException):
+        pass
+
+    store.gate.clear()
+    store.begun.clear()
+    ended: list[str] = []
+
+    def wait() -> None:
+        try:
+            sequencer.submit(Opaque(b"gone"))
+        except StopError:
+            ended.append("stopped")
+
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(sequencer.submit, Opaque(b"first"))
+        assert store.begun.wait(30)
+        thread = threading.Thread(target=wait)
+        thread.start()
+        while len(sequencer._queue) < 1:
+            time.sleep(0.001)
+        behind = []
+        for number in range(3):
+            behind.append(pool.submit(sequencer.submit, Opaque(b"%d" % number)))
+            while len(sequencer._queue) < 2 + number:
+                time.sleep(0.001)
+        assert thread.ident is not None
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(StopError))
+        sequencer._queue[0].turn.set()  # so that it comes out of its wait, as a signal would have it
+        thread.join(30)
+        assert ended == ["stopped"]
+        store.gate.set()
+        assert first.result(30) == 0
+        assert sorted(one.result(30) for one in behind) == [1, 2, 3]
+    assert sequencer.submit(Opaque(b"later")) == 4
 
 
 def test_batches_and_the_queue_are_bounded(

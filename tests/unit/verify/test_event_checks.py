@@ -178,6 +178,66 @@ def test_a_successor_takes_its_predecessors_word_back() -> None:
     assert status() is Status.PASSED
 
 
+def test_who_gives_way_to_somebody_takes_nothing_of_theirs_back() -> None:
+    """Nobody asks the key that is said to have taken another's place: its words are its own."""
+    later = "2026-09-01T00:00:00Z"
+    praise: dict[str, Body] = {
+        "finding": Finding("f", Severity.HIGH, "odd", FindingState.DISMISSED),
+        "review": Review(Decision.APPROVED),
+        "quality": Quality(QualityResult.PASSED, passed=("x",)),
+    }
+    for warning, check in AGAINST[1:]:
+        for giver in (1, 5):  # the registrant, or a third party
+            lineage = _lineage()
+            trust = replace(_trust(lineage), sources=(*SOURCES, TrustedSource("five", key(5).public)))
+            indexes = [_said(lineage, "c", warning, key(2))]
+            indexes.append(lineage.log.append(_rotation(key(giver), key(2))))
+            if check != "finding" or giver == 1:  # anybody but the registrant may settle a finding
+                indexes.append(_said(lineage, "c", praise[check], key(giver), later))
+            indexes.append(lineage.log.append(_ended(key(giver), KeyReason.RETIRED)))
+            evidence = _evidence(lineage, "c", indexes)
+            report = verify_evidence(evidence, trust)
+            assert Status.FAILED in [status for _, status in _checks(report, check)], (check, giver)
+
+
+def test_a_rotation_after_the_end_of_a_key_is_nothing_and_a_second_takes_nothing_from_the_first() -> None:
+    for reason in KeyReason:
+        lineage = _lineage()
+        trust = replace(_trust(lineage), sources=(*SOURCES, TrustedSource("five", key(5).public)))
+        indexes = [_said(lineage, "c", Review(Decision.REJECTED), key(5))]
+        indexes += [lineage.log.append(one) for one in (_ended(key(5), reason), _rotation(key(5), key(2)))]
+        indexes.append(_said(lineage, "c", Review(Decision.APPROVED), key(2), "2026-09-01T00:00:00Z"))
+        report = verify_evidence(_evidence(lineage, "c", indexes), trust)
+        assert _check(report, "review").status is Status.FAILED, reason
+    lineage = _lineage()
+    indexes = [lineage.log.append(_rotation(key(1), key(number))) for number in (2, 9)]
+    indexes.append(_said(lineage, "c", Review(Decision.APPROVED), key(2)))
+    assert _check(_report(lineage, "c", indexes), "review").status is Status.NOT_PERFORMED
+
+
+def test_a_key_says_nothing_of_runs_after_its_end() -> None:
+    for reason in KeyReason:
+        lineage = _lineage()
+        trust = replace(_trust(lineage), sources=(*SOURCES, TrustedSource("five", key(5).public)))
+        end = lineage.log.append(_ended(key(5), reason))
+        wrong = _said(lineage, "b", _run(lineage, "c"), key(5))
+        right = _said(lineage, "c", _run(lineage, "b"), key(5))
+        run = lineage.log.entries_at([right])[0].digest
+        differs = _said(lineage, "c", Replay(run, ReplayResult.DIFFERS, Digest.of(b"other")), key(2))
+        evidence = _evidence(lineage, "c", [end, wrong, right, differs])
+        assert verify_evidence(evidence, trust, contents=lineage.content("c")).sound, reason
+
+
+def test_one_service_that_runs_two_detectors_settles_with_neither_what_the_other_found() -> None:
+    lineage = _lineage()
+    found = [Finding("f", Severity.HIGH, "x", FindingState.CONFIRMED, detector="d1")]
+    found.append(Finding("f", Severity.HIGH, "x", FindingState.RESOLVED, detector="d2"))
+    indexes = [_said(lineage, "c", one, key(2)) for one in found]
+    assert not _report(lineage, "c", indexes).sound
+    indexes.append(_said(lineage, "c", replace(found[0], state=FindingState.RESOLVED), key(2)))
+    assert _report(lineage, "c", indexes).sound
+
+
 def test_what_gives_an_artefact_another_name_is_not_about_it() -> None:
     """A key that may speak of one namespace speaks of no other by naming it as its own."""
     lineage = _lineage()
@@ -209,7 +269,7 @@ def test_one_detector_does_not_settle_what_another_found() -> None:
 
     found = said("alpha", FindingState.CONFIRMED, 1)
     assert not _report(lineage, "c", [found, said("beta", FindingState.RESOLVED, 2)]).sound
-    assert _report(lineage, "c", [found, said("alpha", FindingState.RESOLVED, 2)]).sound
+    assert not _report(lineage, "c", [found, said("alpha", FindingState.RESOLVED, 2)]).sound  # of another source
     assert _report(lineage, "c", [found, said(None, FindingState.DISMISSED, 2)]).sound
 
 
