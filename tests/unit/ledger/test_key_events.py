@@ -17,6 +17,7 @@ from provenance.ledger.offline import audit_offline
 from provenance.policy import Status
 from provenance.signature import encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
+from provenance.statement.finding import Finding, FindingState, Severity
 from provenance.statement.key_event import KeyAction, KeyEvent, KeyReason, NamedKey, encode_key_event
 from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.review import Decision, Review
@@ -256,3 +257,28 @@ def test_keys_that_gave_way_to_one_another_are_one_holders(ledger_of_history: Le
         assert reviews() == [Status.PASSED] * 2
         rotate_key(ledger, "one", "two")  # `one` signed nothing that is at hand
         assert reviews() == [Status.NOT_PERFORMED] * 2
+
+
+def test_an_audit_counts_what_the_report_counts(ledger_of_history: Ledger) -> None:
+    with ledger_of_history as ledger:
+        ledger.keyring.new("tester")
+        for state in (FindingState.OPEN, FindingState.RESOLVED):
+            ledger.state("h/model", Finding("f", Severity.HIGH, "x", state), key="tester")
+            time.sleep(1)
+        ledger.state("h/model", Review(Decision.APPROVED), key="lab")  # who registered it
+        revoke_key(ledger, "tester", KeyReason.RETIRED)
+        audit, _ = ledger.audited("h/model")
+        assert audit.open_findings() == []
+        assert audit.items[0].approvals == 0
+        ledger.state("h/model", Review(Decision.APPROVED), key="museum")
+        assert ledger.audited("h/model")[0].items[0].approvals == 1
+
+
+def test_a_complete_bundle_follows_whoever_ended_a_key(ledger_of_history: Ledger) -> None:
+    with ledger_of_history as ledger:
+        other = ledger.keyring.new("second", trust=False)
+        ledger.keyring.trust_key("museum", other)
+        announce_key(ledger, "second")
+        ledger.submit(_event(ledger, "museum", KeyAction.REVOKED, by="second", reason=KeyReason.RETIRED))
+        report = verify_bundle(ledger.bundle("h/model", complete=True), ledger.trust_roots(with_blocks=True))
+        assert [check.status for check in report.checks if check.id == "log.complete"] == [Status.PASSED]

@@ -211,3 +211,14 @@ def test_a_chain_of_keys_cannot_be_cut_out_of_a_complete_bundle(copy: Path) -> N
     without = tuple(entry for entry in evidence.entries if parse_proof(entry.proof).index != cut)
     report = verify_evidence(replace(evidence, entries=without), trust)
     assert [one.status for one in report.checks if one.id == "log.complete"] == [Status.FAILED]
+
+
+def test_another_log_does_not_answer_for_this_one(copy: Path, tmp_path: Path, write: Write) -> None:
+    with Ledger.init(tmp_path / "other") as other, Ledger.open(copy) as ledger:
+        other.keyring.new("k")
+        other.register(write("a", x="y"), "t/a", "1", anchor=False)
+        evidence, trust = parse_bundle(ledger.bundle("h/model", complete=True)), ledger.trust_roots(with_blocks=True)
+        answers = tuple(answer_about(other, one.key) for one in evidence.answers)
+        both = replace(trust, logs=(*trust.logs, *other.trust_roots().logs))
+    report = verify_evidence(replace(evidence, answers=answers), both)
+    assert [one.status for one in report.checks if one.id == "log.complete"] == [Status.NOT_PERFORMED]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,3 +120,14 @@ def test_what_was_published_is_remembered_and_waits_for_the_quorum(copy: Path, t
         with pytest.raises(WitnessError, match="too few"):
             publish_ledger(ledger, publisher)
         publisher.close()
+
+
+def test_damage_is_no_fork(copy: Path) -> None:
+    with Ledger.open(copy) as ledger:
+        ledger.remember_shown(ledger.log.checkpoint().note)
+        database = ledger.layout.database
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE tiles SET data = zeroblob(length(data))")
+    connection.close()
+    with Ledger.open(copy) as ledger:
+        assert any("tile 0/0" in finding for finding in ledger.fsck().findings)

@@ -12,7 +12,8 @@ import pytest
 
 from provenance.encoding import Digest
 from provenance.errors import ConflictError, MalformedError, ProvenanceError, StoreError, VerificationError
-from provenance.log import LogKey, NoteSigner, entry_leaf
+from provenance.log import Cosigner, LogKey, LogSigner, NoteSigner, entry_leaf
+from provenance.log.algorithm import ML_DSA_44
 from provenance.log.map import (
     KeyKind,
     MapAnswer,
@@ -214,3 +215,13 @@ def test_a_file_that_is_damaged_says_so(tmp_path: Path) -> None:
     with_mode = LogMap(path)
     assert path.stat().st_mode & 0o777 == 0o600
     with_mode.close()
+
+
+def test_a_head_owes_a_line_by_every_type_that_the_log_signs_with(kept: LogMap) -> None:
+    kept.add(0, [[b"x" * 32]], LOG_ROOT)
+    answer, second = _answer(kept, MapKey(KeyKind.NAME, "t/none")), Cosigner("map.example/log", b"\x04" * 32, ML_DSA_44)
+    keys = [LogKey(SIGNER.verifier), LogKey(second.verifier)]
+    with pytest.raises(VerificationError, match="lacks a signature"):
+        verify_answer(answer, keys)
+    both = sign_head(LogSigner((SIGNER, second)), 1, LOG_ROOT, kept.state().root)
+    assert verify_answer(replace(answer, head=both), keys).size == 1

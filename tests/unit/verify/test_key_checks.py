@@ -147,3 +147,18 @@ def test_a_thief_who_speaks_first_takes_nothing_back() -> None:
     names = ("museum", "other", "museum")
     report = _report([_revocation(key(3), key(1)), _revocation(key(1), key(3))], names=names)
     assert not report.sound
+
+
+def test_a_key_that_speaks_for_less_ends_no_key_of_its_name() -> None:
+    lineage = Lineage()
+    lineage.add("c", signer=key(1))
+    evidence = lineage.evidence("c")
+    index = lineage.log.append(_revocation(key(1), key(3)))
+    evidence = replace(evidence, entries=(*evidence.entries, *lineage.log.entries_at([index])))
+    for own, other, ended in (((), ("other",), False), (("forge",), ("other",), False), (("forge",), (), True)):
+        sources = (
+            TrustedSource("museum", key(1).public, namespaces=own),
+            TrustedSource("museum", key(3).public, namespaces=other),
+        )
+        report = verify_evidence(evidence, replace(lineage.trust(), sources=sources), contents=lineage.content("c"))
+        assert report.sound is not ended
