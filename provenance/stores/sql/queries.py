@@ -7,6 +7,7 @@ compared byte for byte, and what is written here runs in SQLite and in PostgreSQ
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import UnionType
@@ -26,17 +27,17 @@ DAMAGED = (
 """What is wrong, and the way out."""
 
 
-class Queries:
+class Queries(ABC):
     """Something that rows can be read from."""
 
     @property
+    @abstractmethod
     def location(self) -> str:
         """What the store was opened with, for messages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fetch(self, sql: str, parameters: tuple[Value, ...]) -> list[Row]:
         """The rows, unchecked. A store and a transaction each read in their own way."""
-        raise NotImplementedError
 
     def _rows(self, shape: Shape, sql: str, parameters: tuple[Value, ...] = ()) -> list[Row]:
         """The rows; `StoreError` if one has other types, which only damage can give tables with types."""
@@ -58,25 +59,25 @@ class Statements(Queries):
     written_bytes: int
     """What was written, about: large text and blobs are counted by whoever writes them with `_load`."""
 
+    @abstractmethod
     def _run(self, sql: str, parameters: tuple[Value, ...] = (), *, action: str = "writing") -> int:
         """How many rows changed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _insert(self, sql: str, parameters: tuple[Value, ...], *, action: str) -> int:
         """The number that one INSERT ... RETURNING returns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _run_many(self, sql: str, rows: Sequence[tuple[Value, ...]], *, action: str) -> int:
         """How many rows changed, over all `rows` of values. Only within `_all_or_nothing`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _load(self, table: str, rows: Iterable[tuple[Value, ...]], *, action: str) -> None:
         """Add rows that have every column of `table`, in its order. Only within `_all_or_nothing`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _all_or_nothing(self) -> AbstractContextManager[None]:
         """Undo what the block did if it raises, so that a caller may go on with the transaction."""
-        raise NotImplementedError
 
 
 def damaged(where: object, what: str) -> StoreError:
