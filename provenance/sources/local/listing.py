@@ -14,13 +14,17 @@ import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from provenance.errors import MalformedError, SourceError, printable
 from provenance.fingerprint import check_path
 from provenance.limits import MAX_FILES
 from provenance.sources.local.ignore import IGNORE_FILE, MAX_IGNORE_BYTES, IgnoreRules, join_rules, parse_lines
+
+if TYPE_CHECKING:
+    from provenance.sources.local.calls import Calls
 
 Identity: TypeAlias = tuple[int, int, int, int, int]
 """Device, inode, size in bytes, times of modification and change in nanoseconds."""
@@ -28,6 +32,7 @@ Identity: TypeAlias = tuple[int, int, int, int, int]
 TICK_NS: Final = 11_000_000
 """Longer than a file system's clock stands still (Linux: at most 10 ms): a write after that leaves another time."""
 _PLAIN_CHARS: Final = 1_024
+_FEW_NAMES: Final = 1_000
 IDENTITY: Final = struct.Struct("<QQQqq")
 SIZE: Final = 2
 MODIFIED: Final = 3
@@ -45,6 +50,16 @@ class Listing:
 def sizes_of(packed: bytes | bytearray) -> Sequence[int]:
     """The sizes in packed identities."""
     return _column(packed, SIZE).tolist()
+
+
+def pack(found: Sequence[Identity]) -> bytes:
+    """Identities, one after another."""
+    return _packer(len(found)).pack(*[number for identity in found for number in identity])
+
+
+@lru_cache(maxsize=8)
+def _packer(count: int) -> struct.Struct:
+    return struct.Struct("<" + IDENTITY.format[1:] * count)
 
 
 def devices_of(packed: bytes | bytearray) -> Sequence[int]:
@@ -101,30 +116,57 @@ def list_names(
 ) -> list[str]:
     """The names of all files below `root`, sorted by their UTF-8 bytes. `folders` is told what each folder was like
     before it was listed."""
+    from provenance.sources.local.calls import compiled_calls
+
     pending, names = [(str(root), "")], list[str]()
     left_out = str(leave_out) if leave_out is not None else None
-    has_rules, append = bool(rules), names.append
     while pending:
         folder, prefix = pending.pop()
         try:
             if folders is not None:
                 folders[folder] = identify(os.lstat(folder))
-            with os.scandir(folder) as listing:
-                for entry in listing:
-                    name = prefix + entry.name
-                    if entry.is_file(follow_symlinks=False):
-                        if not (has_rules and rules.leaves_out(name, is_folder=False)):
-                            append(name)
-                    elif entry.is_dir(follow_symlinks=False):
-                        if entry.path != left_out and not (has_rules and rules.leaves_out(name, is_folder=True)):
-                            pending.append((entry.path, f"{name}/"))
-                    elif not (has_rules and rules.leaves_out(name, is_folder=False)):
-                        raise refused(Path(entry.path))
+            # To load them takes longer than to list a few.
+            calls = compiled_calls() if not rules and len(names) + len(pending) > _FEW_NAMES else None
+            found = _plain_names(folder, calls) if calls is not None else None
+            files, below = found or _names_by_rules(folder, prefix, rules)
         except OSError as error:
             raise unreadable(folder, error) from error
+        names += [prefix + name for name in files] if prefix else files
+        base = folder.rstrip("/")
+        paths = [(f"{base}/{name}", f"{prefix}{name}/") for name in below]
+        pending += [path for path in paths if path[0] != left_out]
         if len(names) > MAX_FILES:
             raise SourceError("folder holds too many files", expected=f"at most {MAX_FILES}", where=folder)
     return _sorted(names, root)
+
+
+def _plain_names(folder: str, calls: Calls) -> tuple[list[str], list[str]] | None:
+    """The names of the files and of the folders in a folder; None where there may be something else."""
+    names, kinds = calls.names_in(folder) or ([], "?")
+    if "?" in kinds:
+        return None
+    if "d" not in kinds:
+        return names, []
+    files = [name for name, kind in zip(names, kinds, strict=True) if kind == "f"]
+    return files, [name for name, kind in zip(names, kinds, strict=True) if kind == "d"]
+
+
+def _names_by_rules(folder: str, prefix: str, rules: IgnoreRules) -> tuple[list[str], list[str]]:
+    """The names of the files and of the folders in a folder that no rule leaves out; an error for what is neither."""
+    files, folders, has_rules = list[str](), list[str](), bool(rules)
+    with os.scandir(folder) as listing:
+        for entry in listing:
+            name = entry.name
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if has_rules and rules.leaves_out(prefix + name, is_folder=is_folder):
+                continue
+            if entry.is_file(follow_symlinks=False):
+                files.append(name)
+            elif is_folder:
+                folders.append(name)
+            else:
+                raise refused(Path(entry.path))
+    return files, folders
 
 
 def hold_still(folders: Mapping[str, Identity], listed_ns: int) -> bool:

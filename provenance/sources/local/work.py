@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import os
 import pickle
-import struct
 import time
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from provenance.errors import ProvenanceError
 from provenance.fingerprint import Algorithm, leaf_texts
 from provenance.merkle.lists import hash_messages
 from provenance.merkle.tier import HashTier
+from provenance.sources.local.calls import compiled_calls
 from provenance.sources.local.frames import read_frame, write_frame
-from provenance.sources.local.hashing import BUFFER_BYTES, hash_contents, hash_large, let_clock_tick, read_small
-from provenance.sources.local.listing import SIZE, Identity, changed, identities, unreadable
+from provenance.sources.local.hashing import BUFFER_BYTES, hash_contents, hash_large, let_clock_tick, read_batch
+from provenance.sources.local.listing import IDENTITY, SIZE, Identity, changed, identities, pack, unreadable
 from provenance.sources.local.settling import held_so_far, let_leases_be_broken_silently
 
 BATCH: Final = 256
@@ -61,7 +60,8 @@ class Work:
 
     def __init__(self, share: Share) -> None:
         self._share, self._root, self._names = share, share.root, share.names
-        self._identities: list[Identity] = []
+        self._identities = bytearray()
+        self._calls = compiled_calls()
         self._view = memoryview(b"")
         self._out = -1
 
@@ -89,9 +89,11 @@ class Work:
 
     def _look(self) -> None:
         for batch in self._share.batches():
-            found = identities(self._root, self._names[batch.start : batch.stop], is_here=True)
+            names = self._names[batch.start : batch.stop]
+            found = self._calls.look(names) if self._calls is not None else b""
+            found += pack(identities(self._root, names[len(found) // IDENTITY.size :], is_here=True))
             self._identities += found
-            write_frame(self._out, ("looked", batch.start, pack(found)))
+            write_frame(self._out, ("looked", batch.start, found))
         write_frame(self._out, ("finished",))
 
     def _read(self) -> None:
@@ -101,11 +103,12 @@ class Work:
         while start < stop:
             found, contents, large = self._read_batch(range(start, min(start + BATCH, stop)))
             self._identities += found
-            numbers = list(range(start, start + len(found)))
+            count = len(found) // IDENTITY.size
+            numbers = list(range(start, start + count))
             for place in reversed(large):
                 del numbers[place]
             told.add(found, numbers, contents, *self._hash_contents(numbers, contents))
-            start += len(found)
+            start += count
             if told.is_enough or start == stop:
                 write_frame(self._out, told.frame())
                 told = _Told(start)
@@ -117,20 +120,21 @@ class Work:
             write_frame(self._out, ("held",))
         write_frame(self._out, ("finished",))
 
-    def _read_batch(self, batch: Sequence[int]) -> tuple[list[Identity], list[bytes | memoryview], list[int]]:
+    def _read_batch(self, batch: Sequence[int]) -> tuple[bytes, list[bytes | memoryview], list[int]]:
+        """The states, packed, of the first of these files, the contents of the small ones and the places of others."""
         names = self._names
-        if isinstance(batch, range):
-            return read_small(self._root, names[batch.start : batch.stop], self._view)
-        return read_small(self._root, [names[number] for number in batch], self._view)
+        some = names[batch.start : batch.stop] if isinstance(batch, range) else [names[number] for number in batch]
+        return read_batch(self._root, some, self._view, self._calls)
 
     def _hash(self, small: list[int], large: list[tuple[int, Identity]]) -> None:
         held = held_so_far()
         let_clock_tick([identity for _, identity in large])
         while small:
             found, contents, others = self._read_batch(small[:BATCH])
-            batch, small = small[: len(found)], small[len(found) :]
-            for number, identity in zip(batch, found, strict=True):
-                if identity != self._identities[number - self._share.start]:
+            count = len(found) // IDENTITY.size
+            batch, small = small[:count], small[count:]
+            for number, identity in zip(batch, IDENTITY.iter_unpack(found), strict=True):
+                if identity != self._identity(number):
                     raise changed(self._root + self._names[number])
             if others:  # listed as small
                 raise changed(self._root + self._names[batch[others[0]]])
@@ -160,15 +164,22 @@ class Work:
         texts = leaf_texts(names, sizes, digests, self._share.algorithm, "\0")
         return hash_messages([text.encode() for text in texts], tier=self._share.tiers.leaves)
 
+    def _identity(self, number: int) -> Identity:
+        found: Identity = IDENTITY.unpack_from(self._identities, IDENTITY.size * (number - self._share.start))
+        return found
+
     def _check(self) -> None:
-        look, names = os.lstat, self._names
-        for number, before in enumerate(self._identities, self._share.start):
+        start = self._share.start
+        names = self._names[start : start + len(self._identities) // IDENTITY.size]
+        done = self._calls.same(names, self._identities) if self._calls is not None else 0
+        look, before = os.lstat, IDENTITY.iter_unpack(self._identities[IDENTITY.size * done :])
+        for name, identity in zip(names[done:], before, strict=True):
             try:
-                now = look(names[number])
+                now = look(name)
             except OSError as error:
-                raise changed(self._root + names[number]) from error
-            if before != (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns):
-                raise changed(self._root + names[number])
+                raise changed(self._root + name) from error
+            if identity != (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns):
+                raise changed(self._root + name)
         write_frame(self._out, ("same",))
 
 
@@ -184,13 +195,13 @@ class _Told:
 
     def add(
         self,
-        found: Sequence[Identity],
+        found: bytes,
         numbers: Sequence[int],
         contents: Sequence[Sized],
         digests: bytes,
         leaves: bytes,
     ) -> None:
-        self._identities.append(pack(found))
+        self._identities.append(found)
         self._numbers += numbers
         self._digests.append(digests)
         self._leaves.append(leaves)
@@ -203,16 +214,6 @@ class _Told:
     def frame(self) -> tuple[str, int, bytes, list[int], bytes, bytes, int]:
         identities, digests, leaves = map(b"".join, (self._identities, self._digests, self._leaves))
         return "took", self._start, identities, self._numbers, digests, leaves, self._bytes
-
-
-def pack(found: Sequence[Identity]) -> bytes:
-    """Identities as `listing.IDENTITY` packs each."""
-    return _packer(len(found)).pack(*[number for identity in found for number in identity])
-
-
-@lru_cache(maxsize=8)
-def _packer(count: int) -> struct.Struct:
-    return struct.Struct("<" + "QQQqq" * count)
 
 
 class _Counter:

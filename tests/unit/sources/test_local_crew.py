@@ -22,10 +22,14 @@ from provenance.encoding import Digest
 from provenance.errors import SourceError
 from provenance.fingerprint import Algorithm, FileEntry, Fingerprint, fingerprint_files
 from provenance.sources import Progress, Reading, local, open_source
-from provenance.sources.local import cache, crew, hashing, work
+from provenance.sources.local import cache, calls, crew, hashing, work
 
 FILES = local._MANY_FILES + 57
 BIG = 3 * hashing.SMALL_BYTES + 11
+
+
+PYTHON = pytest.mark.parametrize("system_calls", ["python"], indirect=True)
+"""For tests that lie to the calls from Python."""
 
 
 @pytest.fixture
@@ -41,6 +45,19 @@ def folder(tmp_path: Path) -> Path:
         (made / f"big{number}").write_bytes(rng.randbytes(BIG + number))
     (made / "é").write_bytes(b"x")
     return made
+
+
+@pytest.fixture(autouse=True, params=["python", "compiled"])
+def system_calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test with calls from Python, and with those of compiled code, to which nothing was changed just now."""
+    monkeypatch.setenv(calls.ENVIRONMENT, "0" if request.param == "python" else "1")
+    calls.compiled_calls.cache_clear()
+    if request.param == "compiled":
+        if calls.compiled_calls() is None:
+            pytest.skip("the project was built without a C compiler")
+        monkeypatch.setattr(hashing, "RECENT_NS", -(10**15))
+    yield
+    calls.compiled_calls.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -203,23 +220,24 @@ def test_a_change_at_any_time_is_noticed_and_named(
 def test_a_folder_that_takes_the_place_of_the_dataset_is_noticed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine = work.Work._read
+    genuine = work.Work._finish
     for path in folder.glob("big*"):  # those are found by their whole path, and would be missed
         path.unlink()
     shutil.copytree(folder, tmp_path / "copy")
 
-    def swapping(self: work.Work) -> None:
-        genuine(self)
+    def swapping(self: work.Work, held: int) -> None:
         if self._share.start == 0:
             folder.rename(tmp_path / "aside")
             (tmp_path / "copy").rename(folder)
+        genuine(self, held)
 
-    monkeypatch.setattr(work.Work, "_read", swapping)
+    monkeypatch.setattr(work.Work, "_finish", swapping)
     with pytest.raises(SourceError, match="changed while it was read") as raised:
         open_source(folder).fingerprint()
     assert raised.value.where == str(folder)
 
 
+@PYTHON
 def test_a_file_of_this_very_moment_is_read_when_a_further_write_would_show(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +286,7 @@ def test_a_member_that_is_killed_is_an_error(folder: Path, monkeypatch: pytest.M
         open_source(folder).fingerprint()
 
 
+@PYTHON
 @pytest.mark.parametrize(("call", "name"), [("read", "d3/f00500"), ("readv", "middle")])
 def test_what_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, call: str, name: str) -> None:
     genuine = getattr(os, call)
@@ -285,6 +304,7 @@ def test_what_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPa
     assert raised.value.where == str(folder / name)
 
 
+@PYTHON
 @pytest.mark.parametrize("pieces", [1, 700])
 def test_files_that_come_in_pieces(folder: Path, monkeypatch: pytest.MonkeyPatch, pieces: int) -> None:
     """A file system may give less than was asked for."""
@@ -299,6 +319,7 @@ def test_files_that_come_in_pieces(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert open_source(folder).fingerprint() == _oracle(folder, Algorithm.SHA256)
 
 
+@PYTHON
 @pytest.mark.parametrize("size", [0, 1, hashing._TINY_BYTES - 1, hashing._TINY_BYTES, hashing._TINY_BYTES + 1])
 def test_a_file_that_is_shorter_or_longer_than_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
