@@ -13,71 +13,99 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from provenance.errors import MalformedError
 from provenance.machine.folders import cache_folder
+from provenance.merkle.compiled import STREAMS, extensions, extensions_or_error
+from provenance.merkle.lists import by_extensions, hash_messages
 from provenance.merkle.tier import HashTier
 
 ENVIRONMENT: Final = "PROVENANCE_HASH_TIER"
-_MESSAGES: Final = 4_096
-_MESSAGE_BYTES: Final = 120
 LANES: Final = 16
-"""So many whole files are hashed side by side."""
+"""So many whole files are hashed side by side by lanes."""
 _NEVER: Final = 1 << 30
-_STREAM_BYTES: Final = 256 * 1024
 _ROUNDS: Final = 3
 _MAX_CACHE_BYTES: Final = 4_096
 _MAX_PROCESSORS: Final = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The fastest way, from `fewest` messages on."""
+
+    tier: HashTier
+    fewest: int
+
+
+class Kind(StrEnum):
+    """What is hashed: many messages of about a hundred bytes, many whole small files, or large ones piece by piece."""
+
+    MESSAGES = "messages"
+    CONTENTS = "contents"
+    STREAMS = "streams"
+
+
+_SIZES: Final = {Kind.MESSAGES: (4_096, 120), Kind.CONTENTS: (128, 8_192), Kind.STREAMS: (48, 128 * 1024)}
+"""How many messages are timed, and their bytes."""
+
+
 def hash_tier() -> HashTier:
     """Who hashes messages of about a hundred bytes. `PROVENANCE_HASH_TIER` overrides."""
-    return HashTier.LANES if _fewest("messages") <= _MESSAGES else HashTier.HASHLIB
-
-
-def fewest_streams() -> int:
-    """From how many whole files on, read side by side, lanes are faster; more than `LANES` if they never are."""
-    return _fewest("streams")
+    return choice(Kind.MESSAGES).tier
 
 
 @functools.cache
-def _fewest(kind: str) -> int:
-    """From how many on lanes are faster."""
+def choice(kind: Kind) -> Choice:
+    """Who hashes messages of this kind. `PROVENANCE_HASH_TIER` overrides; `MalformedError` if it names what is not
+    there."""
     named = os.environ.get(ENVIRONMENT)
     if named:
         try:
-            return 1 if HashTier(named) is HashTier.LANES else _NEVER
+            tier = HashTier(named)
         except ValueError:
             raise MalformedError(f"{ENVIRONMENT} is unknown", expected=" | ".join(HashTier), got=ascii(named)) from None
+        if tier is HashTier.EXTENSIONS:
+            extensions_or_error()
+        return Choice(tier, _NEVER if tier is HashTier.HASHLIB else 1)
     processor = _processor()
     remembered = _read().get(processor, {})
     if kind in remembered:
         return remembered[kind]
-    chosen = _time_messages() if kind == "messages" else _time_streams()
+    chosen = _fastest(kind)
     _write(processor, {**remembered, kind: chosen})
     return chosen
 
 
-def _time_messages() -> int:
+def _fastest(kind: Kind) -> Choice:
+    count, size = _SIZES[kind]
+    messages = [os.urandom(size) for _ in range(count)]
+    alone = _best(lambda: hash_messages(messages, tier=HashTier.HASHLIB)) / count
+    lanes = (
+        _best(lambda: hash_messages(messages, tier=HashTier.LANES)) / count
+        if kind is Kind.MESSAGES
+        else (_best(lambda: _in_lanes(messages)) / count)
+    )
+    times = {HashTier.HASHLIB: alone, HashTier.LANES: lanes}
+    if extensions() is not None:
+        times[HashTier.EXTENSIONS] = _best(lambda: by_extensions(messages)) / count
+    tier = min(times, key=lambda tier: times[tier])
+    if tier is HashTier.HASHLIB:
+        return Choice(tier, _NEVER)
+    # Side by side it takes as long for one as for all that have room.
+    room = LANES if tier is HashTier.LANES else STREAMS
+    return Choice(tier, 1 + int(room * times[tier] / alone) if kind is Kind.STREAMS else 1)
+
+
+def _in_lanes(messages: Sequence[bytes]) -> None:
     import stringzilla
 
-    messages = [os.urandom(_MESSAGE_BYTES) for _ in range(_MESSAGES)]
-    lanes = _best(lambda: stringzilla.Sha256s(_MESSAGES).update(messages).digest())
-    alone = _best(lambda: [hashlib.sha256(message).digest() for message in messages])
-    return 1 if lanes < alone else _NEVER
-
-
-def _time_streams() -> int:
-    import stringzilla
-
-    chunks = [os.urandom(_STREAM_BYTES) for _ in range(LANES)]
-    lanes = _best(lambda: stringzilla.Sha256s(LANES).update(chunks).digest())
-    alone = _best(lambda: [hashlib.sha256(chunk).digest() for chunk in chunks])
-    # Lanes take as long for one file as for sixteen.
-    return 1 + int(LANES * lanes / alone) if lanes < alone else _NEVER
+    for start in range(0, len(messages), LANES):
+        stringzilla.Sha256s(LANES).update(messages[start : start + LANES]).digest()
 
 
 def _best(action: Callable[[], object]) -> float:
@@ -98,27 +126,30 @@ def _processor() -> str:
             ]
     except OSError:
         return name
-    # Two processors of one name may differ in what a hypervisor lets through.
-    return hashlib.sha256("\n".join([name, *lines[:2]]).encode()).hexdigest()
+    # Two processors of one name may differ in what a hypervisor lets through, and two of us in how we were built.
+    return hashlib.sha256("\n".join([name, *lines[:2], str(extensions() is not None)]).encode()).hexdigest()
 
 
 def _file() -> Path:
-    return cache_folder() / "hash-tier.json"
+    return cache_folder() / "hash-tiers.json"
 
 
-def _read() -> dict[str, dict[str, int]]:
+def _read() -> dict[str, dict[Kind, Choice]]:
     try:
         with _file().open("rb") as file:
             value = json.loads(file.read(_MAX_CACHE_BYTES))
         return {
-            processor: {kind: min(_NEVER, max(1, int(fewest))) for kind, fewest in choices.items()}
+            processor: {
+                Kind(kind): Choice(HashTier(tier), min(_NEVER, max(1, int(fewest))))
+                for kind, (tier, fewest) in choices.items()
+            }
             for processor, choices in value.items()
         }
     except (OSError, MalformedError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 
-def _write(processor: str, choices: dict[str, int]) -> None:
+def _write(processor: str, choices: dict[Kind, Choice]) -> None:
     others = {name: chosen for name, chosen in _read().items() if name != processor}
     # A home that many machines share keeps what was found on the last of them.
     found = dict([*others.items(), (processor, choices)][-_MAX_PROCESSORS:])
@@ -129,7 +160,9 @@ def _write(processor: str, choices: dict[str, int]) -> None:
         descriptor, name = tempfile.mkstemp(prefix=".hash-tier-", dir=path.parent)
         draft = Path(name)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump(found, file)
+            json.dump(
+                {name: {kind: astuple(one) for kind, one in known.items()} for name, known in found.items()}, file
+            )
         draft.replace(path)
     except (OSError, MalformedError):  # timed again the next time
         if draft is not None:

@@ -6,7 +6,9 @@ from enum import StrEnum
 
 
 class HashTier(StrEnum):
-    """The standard library, one message after another, or lanes side by side. Calibrated by `provenance.machine`."""
+    """The standard library, one message after another; lanes side by side; or the processor's SHA extensions, three
+    messages at a time, where the project was built with a compiler. Calibrated by `provenance.machine`."""
 
     HASHLIB = "hashlib"
     LANES = "lanes"
+    EXTENSIONS = "extensions"

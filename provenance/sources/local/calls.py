@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import ctypes
 
 LIBRARY: Final = "libcalls.so"
-ENVIRONMENT: Final = "PROVENANCE_COMPILED_CALLS"
+ENVIRONMENT: Final = "PROVENANCE_COMPILED"
 """`0` has every call made from Python."""
 _VERSION: Final = 1
 _NAMES_BYTES: Final = 2**20

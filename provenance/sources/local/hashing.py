@@ -11,12 +11,11 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from provenance.errors import SourceError
 from provenance.fingerprint import Algorithm, new_hasher
-from provenance.machine.calibration import LANES
 from provenance.merkle.lists import hash_messages
 from provenance.merkle.tier import HashTier
 from provenance.sources.local.calls import Calls
@@ -43,8 +42,6 @@ _BATCH_BYTES: Final = 2**20
 _CHUNK_BYTES: Final = 2 << 20
 _MANY_CHUNK_BYTES: Final = 8 << 20
 """For the threads of one hash."""
-_LANE_BYTES: Final = 128 * 1024
-"""Of each of 16 files at a time: together they stay in a core's cache."""
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 _local = threading.local()
@@ -215,84 +212,12 @@ def _buffer(count_bytes: int) -> memoryview:
     """Memory of this thread's own that begins with a page: the kernel copies into it a third faster than elsewhere."""
     held = getattr(_local, "view", None)
     if held is None or len(held) < count_bytes:
-        held = _local.view = _pages(count_bytes)
+        held = _local.view = pages(count_bytes)
     view: memoryview = held[:count_bytes]
     return view
 
 
-def _pages(count_bytes: int) -> memoryview:
+def pages(count_bytes: int) -> memoryview:
+    """Memory that begins with a page."""
     # Private: what is shared by default would be one memory for all processes that are forked later.
     return memoryview(mmap.mmap(-1, count_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-
-
-def hash_in_lanes(files: Sequence[tuple[int, str, Identity]], advance: Advance) -> Iterator[tuple[int, bytes]]:
-    """The SHA-256 of large files, 16 of them side by side; a lane that is done takes the next file."""
-    import stringzilla
-
-    waiting = list(reversed(files))
-    lanes: list[_Lane] = []
-    hashers = stringzilla.Sha256s(LANES)
-    try:
-        while waiting and len(lanes) < LANES:
-            lanes.append(_Lane(*waiting.pop()))
-        empty = b""
-        while any(lane.open for lane in lanes):
-            chunks = [lane.read(advance) if lane.open else empty for lane in lanes]
-            hashers.update([*chunks, *([empty] * (LANES - len(lanes)))])
-            for place, lane in enumerate(lanes):
-                if lane.open and lane.left == 0:
-                    lane.finish()
-                    yield lane.number, hashers[place].digest()
-                    if waiting:
-                        hashers[place] = stringzilla.Sha256()
-                        lanes[place] = _Lane(*waiting.pop())
-    finally:
-        for lane in lanes:
-            lane.close()
-
-
-class _Lane:
-    """One file that is read piece by piece."""
-
-    def __init__(self, number: int, path: str, identity: Identity) -> None:
-        self.number, self._path, self._identity = number, path, identity
-        self._descriptor = open_listed(path, identity)
-        self.open, self.left = True, identity[2]
-        self._view = _pages(_LANE_BYTES)
-
-    def read(self, advance: Advance) -> memoryview:
-        try:
-            count = os.readv(self._descriptor, [self._view[: min(self.left, _LANE_BYTES)]])
-        except OSError as error:
-            raise unreadable(self._path, error) from error
-        if not count:
-            raise changed(self._path)
-        self.left -= count
-        advance(count)
-        return self._view[:count]
-
-    def finish(self) -> None:
-        # A byte beyond the end, or another state, is a change.
-        try:
-            is_other = os.read(self._descriptor, 1) or identify(os.fstat(self._descriptor)) != self._identity
-        except OSError as error:
-            raise unreadable(self._path, error) from error
-        if is_other:
-            raise changed(self._path)
-        self.close()
-
-    def close(self) -> None:
-        if self.open:
-            self.open = False
-            os.close(self._descriptor)
-
-
-def hash_large(
-    files: Sequence[tuple[int, str, Identity]], algorithm: Algorithm, fewest: int, advance: Advance
-) -> Iterator[tuple[int, bytes]]:
-    """The digests of large files, by their numbers, in any order; side by side from `fewest` files on."""
-    if algorithm is Algorithm.SHA256 and len(files) >= fewest:
-        yield from hash_in_lanes(files, advance)
-    else:
-        for number, path, identity in files:
-            yield number, hash_file(path, identity, algorithm, advance)

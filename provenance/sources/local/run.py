@@ -63,14 +63,13 @@ class Run:
     def __init__(
         self, base: str, names: list[str], reading: Reading, progress: ProgressCallback | None, root: Path
     ) -> None:
-        from provenance.machine.calibration import LANES, fewest_streams, hash_tier
+        from provenance.machine.calibration import Choice, Kind, choice
 
         self._base, self._names, self._algorithm = base, names, reading.algorithm
         if len(names) < _FEW_TO_HASH:
-            self.tiers = Tiers(HashTier.HASHLIB, HashTier.HASHLIB, LANES + 1)
+            self.tiers = Tiers(HashTier.HASHLIB, HashTier.HASHLIB, Choice(HashTier.HASHLIB, _FEW_TO_HASH))
         else:
-            fewest = fewest_streams()
-            self.tiers = Tiers(HashTier.LANES if fewest <= LANES else HashTier.HASHLIB, hash_tier(), fewest)
+            self.tiers = Tiers(choice(Kind.CONTENTS).tier, choice(Kind.MESSAGES).tier, choice(Kind.STREAMS))
         self._declared, self._root = reading.declared, root
         self.declared: list[int] = []
         """The numbers of files whose digests are declared: they are not read, nor kept in the cache as if they were."""

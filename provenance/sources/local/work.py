@@ -15,13 +15,15 @@ from typing import Final
 
 from provenance.errors import ProvenanceError
 from provenance.fingerprint import Algorithm, leaf_texts
+from provenance.machine.calibration import Choice
 from provenance.merkle.lists import hash_messages
 from provenance.merkle.tier import HashTier
 from provenance.sources.local.calls import compiled_calls
 from provenance.sources.local.frames import read_frame, write_frame
-from provenance.sources.local.hashing import BUFFER_BYTES, hash_contents, hash_large, let_clock_tick, read_batch
+from provenance.sources.local.hashing import BUFFER_BYTES, hash_contents, let_clock_tick, read_batch
 from provenance.sources.local.listing import IDENTITY, SIZE, Identity, changed, identities, pack, unreadable
 from provenance.sources.local.settling import held_so_far, let_leases_be_broken_silently
+from provenance.sources.local.side_by_side import hash_large
 
 BATCH: Final = 256
 _TELL_FILES: Final = 2_048
@@ -30,12 +32,11 @@ _TELL_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
-    """Who hashes contents of files, and who leaves, which are short; from how many large files on they are hashed side
-    by side."""
+    """Who hashes contents of small files, who leaves, which are short, and who large files, from how many on."""
 
     contents: HashTier
     leaves: HashTier
-    fewest: int
+    large: Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class Work:
         files = [(number, self._root + self._names[number], identity) for number, identity in large]
         told = _Counter(self._out)
         sizes = {number: identity[SIZE] for number, identity in large}
-        for number, digest in hash_large(files, self._share.algorithm, self._share.tiers.fewest, told.advance):
+        for number, digest in hash_large(files, self._share.algorithm, self._share.tiers.large, told.advance):
             told.flush()
             leaf = self._leaves([number], [sizes[number]], digest)
             write_frame(self._out, ("hashed", [number], digest, leaf, 0))

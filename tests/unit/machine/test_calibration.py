@@ -6,7 +6,7 @@ import json
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import pytest
 
 from provenance.errors import MalformedError
 from provenance.machine import calibration, folders
+from provenance.machine.calibration import Choice, Kind
+from provenance.merkle.compiled import extensions
 from provenance.merkle.tier import HashTier
 from tests.paths import PROJECT
 
@@ -24,35 +26,31 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A cache of its own, no override, nothing remembered by the process."""
     monkeypatch.delenv(calibration.ENVIRONMENT, raising=False)
     monkeypatch.setenv(folders.ENVIRONMENT, str(tmp_path / "cache"))
-    calibration._fewest.cache_clear()
-    yield tmp_path / "cache" / "hash-tier.json"
-    calibration._fewest.cache_clear()
+    calibration.choice.cache_clear()
+    yield tmp_path / "cache" / "hash-tiers.json"
+    calibration.choice.cache_clear()
 
 
 @pytest.fixture
 def timings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Which timings were made. Messages are said to be faster in lanes, streams with hashlib."""
+    """Which timings were made. Messages are said to be faster in lanes, streams from eleven on."""
     made: list[str] = []
 
-    def timing(kind: str, fewest: int) -> Callable[[], int]:
-        def time() -> int:
-            made.append(kind)
-            return fewest
+    def timing(kind: Kind) -> Choice:
+        made.append(str(kind))
+        return Choice(HashTier.LANES, 11 if kind is Kind.STREAMS else 1)
 
-        return time
-
-    monkeypatch.setattr(calibration, "_time_messages", timing("messages", 1))
-    monkeypatch.setattr(calibration, "_time_streams", timing("streams", 11))
+    monkeypatch.setattr(calibration, "_fastest", timing)
     return made
 
 
-def _again() -> tuple[HashTier, int]:
+def _again() -> tuple[HashTier, Choice]:
     """What another process would find."""
-    calibration._fewest.cache_clear()
-    return calibration.hash_tier(), calibration.fewest_streams()
+    calibration.choice.cache_clear()
+    return calibration.hash_tier(), calibration.choice(Kind.STREAMS)
 
 
-CHOICES = (HashTier.LANES, 11)
+CHOICES = (HashTier.LANES, Choice(HashTier.LANES, 11))
 
 
 def test_it_is_timed_once_for_each_kind(timings: list[str], fresh: Path) -> None:
@@ -94,7 +92,8 @@ def test_a_home_of_many_machines_does_not_grow(
 @pytest.mark.parametrize(
     "damage",
     [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"P": []}', b'{"P": {"messages": []}}', b'{"P": {"messages": "fast"}}',
-     b'{"P": {"messages": null}}', b'{"P": 1}', b"[" * 4_000, b'{"P": {"messages": {"a": 1}}}', b"x" * 10_000],
+     b'{"P": {"messages": null}}', b'{"P": {"messages": ["fast", 1]}}', b'{"P": {"messages": ["lanes"]}}',
+     b'{"P": {"what": ["lanes", 1]}}', b'{"P": 1}', b"[" * 4_000, b'{"P": {"messages": {"a": 1}}}', b"x" * 10_000],
 )  # fmt: skip
 def test_whatever_is_wrong_with_the_file_costs_a_timing(timings: list[str], fresh: Path, damage: bytes) -> None:
     fresh.parent.mkdir()
@@ -130,14 +129,26 @@ def test_a_user_without_a_home(timings: list[str], monkeypatch: pytest.MonkeyPat
     assert _again() == CHOICES
 
 
-@pytest.mark.parametrize("tier", list(HashTier))
+@pytest.mark.parametrize("tier", [HashTier.HASHLIB, HashTier.LANES, HashTier.EXTENSIONS])
 def test_the_environment_overrides(
     timings: list[str], fresh: Path, monkeypatch: pytest.MonkeyPatch, tier: HashTier
 ) -> None:
     monkeypatch.setenv(calibration.ENVIRONMENT, str(tier))
-    assert _again() == (tier, 1 if tier is HashTier.LANES else calibration._NEVER)
+    if tier is HashTier.EXTENSIONS and extensions() is None:
+        with pytest.raises(MalformedError, match="cannot be used"):
+            _again()
+        return
+    assert _again() == (tier, Choice(tier, calibration._NEVER if tier is HashTier.HASHLIB else 1))
     assert timings == []
     assert not fresh.exists()
+
+
+def test_extensions_that_are_not_there_cannot_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("provenance.merkle.compiled.extensions", lambda: None)
+    monkeypatch.setenv(calibration.ENVIRONMENT, "extensions")
+    with pytest.raises(MalformedError, match="cannot be used") as raised:
+        _again()
+    assert "C compiler" in str(raised.value.hint)
 
 
 @pytest.mark.parametrize("name", ["fast", "LANES", " lanes"])
@@ -148,26 +159,37 @@ def test_an_unknown_override_is_an_error(monkeypatch: pytest.MonkeyPatch, name: 
 
 
 @pytest.mark.parametrize(
-    ("lanes", "alone", "messages", "streams"),
-    [(1.0, 2.0, HashTier.LANES, 9), (1.0, 16.0, HashTier.LANES, 2), (1.0, 1.01, HashTier.LANES, 16),
-     (2.0, 1.0, HashTier.HASHLIB, calibration._NEVER)],
+    ("alone", "lanes", "extensions", "messages", "streams"),
+    [(2.0, 1.0, None, HashTier.LANES, 9), (16.0, 1.0, None, HashTier.LANES, 2), (1.01, 1.0, None, HashTier.LANES, 16),
+     (1.0, 2.0, None, HashTier.HASHLIB, calibration._NEVER), (2.3, 1.5, 1.0, HashTier.EXTENSIONS, 2),
+     (1.2, 1.5, 1.0, HashTier.EXTENSIONS, 3), (2.0, 1.0, 1.5, HashTier.LANES, 9),
+     (1.0, 1.5, 1.1, HashTier.HASHLIB, calibration._NEVER)],
 )  # fmt: skip
-def test_the_faster_one_is_chosen(
-    monkeypatch: pytest.MonkeyPatch, lanes: float, alone: float, messages: HashTier, streams: int
+def test_the_fastest_one_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+    alone: float,
+    lanes: float,
+    extensions: float | None,
+    messages: HashTier,
+    streams: int,
 ) -> None:
-    figures = iter([lanes, alone] * 2)
+    monkeypatch.setattr(calibration, "extensions", lambda: None if extensions is None else object())
+    figures = iter([figure for figure in (alone, lanes, extensions) if figure is not None] * 2)
     monkeypatch.setattr(calibration, "_best", lambda _: next(figures))
-    assert _again() == (messages, streams)
+    assert _again() == (messages, Choice(messages, streams))
 
 
-def test_a_real_timing_gives_one_of_both() -> None:
-    assert calibration.hash_tier() in set(HashTier)
-    assert calibration.fewest_streams() in {*range(1, calibration.LANES + 1), calibration._NEVER}
+def test_a_real_timing_gives_one_of_them() -> None:
+    for kind in Kind:
+        chosen = calibration.choice(kind)
+        assert chosen.tier in set(HashTier)
+        assert (chosen.fewest == calibration._NEVER) == (chosen.tier is HashTier.HASHLIB)
+        assert 1 <= chosen.fewest <= calibration.LANES or chosen.fewest == calibration._NEVER
 
 
 def test_processes_that_time_at_once_leave_a_whole_file(timings: list[str], fresh: Path) -> None:
     def write(number: int) -> None:
-        calibration._write(f"processor {number % 4}", {"messages": number + 1})
+        calibration._write(f"processor {number % 4}", {Kind.MESSAGES: Choice(HashTier.LANES, number + 1)})
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(64)))

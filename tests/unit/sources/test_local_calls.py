@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from provenance.merkle import compiled as compiled_hashes
 from provenance.sources.local import calls, hashing, listing
 from provenance.sources.local.ignore import IgnoreRules
 from provenance.sources.local.listing import IDENTITY, identify, identities, pack
@@ -234,21 +235,28 @@ def test_a_library_that_is_not_ours_is_not_used(tmp_path: Path, monkeypatch: pyt
 def test_a_wheel_is_built_with_them_or_without(tmp_path: Path, compiler: str) -> None:
     if compiler == "cc" and not shutil.which("cc"):
         pytest.skip("there is no C compiler")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "scripts/build_calls.py"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "scripts/build_compiled.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(PROJECT / name, tmp_path / name)
-    place = tmp_path / "provenance" / "sources" / "local"
-    place.mkdir(parents=True)
+    (tmp_path / "provenance").mkdir()
     (tmp_path / "provenance" / "__init__.py").touch()
-    shutil.copy(PROJECT / "provenance" / "sources" / "local" / "calls.c", place)
-    (place / calls.LIBRARY).write_bytes(b"of other source")
-    environment = {**os.environ, "CC": compiler} | {calls.ENVIRONMENT: "1"}
+    libraries = {
+        "provenance/sources/local/calls.c": calls.LIBRARY,
+        "provenance/merkle/sha256.c": compiled_hashes.LIBRARY,
+    }
+    made = [(Path(source).parent / library).as_posix() for source, library in libraries.items()]
+    for source, library in zip(libraries, made, strict=True):
+        (tmp_path / source).parent.mkdir(parents=True)
+        shutil.copy(PROJECT / source, tmp_path / source)
+        (tmp_path / library).write_bytes(b"of other source")
+    environment = {**os.environ, "CC": compiler, calls.ENVIRONMENT: "1"}
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "made"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     (wheel,) = (tmp_path / "made").iterdir()
     names = zipfile.ZipFile(wheel).namelist()
-    has = f"provenance/sources/local/{calls.LIBRARY}" in names
-    assert has == (compiler == "cc") == (place / calls.LIBRARY).exists()
+    has = compiler == "cc"
+    assert [library in names for library in made] == [has] * 2
+    assert [(tmp_path / library).exists() for library in made] == [has] * 2
     assert ("py3-none-any" in wheel.name) == (not has)
     assert ("was not built" in done.stderr) == (not has)
