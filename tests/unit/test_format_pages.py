@@ -24,7 +24,9 @@ from provenance.merkle import leaf_hash
 from provenance.policy import SizeSpan, TimeSpan, TrustRoots, encode_trust, parse_trust
 from provenance.policy.policy import parse_policy
 from provenance.statement import DatasetStatement, Pin, PinnedName, encode_statement
+from provenance.statement.checked_range import CheckedRange, DataSample, EntryCheck, EntryOutcome, SkipReason
 from provenance.statement.events import Event, encode_event
+from provenance.statement.log_attestation import CheckMethod, LogAttestation, encode_log_attestation
 from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.standards import parse_standards
 from tests.paths import PROJECT
@@ -79,8 +81,27 @@ def test_events_page() -> None:
     body = Revocation(RevocationReason.CONSENT_WITHDRAWN, "2026-11-01T00:00:00Z", "the museum withdrew its consent")
     assert json.loads(shown) == json.loads(encode_event(Event(about, body, "2026-11-20T12:00:00Z")))
     named = set(re.findall(r"\(\.\./schemas/([a-z0-9.-]+\.json)\)", (PAGES / "events.md").read_text("utf-8")))
-    named |= {"dataset-1.json", "openlineage-batch-1.json"}  # statement.md, openlineage.md
+    named |= {"dataset-1.json", "openlineage-batch-1.json", "log-attestation-1.json"}  # pages of their own
     assert named == {path.name for path in (PROJECT / "docs" / "schemas").iterdir()}
+
+
+def test_log_attestation_page() -> None:
+    (shown,) = blocks("log-attestation.md")
+    nothing = SkipReason.INAPPLICABLE
+    first = EntryOutcome(0, {EntryCheck.RECORDS: SkipReason.SAMPLED}, DataSample(0, 16, 4_000, 1_048_576))
+    second = EntryOutcome(1, dict.fromkeys((EntryCheck.REFERENCES, EntryCheck.DATA, EntryCheck.RECORDS), nothing))
+    root = Digest.of(b"root")
+    attestation = LogAttestation(
+        attester="attester.example/a1", origin="ledger.example/main", size=2, root=root, tree_root=root,
+        entries=CheckedRange.of([first, second]), seed=Digest.of(b"seed"),
+        method=CheckMethod("training", Digest.of(b"policy"), 16), created="2026-11-20T12:00:00Z",
+    )  # fmt: skip
+    assert json.loads(shown) == json.loads(encode_log_attestation(attestation))
+    text = (PAGES / "log-attestation.md").read_text("utf-8")
+    assert all(f"`{reason}`" in text for reason in SkipReason)
+    assert re.findall(
+        r"^\| `([a-z]+)` \| (?:a DSSE|a known|by a key|parents|licence|files|all rec)", text, re.MULTILINE
+    ) == [*EntryCheck]
 
 
 def test_every_format_has_a_page_that_the_index_names() -> None:
