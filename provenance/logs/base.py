@@ -6,6 +6,7 @@ may be, decompressed; nothing but the named log is asked; nothing is verified, a
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Final, Protocol
 
@@ -14,6 +15,7 @@ from provenance.limits import MAX_URI_CHARS
 from provenance.log.static import StaticPath
 
 DEFAULT_TIMEOUT_S: Final = 30.0
+_NAME = re.compile(r"[A-Za-z0-9._@+-]+(?:/[A-Za-z0-9._@+-]+)*")
 _KINDS: Final = {
     "http": "provenance.logs.http",
     "https": "provenance.logs.http",
@@ -39,8 +41,21 @@ class LogFiles(Protocol):
     def read(self, path: StaticPath) -> bytes | None:
         """The tile or bundle at a path; None if the log says that it has none. `LogError` if it cannot be asked."""
 
+    def beside(self, name: str, max_bytes: int) -> bytes | None:
+        """What lies beside the log under a relative path, at most so many bytes (`LogError`); None if there is nothing.
+
+        Whatever it is, it is no part of the log.
+        """
+
     def close(self) -> None:
         """Release connections."""
+
+
+def check_name(name: str) -> str:
+    """The name, if it is a relative path of plain characters that leads nowhere else; `MalformedError`."""
+    if not _NAME.fullmatch(name) or ".." in name.split("/"):
+        raise MalformedError("not the name of something beside a log", expected="a relative path", got=name)
+    return name
 
 
 def open_log(address: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> LogFiles:

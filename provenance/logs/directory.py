@@ -13,7 +13,7 @@ from provenance.errors import LogError
 from provenance.limits import MAX_NOTE_BYTES
 from provenance.log import encode_tile_path
 from provenance.log.static import CHECKPOINT_PATH, StaticPath, max_bytes_of
-from provenance.logs.base import LogFiles
+from provenance.logs.base import LogFiles, check_name
 
 
 class DirectoryLog:
@@ -35,6 +35,10 @@ class DirectoryLog:
     def read(self, path: StaticPath) -> bytes | None:
         """See `LogFiles`."""
         return self._read(encode_tile_path(path).removeprefix("/"), max_bytes_of(path))
+
+    def beside(self, name: str, max_bytes: int) -> bytes | None:
+        """See `LogFiles`."""
+        return self._read(check_name(name), max_bytes)
 
     def close(self) -> None:
         """Nothing is held."""

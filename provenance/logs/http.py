@@ -23,7 +23,7 @@ from provenance.errors import LogError, MalformedError
 from provenance.limits import MAX_NOTE_BYTES
 from provenance.log import encode_tile_path
 from provenance.log.static import CHECKPOINT_PATH, StaticPath, max_bytes_of
-from provenance.logs.base import LogFiles
+from provenance.logs.base import LogFiles, check_name
 
 _PIECE_BYTES: Final = 64 * 2**10
 _ATTEMPTS: Final = 3
@@ -66,6 +66,10 @@ class HttpLog:
     def read(self, path: StaticPath) -> bytes | None:
         """See `LogFiles`."""
         return self._get(encode_tile_path(path).removeprefix("/"), max_bytes_of(path))
+
+    def beside(self, name: str, max_bytes: int) -> bytes | None:
+        """See `LogFiles`."""
+        return self._get(check_name(name), max_bytes)
 
     def close(self) -> None:
         """Close the connection."""

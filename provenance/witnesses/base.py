@@ -39,7 +39,8 @@ class Witness(Protocol):
 
     def add_checkpoint(self, request: AddCheckpoint) -> WitnessAnswer:
         """What the witness answers. `PolicyError` if it does not know the log or its key, `VerificationError` if it
-        says that the proof does not hold, `WitnessError` if it cannot be asked or makes no sense."""
+        says that the proof does not hold (`AttestationRefusedError`: or that an entry does not), `WitnessError` if it
+        cannot be asked, is not done yet, or makes no sense."""
 
 
 def open_witness(uri: str, *, timeout_s: float) -> Witness:

@@ -17,9 +17,13 @@ from provenance.log.add_checkpoint import SIZE_TYPE, AddCheckpoint, encode_add_c
 from provenance.log.decimal import parse_decimal
 from provenance.log.note import parse_signature_lines
 from provenance.witnesses.base import Cosigned, Outgrown, Witness, WitnessAnswer
+from provenance.witnesses.refusal import AttestationRefusedError, parse_refusal
 
 _MAX_ANSWER_BYTES: Final = 64 * 2**10
 _PIECE_BYTES: Final = 4_096
+_REFUSED: Final = 422
+_TOLD: Final = (_REFUSED, 503)
+_PLAIN: Final = "text/plain"
 
 
 class HttpWitness:
@@ -43,10 +47,22 @@ class HttpWitness:
         if status in (403, 404):
             what = "does not know this log" if status == 404 else "does not know this log's key"
             raise PolicyError(f"witness {what}", got=f"status {status}", where=self._host)
+        if status in _TOLD and kind == _PLAIN:
+            self._raise_refusal(status, body)
         if status in (409, 422):
             what = "witness says that this checkpoint does not extend what it saw"
             raise VerificationError(what, got=f"status {status}", where=self._host)
         raise self._failed("refused", got=f"status {status}")
+
+    def _raise_refusal(self, status: int, body: bytes) -> None:
+        """Raise what an attester says; return if it is none that says something."""
+        try:
+            refusal = parse_refusal(body)
+        except MalformedError:
+            return
+        if status == _REFUSED:
+            raise AttestationRefusedError(refusal, where=self._host)
+        raise WitnessError(refusal.message, got=f"status {status}", where=self._host, hint="ask again later")
 
     def _post(self, body: bytes) -> tuple[int, str, bytes]:
         deadline = time.monotonic() + self._timeout_s

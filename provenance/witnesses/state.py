@@ -9,10 +9,7 @@ Source: c2sp.org/tlog-witness, c2sp.org/tlog-cosignature.
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +19,6 @@ from provenance.errors import (
     MalformedError,
     NotFoundError,
     PolicyError,
-    StoreError,
     VerificationError,
 )
 from provenance.log import (
@@ -39,6 +35,8 @@ from provenance.log.add_checkpoint import AddCheckpoint
 from provenance.log.checkpoint import check_log_key
 from provenance.log.note import encode_signature_line
 from provenance.merkle import verify_consistency
+from provenance.witnesses.attested import ATTESTED_SCHEMA, attested_root
+from provenance.witnesses.state_file import StateFile
 
 MAX_LOGS: Final = 10_000
 MAX_EVIDENCE: Final = 1_000
@@ -77,21 +75,15 @@ class Seen:
     evidence: int = 0
 
 
-class WitnessState:
+class NotAttestedError(PolicyError):
+    """The checkpoint's entries were not checked, which this witness does before it cosigns."""
+
+
+class WitnessState(StateFile):
     """The state in one file. Threads and processes may share it."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._guard = path, threading.RLock()
-        with self._failing("opening"):
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-
-    def close(self) -> None:
-        """Release the file."""
-        with self._guard:
-            self._db.close()
+        super().__init__(path, _SCHEMA + ATTESTED_SCHEMA)
 
     def watch(self, vkey: str) -> str:
         """Cosign for the log with this verifier key, besides its other keys; its origin."""
@@ -120,6 +112,11 @@ class WitnessState:
             rows = self._db.execute("SELECT origin FROM keys UNION SELECT origin FROM seen ORDER BY 1").fetchall()
             return tuple(self._seen(str(origin)) for (origin,) in rows)
 
+    def last(self, origin: str) -> Seen:
+        """What was cosigned last of a log."""
+        with self._failing("reading"):
+            return self._seen(origin)
+
     def evidence(self, origin: str) -> tuple[tuple[bytes, bytes], ...]:
         """Pairs of signed checkpoints of a log that cannot both be true, in the order they came."""
         with self._failing("reading"):
@@ -138,8 +135,12 @@ class WitnessState:
         except VerificationError as error:
             raise PolicyError("checkpoint is not signed by a key of its log", got=error.what, where=origin) from error
 
-    def cosign(self, request: AddCheckpoint, cosigner: WitnessSigner, now_s: int) -> bytes:
+    def cosign(
+        self, request: AddCheckpoint, cosigner: WitnessSigner, now_s: int, *, only_attested: bool = False
+    ) -> bytes:
         """The cosignature lines for a checkpoint that extends what was seen last, which it is from now on.
+
+        `only_attested`: and whose entries were checked, up to its end (`NotAttestedError`): in the same transaction.
 
         `NotFoundError` for a log that is not watched, `PolicyError` if none of its keys signed the checkpoint,
         `SizeConflictError` if another size was seen last or the same with another root, `VerificationError` if the
@@ -154,6 +155,9 @@ class WitnessState:
         with self._transaction("cosigning"):
             seen = self._seen(checkpoint.origin)
             told = self._compare(request, checkpoint, seen, now_s)
+            if told is None and only_attested and attested_root(self._db, checkpoint) != checkpoint.root:
+                what = "entries of the checkpoint were not checked"
+                raise NotAttestedError(what, got=f"size {checkpoint.size}", where=checkpoint.origin)
             time_s = max(now_s, seen.time_s or 0)
             if told is None:
                 self._db.execute(
@@ -203,22 +207,3 @@ class WitnessState:
             return Seen(origin, vkeys, evidence=evidence)
         size, root, note, time_s = row
         return Seen(origin, vkeys, int(size), bytes(root), bytes(note), time_s, evidence)
-
-    @contextmanager
-    def _transaction(self, action: str) -> Iterator[None]:
-        with self._failing(action):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _failing(self, action: str) -> Iterator[None]:
-        try:
-            with self._guard:
-                yield
-        except sqlite3.Error as error:
-            raise StoreError(f"the witness's state failed: {action}", got=error, where=self._path) from error

@@ -253,6 +253,9 @@ class Counted:
         self.read_paths.append(encode_tile_path(path)[1:])
         return self._inner.read(path)
 
+    def beside(self, name: str, max_bytes: int) -> bytes | None:
+        return self._inner.beside(name, max_bytes)
+
     def close(self) -> None:
         """Nothing."""
 
