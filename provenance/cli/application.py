@@ -10,6 +10,7 @@ from provenance import __version__
 from provenance.cli.invocation import JSON_HELP, VerbGroup, add_verb
 from provenance.cli.verbs import (
     anchor,
+    attest,
     audit,
     bundle,
     chain,
@@ -140,6 +141,8 @@ add_verb(_witness, "retire", witness.retire)
 add_verb(_witness, "remove", witness.remove)
 add_verb(_witness, "list", witness.show)
 add_verb(_witness, "cosign", witness.cosign)
+add_verb(_witness, "waive", attest.waive)
+add_verb(_witness, "check-attestation", attest.check_attestation)
 _witness_keys = _group("A witness's own keys, and how they change.")
 _witness.add_typer(_witness_keys, name="keys")
 add_verb(_witness_keys, "list", witness_keys.list_keys)

@@ -20,7 +20,7 @@ from provenance.ledger.witness_keys import WitnessKeys
 from provenance.log.text import check_key_name
 from provenance.witnesses.state import WitnessState
 
-_STATE: Final = "witness.db"
+STATE: Final = "witness.db"
 _MAX_NAME_BYTES: Final = 1_024
 
 
@@ -49,7 +49,7 @@ def make_witness(folder: Path, name: str, *, post_quantum: bool = True) -> Witne
         (folder / "name").write_text(name + "\n", "utf-8")
     except OSError as error:
         raise StoreError("cannot write the witness's name", got=error.strerror, where=folder) from error
-    WitnessState(folder / _STATE).close()
+    WitnessState(folder / STATE).close()
     with open_witness_folder(folder) as witness:
         return witness.cosigner
 
@@ -65,9 +65,9 @@ def open_witness_folder(folder: Path) -> Iterator[OpenWitness]:
         raise StoreError("cannot read the witness's name", got=error.strerror, where=folder) from error
     cosigner = WitnessKeys(folder, name.decode("utf-8", "replace").strip())
     cosigner.listed()  # a key that is missing or damaged ends it here
-    if not (folder / _STATE).is_file():
+    if not (folder / STATE).is_file():
         # Without what it has seen its key would sign a second history.
         hint = "restore it, or make another witness, with another key"
-        raise StoreError("what the witness has seen is gone", where=folder / _STATE, hint=hint)
-    with closing(WitnessState(folder / _STATE)) as state:
+        raise StoreError("what the witness has seen is gone", where=folder / STATE, hint=hint)
+    with closing(WitnessState(folder / STATE)) as state:
         yield OpenWitness(cosigner, state)

@@ -10,11 +10,14 @@ import typer
 from provenance.cli.arguments import parse_number
 from provenance.cli.exits import DONE, ENVIRONMENT
 from provenance.cli.invocation import Invocation
+from provenance.cli.verbs.attest import AttestOptions, check_plain, open_attester
 from provenance.errors import MalformedError, printable
 
 if TYPE_CHECKING:
     from provenance.encoding import JsonValue
+    from provenance.ledger.witness_folder import OpenWitness
     from provenance.ledger.witnessing import WitnessPlace
+    from provenance.server.attester import Attestations
 
 _Folder = Annotated[str, typer.Argument(metavar="DIR", help="The witness's own folder.")]
 _MAX_QUORUM = 64
@@ -52,17 +55,26 @@ def watch(
         list[str], typer.Argument(metavar="LOG-KEY...", help="A log's verifier keys: `log keys list --json` has them.")
     ],
     forget: Annotated[bool, typer.Option("--forget", help="Take these keys of the log no more.")] = False,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="URL", help="Where an attester reads the log's entries: a URL or a folder."),
+    ] = None,
 ) -> int:
     """Cosign for a log. A log may have several keys while it changes them; what was seen of it stays.
 
     A checkpoint is taken for the log's with the signature of any key that is watched.
     """
-    from provenance.ledger.witness_folder import open_witness_folder
+    from contextlib import closing
+
+    from provenance.ledger.witness_folder import STATE, open_witness_folder
     from provenance.log import parse_vkey
+    from provenance.witnesses.attested import AttestedState
 
     origins = list(dict.fromkeys(parse_vkey(vkey).name for vkey in vkeys))
     if len(origins) != 1:
         raise MalformedError("keys are of several logs", expected="one log's", got=", ".join(origins))
+    if at is not None:
+        _check_place(at)
     with open_witness_folder(Path(folder)) as witness:
         for vkey in vkeys:
             if forget:
@@ -70,6 +82,9 @@ def watch(
             else:
                 witness.state.watch(vkey)
         keys = next((one.vkeys for one in witness.state.logs() if one.origin == origins[0]), ())
+    if at is not None:
+        with closing(AttestedState(Path(folder) / STATE)) as state:
+            state.set_place(origins[0], at)
     run.screen.pairs([("log", printable(origins[0])), ("key", "taken no more" if forget else "taken")])
     run.document({"origin": origins[0], "keys": list(keys)})
     return DONE
@@ -78,25 +93,50 @@ def watch(
 def serve(
     run: Invocation,
     folder: _Folder,
+    options: AttestOptions,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
         str, typer.Option("--port", metavar="PORT", help="The port to listen on; 0 is any free one.")
     ] = "8010",
 ) -> int:
-    """Witness until Ctrl-C: C2SP tlog-witness at /add-checkpoint, and a page of what was seen at /."""
+    """Witness until Ctrl-C: C2SP tlog-witness at /add-checkpoint, and a page of what was seen at /.
+
+    With --attest it checks each new entry first, by a policy that brings its own trust roots, and data that it can
+    reach; what it checked is signed, and served at /attestations. It never is a plain witness again.
+    """
     from provenance.ledger.witness_folder import open_witness_folder
 
     number = parse_number(port, "--port", maximum=65_535)
+    if options.attest:
+        with open_attester(options, Path(folder)) as opened:
+            from provenance.server.attester import Attestations
+
+            attestations = Attestations(opened.attester)
+            _serve(run, opened.witness, host, number, attestations)
+        return DONE
+    check_plain(options, Path(folder))
     with open_witness_folder(Path(folder)) as witness:
-        from provenance.server.witness import serve_witness
-
-        def listening(url: str) -> None:
-            run.screen.pairs([("witness", witness.cosigner.name), ("serving", url)])
-            run.document({"witness": witness.cosigner.name, "url": url})
-            run.flush()
-
-        serve_witness(witness.state, witness.cosigner, host, number, listening=listening)
+        _serve(run, witness, host, number, None)
     return DONE
+
+
+def _serve(run: Invocation, witness: OpenWitness, host: str, port: int, attestations: Attestations | None) -> None:
+    from provenance.server.witness import serve_witness
+
+    def listening(url: str) -> None:
+        attester = attestations.shown() if attestations is not None else None
+        keyid = None if attester is None else str(attester["keyid"])
+        run.screen.pairs([("witness", witness.cosigner.name), ("serving", url), ("attester", keyid)])
+        run.document({"witness": witness.cosigner.name, "url": url, "attester": attester})
+        run.flush()
+
+    serve_witness(witness.state, witness.cosigner, host, port, attestations=attestations, listening=listening)
+
+
+def _check_place(address: str) -> None:
+    from provenance.logs import open_log
+
+    open_log(address).close()
 
 
 def add(

@@ -43,7 +43,7 @@ def test_the_verbs_are_those_of_the_issue() -> None:
         "log about", "log check-about", "log evidence", "log check-evidence",
         "chain status", "chain deploy", "keys announce", "keys rotate", "keys events",
         "witness init", "witness watch", "witness serve", "witness add", "witness remove", "witness list",
-        "witness cosign", "witness retire",
+        "witness cosign", "witness retire", "witness waive", "witness check-attestation",
         "log keys list", "log keys add", "log keys rotate", "log keys retire",
         "witness keys list", "witness keys add", "witness keys rotate", "witness keys retire",
     }  # fmt: skip
