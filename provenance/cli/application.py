@@ -2,63 +2,126 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Final
 
 import typer
 
 from provenance import __version__
-from provenance.cli.invocation import JSON_HELP, VerbGroup, add_verb
-from provenance.cli.verbs import (
-    anchor,
-    attest,
-    audit,
-    bundle,
-    chain,
-    check,
-    demo,
-    diff,
-    events,
-    export,
-    fingerprint,
-    gate,
-    imports,
-    init,
-    key_events,
-    keys,
-    lineage,
-    log,
-    log_keys,
-    log_map,
-    log_publishing,
-    log_reading,
-    prove,
-    register,
-    runs,
-    serve,
-    verify,
-    witness,
-    witness_keys,
-)
+from provenance.cli.invocation import JSON_HELP
+from provenance.cli.summaries import SUMMARIES
+from provenance.cli.verb_group import Verb, verb_group
 
-_HELP_NAMES = {"help_option_names": ["--help", "-h"]}
+GROUPS: Final[Mapping[str, str]] = {
+    "keys": "Signing keys, and whose keys this ledger trusts.",
+    "log": "The append-only log: entries, checkpoint, proofs, fsck.",
+    "log keys": "The log's own keys, and how they change.",
+    "witness": "Witnesses of this log, and a witness of other logs.",
+    "witness keys": "A witness's own keys, and how they change.",
+    "chain": "The chain that this ledger anchors on.",
+}
+"""Help of each group, in the order of `--help`. A group stands below the one that it is named after."""
+
+VERBS: Final[Mapping[str, str]] = {
+    "init": "init:init",
+    "fingerprint": "fingerprint:fingerprint",
+    "register": "register:register",
+    "anchor": "anchor:anchor",
+    "verify": "verify:verify",
+    "diff": "diff:diff",
+    "prove": "prove:prove",
+    "check": "check:check",
+    "bundle": "bundle:bundle",
+    "lineage": "lineage:lineage",
+    "impact": "events:impact",
+    "audit": "audit:audit",
+    "gate": "gate:gate",
+    "export": "export:export",
+    "import": "imports:import_lineage",
+    "revoke": "events:revoke",
+    "supersede": "events:supersede",
+    "review": "events:review",
+    "finding": "events:finding",
+    "use": "events:use",
+    "run": "runs:run_command",
+    "replay": "runs:replay",
+    "quality": "runs:quality",
+    "events": "events:events",
+    "serve": "serve:serve",
+    "demo": "demo:demo",
+    "keys new": "keys:new",
+    "keys list": "keys:list_keys",
+    "keys show": "keys:show",
+    "keys import": "keys:import_key",
+    "keys trust": "keys:trust",
+    "keys revoke": "keys:revoke",
+    "keys announce": "key_events:announce",
+    "keys rotate": "key_events:rotate",
+    "keys events": "key_events:events",
+    "keys export": "keys:export",
+    "log show": "log:show",
+    "log checkpoint": "log:checkpoint",
+    "log access": "log:access",
+    "log inclusion": "log:inclusion",
+    "log consistency": "log:consistency",
+    "log about": "log_map:about",
+    "log check-about": "log_map:check_about",
+    "log export": "log_publishing:export",
+    "log publish": "log_publishing:publish",
+    "log monitor": "log_reading:monitor",
+    "log mirror": "log_reading:mirror",
+    "log evidence": "log_reading:evidence",
+    "log check-evidence": "log_reading:check_evidence",
+    "log fsck": "log:fsck",
+    "log reindex": "log:reindex",
+    "witness init": "witness:init",
+    "witness watch": "witness:watch",
+    "witness serve": "witness:serve",
+    "witness add": "witness:add",
+    "witness retire": "witness:retire",
+    "witness remove": "witness:remove",
+    "witness list": "witness:show",
+    "witness cosign": "witness:cosign",
+    "witness waive": "attest:waive",
+    "witness check-attestation": "attest:check_attestation",
+    "witness keys list": "witness_keys:list_keys",
+    "witness keys add": "witness_keys:add",
+    "witness keys rotate": "witness_keys:rotate",
+    "witness keys retire": "witness_keys:retire",
+    "log keys list": "log_keys:list_keys",
+    "log keys add": "log_keys:add",
+    "log keys rotate": "log_keys:rotate",
+    "log keys retire": "log_keys:retire",
+    "chain status": "chain:status",
+    "chain deploy": "chain:deploy",
+}
+"""Where each verb is, `module:function` in `provenance.cli.verbs`, in the order of `--help`."""
 
 
-def _group(help_text: str) -> typer.Typer:
+def _group(path: str, help_text: str) -> typer.Typer:
+    start = f"{path} " if path else ""
+    names = [name.removeprefix(start) for name in VERBS if name.startswith(start)]
+    verbs = {name: _verb(start, name) for name in names if " " not in name}
     return typer.Typer(
-        cls=VerbGroup,
+        cls=verb_group(verbs),
         help=help_text,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings=_HELP_NAMES,
+        context_settings={"help_option_names": ["--help", "-h"]},
     )
 
 
+def _verb(start: str, name: str) -> Verb:
+    return Verb(name, VERBS[start + name], SUMMARIES.get(start + name, ""))
+
+
 app = _group(
+    "",
     "A data-provenance ledger: fingerprint a dataset, sign where it came from, log it, anchor the log on a chain, "
     "and let anyone verify all of it offline.\n\n"
     "REF is ns/name (its latest version), ns/name@version, or 8 or more digits of a digest. "
     "Exit codes: 0 done or verified, 1 verification failed, 2 usage or malformed input, "
-    "3 environment (chain, store, network)."
+    "3 environment (chain, store, network).",
 )
 
 
@@ -89,92 +152,8 @@ def _options(
         context.obj.use_json()
 
 
-add_verb(app, "init", init.init)
-
-_keys = _group("Signing keys, and whose keys this ledger trusts.")
-app.add_typer(_keys, name="keys")
-add_verb(_keys, "new", keys.new)
-add_verb(_keys, "list", keys.list_keys)
-add_verb(_keys, "show", keys.show)
-add_verb(_keys, "import", keys.import_key)
-add_verb(_keys, "trust", keys.trust)
-add_verb(_keys, "revoke", keys.revoke)
-add_verb(_keys, "announce", key_events.announce)
-add_verb(_keys, "rotate", key_events.rotate)
-add_verb(_keys, "events", key_events.events)
-add_verb(_keys, "export", keys.export)
-
-add_verb(app, "fingerprint", fingerprint.fingerprint)
-add_verb(app, "register", register.register)
-add_verb(app, "anchor", anchor.anchor)
-add_verb(app, "verify", verify.verify)
-add_verb(app, "diff", diff.diff)
-add_verb(app, "prove", prove.prove)
-add_verb(app, "check", check.check)
-add_verb(app, "bundle", bundle.bundle)
-add_verb(app, "lineage", lineage.lineage)
-add_verb(app, "impact", events.impact)
-add_verb(app, "audit", audit.audit)
-add_verb(app, "gate", gate.gate)
-add_verb(app, "export", export.export)
-add_verb(app, "import", imports.import_lineage)
-
-add_verb(app, "revoke", events.revoke)
-add_verb(app, "supersede", events.supersede)
-add_verb(app, "review", events.review)
-add_verb(app, "finding", events.finding)
-add_verb(app, "use", events.use)
-add_verb(app, "run", runs.run_command)
-add_verb(app, "replay", runs.replay)
-add_verb(app, "quality", runs.quality)
-add_verb(app, "events", events.events)
-
-_log = _group("The append-only log: entries, checkpoint, proofs, fsck.")
-app.add_typer(_log, name="log")
-_witness = _group("Witnesses of this log, and a witness of other logs.")
-app.add_typer(_witness, name="witness")
-add_verb(_witness, "init", witness.init)
-add_verb(_witness, "watch", witness.watch)
-add_verb(_witness, "serve", witness.serve)
-add_verb(_witness, "add", witness.add)
-add_verb(_witness, "retire", witness.retire)
-add_verb(_witness, "remove", witness.remove)
-add_verb(_witness, "list", witness.show)
-add_verb(_witness, "cosign", witness.cosign)
-add_verb(_witness, "waive", attest.waive)
-add_verb(_witness, "check-attestation", attest.check_attestation)
-_witness_keys = _group("A witness's own keys, and how they change.")
-_witness.add_typer(_witness_keys, name="keys")
-add_verb(_witness_keys, "list", witness_keys.list_keys)
-add_verb(_witness_keys, "add", witness_keys.add)
-add_verb(_witness_keys, "rotate", witness_keys.rotate)
-add_verb(_witness_keys, "retire", witness_keys.retire)
-add_verb(_log, "show", log.show)
-add_verb(_log, "checkpoint", log.checkpoint)
-add_verb(_log, "access", log.access)
-add_verb(_log, "inclusion", log.inclusion)
-add_verb(_log, "consistency", log.consistency)
-add_verb(_log, "about", log_map.about)
-add_verb(_log, "check-about", log_map.check_about)
-add_verb(_log, "export", log_publishing.export)
-add_verb(_log, "publish", log_publishing.publish)
-add_verb(_log, "monitor", log_reading.monitor)
-add_verb(_log, "mirror", log_reading.mirror)
-add_verb(_log, "evidence", log_reading.evidence)
-add_verb(_log, "check-evidence", log_reading.check_evidence)
-add_verb(_log, "fsck", log.fsck)
-add_verb(_log, "reindex", log.reindex)
-_log_keys = _group("The log's own keys, and how they change.")
-_log.add_typer(_log_keys, name="keys")
-add_verb(_log_keys, "list", log_keys.list_keys)
-add_verb(_log_keys, "add", log_keys.add)
-add_verb(_log_keys, "rotate", log_keys.rotate)
-add_verb(_log_keys, "retire", log_keys.retire)
-
-_chain = _group("The chain that this ledger anchors on.")
-app.add_typer(_chain, name="chain")
-add_verb(_chain, "status", chain.status)
-add_verb(_chain, "deploy", chain.deploy)
-
-add_verb(app, "serve", serve.serve)
-add_verb(app, "demo", demo.demo)
+_groups = {"": app}
+for _path, _help in GROUPS.items():
+    _above, _, _name = _path.rpartition(" ")
+    _groups[_path] = _group(_path, _help)
+    _groups[_above].add_typer(_groups[_path], name=_name)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from provenance.encoding import JsonValue
 from provenance.errors import (
     ChainError,
     ConflictError,
@@ -27,6 +26,9 @@ from provenance.errors import (
     WitnessError,
     printable,
 )
+
+if TYPE_CHECKING:
+    from provenance.encoding import JsonValue
 
 DONE: Final = 0
 FAILED: Final = 1

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from provenance.cli.exits import READER_GONE, failure_of
 from provenance.cli.screen import Screen, complain
@@ -94,17 +94,11 @@ class _Verb(TyperCommand):
     """A verb whose parameters are text and flags."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _as_typed(super().get_params(ctx))
+        return as_typed(super().get_params(ctx))
 
 
-class VerbGroup(TyperGroup):
-    """A group of verbs, likewise."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        return _as_typed(super().get_params(ctx))
-
-
-def _as_typed(parameters: list[Any]) -> list[Any]:
+def as_typed(parameters: list[Any]) -> list[Any]:
+    """`parameters`, changed to take what was typed as it is."""
     # typer makes a pydantic adapter for every parameter, even for text: 85 ms of CPU before a verb begins. All ours
     # are text or flags, parsed by us, so that errors come from one tree. Releases that work otherwise ignore this.
     for parameter in parameters:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
@@ -150,6 +149,8 @@ def _read() -> dict[str, dict[Kind, Choice]]:
 
 
 def _write(processor: str, choices: dict[Kind, Choice]) -> None:
+    import tempfile
+
     others = {name: chosen for name, chosen in _read().items() if name != processor}
     # A home that many machines share keeps what was found on the last of them.
     found = dict([*others.items(), (processor, choices)][-_MAX_PROCESSORS:])

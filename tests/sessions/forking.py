@@ -12,19 +12,23 @@ import os
 import signal
 import sys
 import tempfile
+from importlib import import_module
 
 from provenance.cli import main
 
 
 def warm_up() -> None:
     """Load what verbs load when they run, and no thread."""
-    import provenance.cli.application
     import provenance.cli.report_view
     import provenance.ledger.offline
     import provenance.ledger.sweep
     import provenance.signers.file
     import provenance.sources.local
     import provenance.stores.sqlite  # noqa: F401 - loaded, not used
+    from provenance.cli.application import VERBS
+
+    for home in VERBS.values():
+        import_module(f"provenance.cli.verbs.{home.partition(':')[0]}")
 
 
 def child(folder: str, arguments: list[str], out: int, err: int) -> None:

@@ -23,7 +23,6 @@ from __future__ import annotations
 import os
 import stat
 import struct
-import tempfile
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from hashlib import sha256
@@ -112,6 +111,8 @@ class Cache:
 
     def save(self, found: Remembered) -> None:
         """Remember these files and nothing else. A cache that cannot be written is none: nothing is lost but time."""
+        import tempfile
+
         names = "\0".join(found.names).encode("utf-8", "surrogatepass")
         head = _HEAD.pack(_MAGIC, len(found.names), len(names), self._key)
         data = b"".join([head, names, found.identities, found.digests, found.leaves])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
-import pickle
 import select
 import signal
 import sys
@@ -140,6 +139,8 @@ class Crew:
                 member = waiting[descriptor]
                 for frame in member.receive(self._died):
                     if frame[0] == "error":
+                        import pickle
+
                         raise pickle.loads(frame[1])  # noqa: S301 - from a process this one made
                     if frame[0] == last:
                         del waiting[descriptor]

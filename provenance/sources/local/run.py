@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provenance.encoding import Digest
 from provenance.errors import SourceError
@@ -47,6 +46,9 @@ from provenance.sources.local.listing import (
 )
 from provenance.sources.local.settling import RECENT_NS, begin, held_so_far, keeps_times
 from provenance.sources.local.work import BATCH, Tiers
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 MANY_BYTES: Final = 64 * 2**20
 _FEW_TO_READ: Final = 64
@@ -179,6 +181,8 @@ class Run:
         unread: Sequence[int],
         found: Sequence[Identity],
     ) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(threads) as pool:
             try:
                 for number, hashed in zip(unread, _windowed(pool, work, unread, found, 8 * threads), strict=True):

@@ -7,7 +7,6 @@ folder, so that a path is walked from there; what fails is told to the caller an
 from __future__ import annotations
 
 import os
-import pickle
 import time
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
@@ -86,6 +85,8 @@ class Work:
                 else:
                     self._check()
         except ProvenanceError as error:
+            import pickle
+
             write_frame(writes, ("error", pickle.dumps(error)))
 
     def _look(self) -> None:

@@ -60,6 +60,16 @@ def test_every_verb_has_json_help_and_words(path: tuple[str, ...], command: Any)
     assert not any(odd in result.output for odd in ("<str>", "[[", "{"))
 
 
+@pytest.mark.parametrize("group", [ROOT, *(ROOT.commands[name] for name in ("keys", "log", "witness", "chain"))])
+def test_a_list_of_verbs_shows_what_the_verbs_say(group: Any) -> None:
+    assert group.list_commands(None) == list(group.commands)
+    for name, command in group.commands.items():
+        described = group.get_command(None, name)
+        assert not described.params or described is command
+        for columns in range(1, 300):
+            assert described.get_short_help_str(columns) == command.get_short_help_str(columns)
+
+
 def test_the_bare_name_shows_help(invoke: Invoke) -> None:
     assert invoke() == invoke("--help")
     assert invoke("-h").code == 0
@@ -74,6 +84,9 @@ def test_version(invoke: Invoke) -> None:
     ("arguments", "error", "hint"),
     [
         (["frob"], "no such command 'frob'", "see `provenance --help`"),
+        (["verfy"], "no such command 'verfy'. Did you mean 'verify'?", "see `provenance --help`"),
+        (["log", "keys", "retir"], "no such command 'retir'. Did you mean 'retire'?",
+         "see `provenance log keys --help`"),
         (["keys"], "missing command", "see `provenance keys --help`"),
         (["register"], "missing argument 'PATH|URI'", "see `provenance register --help`"),
         (["register", "x"], "missing option '--name'", "see `provenance register --help`"),
