@@ -23,6 +23,9 @@ MAX_TRUST_BYTES: Final = 16 * 2**20
 MAX_KEY_BYTES: Final = 16 * 2**10
 MAX_NOTE_BYTES: Final = 1_000_000
 MAX_NOTE_SIGNATURES: Final = 100
+MAX_TLOG_POLICY_BYTES: Final = 1 * 2**20
+MAX_TLOG_POLICY_ITEMS: Final = 256
+"""Logs, witnesses and groups of a witness policy (C2SP tlog-policy), of each so many."""
 MAX_PROOF_HASHES: Final = 64
 MAX_INPUTS: Final = 256
 """Parents a statement names itself; more go into a material list."""

@@ -42,6 +42,15 @@ from provenance.log.tile import (
     tile_paths,
     tile_width,
 )
+from provenance.log.tlog_policy import (
+    PolicyGroup,
+    PolicyLog,
+    PolicyWitness,
+    TlogPolicy,
+    encode_tlog_policy,
+    parse_tlog_policy,
+)
+from provenance.log.witnessed import PolicyVerdict, judge_checkpoint
 
 __all__ = [
     "Checkpoint",
@@ -59,9 +68,14 @@ __all__ = [
     "NoteSignature",
     "NoteSigner",
     "NoteVerifier",
+    "PolicyGroup",
+    "PolicyLog",
+    "PolicyVerdict",
+    "PolicyWitness",
     "ReadTile",
     "TilePath",
     "TileReader",
+    "TlogPolicy",
     "TlogProof",
     "WitnessKey",
     "WitnessSigner",
@@ -73,9 +87,11 @@ __all__ = [
     "encode_entries",
     "encode_proof",
     "encode_tile_path",
+    "encode_tlog_policy",
     "encode_vkey",
     "entry_leaf",
     "integrate",
+    "judge_checkpoint",
     "open_checkpoint",
     "open_cosigned",
     "open_counted",
@@ -85,6 +101,7 @@ __all__ = [
     "parse_note",
     "parse_proof",
     "parse_tile_path",
+    "parse_tlog_policy",
     "parse_vkey",
     "renew_signatures",
     "sign_checkpoint",

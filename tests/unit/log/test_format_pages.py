@@ -14,17 +14,23 @@ from provenance.log import (
     Checkpoint,
     Cosigner,
     NoteSigner,
+    PolicyGroup,
+    PolicyLog,
+    PolicyWitness,
     TileReader,
+    TlogPolicy,
     TlogProof,
     add_signatures,
     encode_entries,
     encode_proof,
     encode_tile_path,
+    encode_tlog_policy,
     encode_vkey,
     entry_leaf,
     integrate,
     open_cosigned,
     parse_proof,
+    parse_tlog_policy,
     parse_vkey,
     sign_checkpoint,
     tile_paths,
@@ -35,7 +41,7 @@ from provenance.log.checkpoint import encode_checkpoint
 from provenance.merkle import prove_inclusion
 from tests.paths import PROJECT
 
-PAGES = ("checkpoint.md", "tiles.md", "tlog-proof.md")
+PAGES = ("checkpoint.md", "tiles.md", "tlog-proof.md", "tlog-policy.md")
 LOG = NoteSigner("ledger.example/main", bytes(range(32)))
 WITNESS = Cosigner("witness.example/w1", bytes(range(32, 64)))
 ML_DSA = Cosigner("witness.example/w1", bytes(range(64, 96)), ML_DSA_44)
@@ -66,7 +72,22 @@ def examples() -> dict[str, str]:
         "right edge": "".join(f"{encode_tile_path(path)}\n" for path in paths),
         "bundle": encode_entries(ENTRIES[:2]).hex(" ") + "\n",
         "proof": encode_proof(proof).decode(),
+        "policy": encode_tlog_policy(_policy()).decode(),
     }
+
+
+def _policy() -> TlogPolicy:
+    others = [Cosigner(f"witness.example/w{number}", bytes([number]) * 32) for number in (2, 3)]
+    return TlogPolicy(
+        (PolicyLog(LOG.verifier),),
+        (
+            PolicyWitness("w1", WITNESS.verifier, "https://witness.example"),
+            PolicyWitness("w2", others[0].verifier),
+            PolicyWitness("w3", others[1].verifier),
+        ),
+        (PolicyGroup("others", 1, ("w2", "w3")), PolicyGroup("both", 2, ("w1", "others"))),
+        "both",
+    )
 
 
 def _fields(data: bytes, *lengths: int) -> str:
@@ -100,3 +121,4 @@ def test_the_pages_examples_verify_from_their_text_alone() -> None:
     assert (opened.checkpoint.size, opened.cosignatures[0].time_s) == (70_000, TIME_S)
     proof = parse_proof(blocks["proof"].encode())
     assert verify_proof(proof, entry_leaf(b"entry 2"), log).checkpoint.size == 5
+    assert parse_tlog_policy(blocks["policy"].encode()) == _policy()
