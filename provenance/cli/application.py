@@ -18,6 +18,7 @@ GROUPS: Final[Mapping[str, str]] = {
     "log keys": "The log's own keys, and how they change.",
     "witness": "Witnesses of this log, and a witness of other logs.",
     "witness keys": "A witness's own keys, and how they change.",
+    "witness policy": "Which cosignatures a checkpoint needs before it is published.",
     "chain": "The chain that this ledger anchors on.",
 }
 """Help of each group, in the order of `--help`. A group stands below the one that it is named after."""
@@ -88,6 +89,9 @@ VERBS: Final[Mapping[str, str]] = {
     "witness keys add": "witness_keys:add",
     "witness keys rotate": "witness_keys:rotate",
     "witness keys retire": "witness_keys:retire",
+    "witness policy set": "witness_policy:set_policy",
+    "witness policy show": "witness_policy:show",
+    "witness policy remove": "witness_policy:remove",
     "log keys list": "log_keys:list_keys",
     "log keys add": "log_keys:add",
     "log keys rotate": "log_keys:rotate",

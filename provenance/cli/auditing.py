@@ -10,6 +10,7 @@ import typer
 from provenance.cli.arguments import parse_places
 from provenance.cli.files import read_file
 from provenance.cli.invocation import Invocation
+from provenance.cli.witness_policies import WitnessPolicyOption
 from provenance.errors import MalformedError
 from provenance.limits import MAX_BUNDLE_BYTES
 
@@ -36,6 +37,7 @@ class HowToAudit:
 
     bundle: BundleOption = None
     trust: TrustOption = None
+    witness_policy: WitnessPolicyOption = None
     data: DataOption = None
     offline: OfflineOption = False
 
@@ -46,8 +48,9 @@ def audited(run: Invocation, reference: str | None, how: HowToAudit, *, tells: b
     `tells`: whose word is taken is shown; not where a document goes to standard output.
     """
     if how.bundle is None:
-        if reference is None or how.trust is not None or how.data:
-            raise MalformedError("nothing is named", expected="a REF, or --bundle FILE with --trust and --data")
+        if reference is None or how.trust is not None or how.witness_policy is not None or how.data:
+            expected = "a REF, or --bundle FILE with --trust, --witness-policy and --data"
+            raise MalformedError("nothing is named", expected=expected)
         with run.ledger() as ledger:
             return ledger.audited(reference, ask_chain=not how.offline)
     from provenance.cli.verbs.verify import trust_of
@@ -55,7 +58,7 @@ def audited(run: Invocation, reference: str | None, how: HowToAudit, *, tells: b
 
     if reference is not None:
         raise MalformedError("too much is named", expected="a REF, or --bundle FILE", got=reference)
-    roots, whose = trust_of(run, how.trust)
+    roots, whose = trust_of(run, how.trust, how.witness_policy)
     found = audit_offline(
         read_file(how.bundle, "bundle", max_bytes=MAX_BUNDLE_BYTES), roots, parse_places(how.data or ())
     )

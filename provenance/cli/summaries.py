@@ -79,6 +79,9 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "witness keys add": "Have a witness cosign with an ML-DSA-44 key, too.",
     "witness keys rotate": "Have a new key of every type cosign beside the old one, until `witness keys retire` ends the old ones.",
     "witness keys retire": "Have an old key cosign no more.",
+    "witness policy set": "Publish checkpoints only once they are cosigned as a policy asks, instead of by a number of witnesses.",
+    "witness policy show": "Show which cosignatures checkpoints need, as a C2SP tlog-policy, and whether the latest has them.",
+    "witness policy remove": "Ask for no cosignatures any more.",
     "chain status": "Show the chain, the account that pays, the contract, and transactions that are not final yet.",
     "chain deploy": "Deploy the anchor contract, unless this account has done so.",
 }

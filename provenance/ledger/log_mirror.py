@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from provenance.encoding import JsonValue
 from provenance.errors import ConflictError, StoreError, VerificationError
 from provenance.ledger.log_monitor import read_head
-from provenance.log import EntriesPath, NoteVerifier, encode_tile_path, open_checkpoint
+from provenance.log import EntriesPath, NoteVerifier, TlogPolicy, encode_tile_path, open_checkpoint
 from provenance.log.fault import LogFaultError
 from provenance.log.following import Follower, Head
 from provenance.log.static import StaticPath
@@ -53,15 +53,16 @@ def mirror_log(
     *,
     origin: str | None = None,
     all_tiles: bool = False,
+    policy: TlogPolicy | None = None,
     progress: CountEntries | None = None,
 ) -> Mirrored:
-    """Bring the copy up to the log as it is.
+    """Bring the copy up to the log as it is; nothing is copied of a checkpoint that does not meet the `policy`.
 
     `ConflictError` if the copy's place holds another log, `LogFaultError` if the log is at fault, `StoreError` if the
     copy is damaged, `LogError` if either cannot be reached.
     """
     before = _copied(publisher, verifier, origin)
-    head = read_head(files, verifier, origin)
+    head = read_head(files, verifier, origin, policy)
     reading = _CopyFirst(files, publisher)
     follower = Follower(reading.read, head, before=before)
     follower.check_growth()

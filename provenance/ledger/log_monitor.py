@@ -17,7 +17,7 @@ from typing import Final
 from provenance.errors import VerificationError
 from provenance.ledger.log_state import LogState, read_state, write_state
 from provenance.ledger.watching import Found, Watch
-from provenance.log import NoteVerifier, open_checkpoint
+from provenance.log import NoteVerifier, TlogPolicy, judge_checkpoint, open_checkpoint
 from provenance.log.following import Follower, Head, VerifiedBundle
 from provenance.logs import LogFiles
 from provenance.merkle import CompactRange
@@ -54,10 +54,13 @@ class Monitor:
         state: Path | None = None,
         watch: Watch | None = None,
         all_tiles: bool = False,
+        policy: TlogPolicy | None = None,
     ) -> None:
         """`state` is remembered in that file; without one every run begins with the first entry. `all_tiles` compares
-        every tile with its entries, not only those that proofs need."""
+        every tile with its entries, not only those that proofs need. A checkpoint that does not meet the `policy` is
+        refused."""
         self._files, self._verifier, self._origin = files, verifier, origin or verifier.name
+        self._policy = policy
         self._path, self._watch, self._all_tiles = state, watch or Watch(), all_tiles
         self._state: LogState | None = None
         if state is not None:
@@ -67,10 +70,11 @@ class Monitor:
         """Look at the log as it is now: progress after every few thousand new entries, at least once.
 
         What was told is remembered by `remember` alone. `LogFaultError` if the log forked, went back,
-        withholds files or has others than it signed; `VerificationError` if the checkpoint is not signed by its key;
+        withholds files or has others than it signed; `VerificationError` if the checkpoint is not signed by its key, or
+        not cosigned as the policy asks;
         `LogError` if the log cannot be read.
         """
-        head = read_head(self._files, self._verifier, self._origin)
+        head = read_head(self._files, self._verifier, self._origin, self._policy)
         state = self._state
         follower = Follower(self._files.read, head, before=None if state is None else state.head)
         follower.check_growth()
@@ -101,10 +105,16 @@ class Monitor:
                 yield one
 
 
-def read_head(files: LogFiles, verifier: NoteVerifier, origin: str | None = None) -> Head:
-    """The log's checkpoint, its signature verified. `VerificationError` names the log."""
+def read_head(
+    files: LogFiles, verifier: NoteVerifier, origin: str | None = None, policy: TlogPolicy | None = None
+) -> Head:
+    """The log's checkpoint, its signature verified, and cosigned as a policy asks. `VerificationError` names the
+    log."""
     note = files.checkpoint()
     try:
-        return Head(note, open_checkpoint(note, verifier, origin=origin))
+        head = Head(note, open_checkpoint(note, verifier, origin=origin))
+        if policy is not None:
+            judge_checkpoint(note, policy).require()
+        return head
     except VerificationError as error:
         raise VerificationError(error.what, expected=error.expected, got=error.got, where=files.label) from error

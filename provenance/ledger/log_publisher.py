@@ -13,10 +13,12 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from provenance.errors import NotFoundError, ProvenanceError
+from provenance.errors import NotFoundError, ProvenanceError, WitnessError
 from provenance.ledger.log_publishing import CountFiles, Published, publish_log
-from provenance.ledger.witnessing import require_quorum
+from provenance.ledger.witnessing import Cosigning, collect_for, public_checkpoint, quorum_of, require_quorum
+from provenance.log import parse_checkpoint, parse_note
 from provenance.publishers import Publisher, open_publisher
+from provenance.stores import CheckpointRow
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger
@@ -30,13 +32,39 @@ Tell = Callable[[Published | ProvenanceError], None]
 
 
 def publish_ledger(ledger: Ledger, publisher: Publisher, *, progress: CountFiles | None = None) -> Published:
-    """`publish_log` of a ledger's log, whose checkpoint must have been cosigned by the quorum (`WitnessError`); it is
-    remembered that others have it."""
-    row = ledger.log.checkpoint()
-    require_quorum(ledger, row)
-    done = publish_log(ledger.log, publisher, progress=progress)
+    """`publish_log` of a ledger's log, up to a checkpoint that was cosigned as the trust roots ask; it is remembered
+    that others have it.
+
+    Where the latest was not, the witnesses are asked first, within their time. If they do not cosign, the largest that
+    they did is published, and `WitnessError` says why no more is.
+    """
+    found, row = None, ledger.log.checkpoint()
+    if not quorum_of(ledger, row).is_met:
+        found = collect_for(ledger)
+    row, problem = _cosigned(ledger, found)
+    done = publish_log(ledger.log, publisher, row=row, progress=progress)
     ledger.remember_shown(row.note)
+    if problem is not None:
+        raise problem
     return done
+
+
+def _cosigned(ledger: Ledger, found: Cosigning | None) -> tuple[CheckpointRow, WitnessError | None]:
+    """The largest checkpoint that has its quorum, and why the one that witnesses were asked for is not that."""
+    row, problem = ledger.log.checkpoint(), None
+    try:
+        require_quorum(ledger, row, found)
+        return row, None
+    except WitnessError as error:
+        problem = error
+    try:
+        note = public_checkpoint(ledger)
+    except WitnessError:
+        raise problem from None
+    shown = parse_checkpoint(parse_note(note).text)
+    row = CheckpointRow(shown.size, shown.root, note)
+    is_enough = found is not None and row.size >= found.size  # what came since is cosigned the next time
+    return row, None if is_enough else problem
 
 
 class _StoppedError(Exception):
@@ -79,13 +107,13 @@ class LogPublisher:
 
     def _publish(self, publisher: Publisher) -> None:
         try:
-            note = self._ledger.log.checkpoint().note
+            row = self._ledger.log.checkpoint()
         except NotFoundError:  # the log is empty
             return
-        if note == self._note:
+        if row.note == self._note:
             return
         done = publish_ledger(self._ledger, publisher, progress=self._check_stop)
-        self._note = note
+        self._note = row.note if done.size == row.size else None
         if done.files:
             self._tell(done)
 

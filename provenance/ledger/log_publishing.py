@@ -54,9 +54,14 @@ class Published:
         }
 
 
-def publish_log(log: LogView, publisher: Publisher, *, progress: CountFiles | None = None) -> Published:
-    """Bring a place up to the log as it is. `OtherLogError` if it holds another log, or more of this one."""
-    row = log.checkpoint()
+def publish_log(
+    log: LogView, publisher: Publisher, *, row: CheckpointRow | None = None, progress: CountFiles | None = None
+) -> Published:
+    """Bring a place up to a checkpoint of the log, to the latest unless another is named.
+
+    `OtherLogError` if it holds another log, or more of this one.
+    """
+    row = log.checkpoint() if row is None else row
     found = publisher.published()
     since = 0 if found is None else _size_of_prefix(log, row, found, publisher.label)
     total = sum(1 for _ in static_paths(row.size, since=since)) if progress is not None else 0

@@ -18,12 +18,14 @@ from provenance.log.fault import FaultKind, LogFaultError
 from provenance.merkle import EMPTY_ROOT
 
 FILE = "shown.checkpoint"
+PUBLISHED = "published.checkpoint"
+"""The same for the largest checkpoint that had the cosignatures it needs: what is shown while the latest lacks them."""
 
 
-def shown_checkpoint(folder: Path) -> tuple[bytes, Checkpoint] | None:
+def shown_checkpoint(folder: Path, file: str = FILE) -> tuple[bytes, Checkpoint] | None:
     """The signed note that others have seen, and what it says; None if none was shown yet. `StoreError` for a file that
     is damaged."""
-    path = folder / FILE
+    path = folder / file
     try:
         note = read_bounded(path, "checkpoint", max_bytes=MAX_NOTE_BYTES)
         return note, parse_checkpoint(parse_note(note).text)
@@ -36,16 +38,16 @@ def shown_checkpoint(folder: Path) -> tuple[bytes, Checkpoint] | None:
         raise StoreError(f"what this log showed is damaged: {error.what}", where=path, hint=hint) from error
 
 
-def remember_shown(folder: Path, note: bytes) -> None:
+def remember_shown(folder: Path, note: bytes, file: str = FILE) -> None:
     """Remember that others have this checkpoint, unless one as large is remembered; of the same one, all signatures."""
-    known, parsed = shown_checkpoint(folder), parse_note(note)
+    known, parsed = shown_checkpoint(folder, file), parse_note(note)
     if known is not None:
         if parse_note(known[0]).text == parsed.text:
             note = renew_signatures(known[0], parsed.signatures)
         elif known[1].size >= parse_checkpoint(parsed.text).size:
             return
     if known is None or note != known[0]:
-        write_private(folder / FILE, note)
+        write_private(folder / file, note)
 
 
 def check_shown(folder: Path, log: LogView) -> None:

@@ -30,20 +30,22 @@ from provenance.errors import (
     WitnessError,
 )
 from provenance.ledger.layout import read_bounded, write_private
-from provenance.ledger.rollback import shown_checkpoint
+from provenance.ledger.rollback import FILE, PUBLISHED, remember_shown, shown_checkpoint
 from provenance.limits import MAX_CONFIG_BYTES, MAX_KEY_BYTES, MAX_URI_CHARS
 from provenance.log import (
     NoteSignature,
+    TlogPolicy,
     check_witnesses,
     describe,
     encode_vkey,
     open_counted,
     parse_vkey,
+    renew_signatures,
     verify_cosignature,
 )
 from provenance.log.add_checkpoint import AddCheckpoint
 from provenance.log.algorithm import ALGORITHMS
-from provenance.policy import TimeSpan
+from provenance.policy import QuorumFinding, TimeSpan, find_quorum
 from provenance.stores import CheckpointRow
 from provenance.witnesses import Outgrown, open_witness
 
@@ -90,12 +92,14 @@ class WitnessOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Cosigning:
-    """What came of a round: of which checkpoint, what each witness did, and how many of them are enough. `answers` also
-    takes what comes after the round has ended."""
+    """What came of a round: of which checkpoint, what each witness did, whether those who cosigned it are enough, and
+    how many or which are. `answers` also takes what comes after the round has ended."""
 
     size: int
     outcomes: tuple[WitnessOutcome, ...]
+    finding: QuorumFinding
     quorum: int
+    policy: TlogPolicy | None = None
     answers: Mapping[int, _Answer] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -119,14 +123,20 @@ class Cosigning:
 
     @property
     def is_met(self) -> bool:
-        """Whether they are enough."""
-        return self.cosigned >= self.quorum
+        """Whether all who cosigned the checkpoint, now or before, are enough."""
+        return self.finding.is_met
+
+    @property
+    def needed(self) -> str:
+        """What is asked for, in words."""
+        return f"{self.quorum} needed" if self.policy is None else f"the policy asks for {self.policy.requirement()}"
 
     def to_json(self) -> dict[str, JsonValue]:
         """The round as a JSON value."""
         return {
             "size": self.size,
             "quorum": self.quorum,
+            "policy": self.policy.requirement() if self.policy is not None else None,
             "met": self.is_met,
             "witnesses": [
                 {**one.place.to_json(), "problem": one.problem.what if one.problem is not None else None}
@@ -154,8 +164,8 @@ def add_witness(ledger: Ledger, url: str, *vkeys: str, quorum: int | None = None
     """Ask one more witness from now on, and trust its keys; or trust more keys of one that is asked there already, from
     now on. `quorum`: how many must cosign from now on.
 
-    `ConflictError` if there is nothing new in it, or another witness is asked there; `MalformedError` for keys that are
-    not one witness's.
+    `ConflictError` if there is nothing new in it, or another witness is asked there, or a quorum is given where a
+    witness policy is in force; `MalformedError` for keys that are not one witness's.
     """
     verifiers = [parse_vkey(vkey) for vkey in vkeys]
     if len({verifier.name for verifier in verifiers}) != 1 or ledger.config.origin == verifiers[0].name:
@@ -174,6 +184,9 @@ def add_witness(ledger: Ledger, url: str, *vkeys: str, quorum: int | None = None
     since = None if place is None else _now()
     with ledger.keyring.editing_trust():
         trust = ledger.keyring.trust()
+        if quorum is not None and trust.witness_policy is not None:
+            hint = "`provenance witness policy remove` first, or write the policy anew and set it"
+            raise ConflictError("a witness policy says which are enough", expected="no number", got=quorum, hint=hint)
         for vkey in new:
             trust = trust.with_witness_key(TimeSpan(vkey, since))
         check_witnesses([parse_vkey(one) for one in trust.witnesses])
@@ -236,7 +249,11 @@ def collect(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigning:
         ledger.add_cosignatures(row, signatures)
     outcomes = tuple(WitnessOutcome(place, problem) for place, (_, problem) in zip(places, found, strict=True))
     _refuse_if_back(outcomes)
-    return Cosigning(row.size, outcomes, ledger.keyring.trust().quorum, answers)
+    trust, cosigned = ledger.keyring.trust(), replace(row, note=renew_signatures(row.note, signatures))
+    finding = quorum_of(ledger, cosigned)
+    if finding.is_met:
+        remember_shown(ledger.layout.directory, cosigned.note, PUBLISHED)
+    return Cosigning(row.size, outcomes, finding, trust.quorum, trust.witness_policy, answers)
 
 
 def collect_for(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigning | None:
@@ -244,21 +261,27 @@ def collect_for(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigni
     return collect(ledger, timeout_s) if witnesses_of(ledger) and ledger.log.size() else None
 
 
+def quorum_of(ledger: Ledger, row: CheckpointRow) -> QuorumFinding:
+    """Whether those whom the trust roots ask for cosigned this very checkpoint."""
+    trust = ledger.keyring.trust()
+    if not trust.quorum and trust.witness_policy is None:
+        return find_quorum(trust, row.note, 0)
+    counted = open_counted(row.note, ledger.keyring.log_keys.keys(), trust.witness_keys())
+    return find_quorum(trust, row.note, len(counted.witnesses))
+
+
 def require_quorum(ledger: Ledger, row: CheckpointRow, found: Cosigning | None = None) -> None:
-    """Raise `WitnessError` unless as many of the witnesses in the trust roots cosigned this very checkpoint as they ask
-    for: whatever was asked of whom, and whatever was logged since. The error says why the witnesses of the round that
-    was `found` failed; `VerificationError` if one of them, however late, saw more of this log than there is."""
+    """Raise `WitnessError` unless those witnesses whom the trust roots ask for cosigned this very checkpoint: whatever
+    was asked of whom, and whatever was logged since. The error says why the witnesses of the round that was `found`
+    failed; `VerificationError` if one of them, however late, saw more of this log than there is."""
     problems = found.problems if found is not None else ()
     _refuse_if_back(problems)
-    trust = ledger.keyring.trust()
-    if not trust.quorum:
-        return
-    count = len(open_counted(row.note, ledger.keyring.log_keys.keys(), trust.witness_keys()).witnesses)
-    if count < trust.quorum:
+    finding = quorum_of(ledger, row)
+    if not finding.is_met:
         raise WitnessError(
-            "too few witnesses cosigned the checkpoint, and it is not published",
-            expected=f"{trust.quorum} of {trust.witness_count}",
-            got="; ".join([f"{count}, at size {row.size}", *map(_reason, problems[:_MAX_REASONS])]),
+            f"{finding.note}, and it is not published",
+            expected=finding.expected,
+            got="; ".join([f"{finding.found}, at size {row.size}", *map(_reason, problems[:_MAX_REASONS])]),
             hint="see `provenance witness cosign`, and run it again",
         )
 
@@ -275,19 +298,18 @@ def _refuse_if_back(outcomes: Sequence[WitnessOutcome]) -> None:
 
 
 def public_checkpoint(ledger: Ledger) -> bytes:
-    """The checkpoint to show to anybody: the latest, or, while too few witnesses cosigned that, the largest that enough
-    did. `NotFoundError` while the log is empty, `WitnessError` if there is none."""
+    """The checkpoint to show to anybody: the latest, or, while that lacks cosignatures that are asked for, the largest
+    known that has them. `NotFoundError` while the log is empty, `WitnessError` if there is none."""
     row = ledger.log.checkpoint()
     try:
         require_quorum(ledger, row)
+        return row.note
     except WitnessError:
-        shown = shown_checkpoint(ledger.layout.directory)
-        if shown is None:
-            raise
-        note, checkpoint = shown
-        require_quorum(ledger, CheckpointRow(checkpoint.size, checkpoint.root, note))
-        return note
-    return row.note
+        for file in (FILE, PUBLISHED):
+            shown = shown_checkpoint(ledger.layout.directory, file)
+            if shown is not None and quorum_of(ledger, CheckpointRow(shown[1].size, shown[1].root, shown[0])).is_met:
+                return shown[0]
+        raise
 
 
 class LogWentBackError(VerificationError):

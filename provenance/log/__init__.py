@@ -50,7 +50,7 @@ from provenance.log.tlog_policy import (
     encode_tlog_policy,
     parse_tlog_policy,
 )
-from provenance.log.witnessed import PolicyVerdict, judge_checkpoint
+from provenance.log.witnessed import PolicyVerdict, judge_checkpoint, verify_witnessed
 
 __all__ = [
     "Checkpoint",
@@ -110,4 +110,5 @@ __all__ = [
     "tile_width",
     "verify_cosignature",
     "verify_proof",
+    "verify_witnessed",
 ]

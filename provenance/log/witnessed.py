@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from provenance.errors import VerificationError
+from provenance.errors import MalformedError, VerificationError
 from provenance.log.algorithm import cosignature_time
 from provenance.log.body import Checkpoint, parse_checkpoint
+from provenance.log.entry import entry_leaf
 from provenance.log.keys import WitnessKey, describe
 from provenance.log.note import NoteSignature, NoteVerifier, open_note, parse_note
+from provenance.log.proof import TlogProof
 from provenance.log.tlog_policy import TlogPolicy
+from provenance.merkle import verify_inclusion
 
 _MAX_WORDS = 200
 
@@ -79,6 +82,18 @@ def judge_checkpoint(data: bytes, policy: TlogPolicy, keys: Sequence[WitnessKey]
         is_counted = line is not None and span.holds(cosignature_time(line.signature))
         (cosigned if is_counted else lacking).append(witness.name)
     return PolicyVerdict(checkpoint, policy, tuple(cosigned), tuple(lacking))
+
+
+def verify_witnessed(proof: TlogProof, entry: bytes, policy: TlogPolicy) -> PolicyVerdict:
+    """The verdict on the checkpoint of a proof, if a log of the policy signed it, its quorum is met and its tree holds
+    the entry at the proof's index. `MalformedError` if the policy lists no log; otherwise as `judge_checkpoint`."""
+    if not policy.logs:
+        raise MalformedError("witness policy lists no log", expected="a line `log <vkey>`")
+    verdict = judge_checkpoint(proof.checkpoint, policy)
+    verdict.require()
+    head = verdict.checkpoint
+    verify_inclusion(entry_leaf(entry), proof.index, head.size, proof.hashes, head.root)
+    return verdict
 
 
 def _verified(data: bytes, verifiers: Sequence[NoteVerifier]) -> dict[tuple[str, bytes], NoteSignature]:

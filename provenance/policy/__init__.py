@@ -10,6 +10,7 @@ from provenance.policy.levels import (
     standing,
 )
 from provenance.policy.log_trust import SizeSpan, TimeSpan
+from provenance.policy.quorum import QuorumFinding, find_quorum, policy_of
 from provenance.policy.trust import (
     TrustedAnchor,
     TrustedBlock,
@@ -23,6 +24,7 @@ __all__ = [
     "REQUIRED_LEVEL",
     "REQUIREMENTS",
     "Level",
+    "QuorumFinding",
     "SizeSpan",
     "Standing",
     "Status",
@@ -32,7 +34,9 @@ __all__ = [
     "TrustedBlock",
     "TrustedSource",
     "encode_trust",
+    "find_quorum",
     "parse_level",
     "parse_trust",
+    "policy_of",
     "standing",
 ]

@@ -7,7 +7,8 @@ unknown one; a key may be confined to namespaces; a log's key may be confined to
 Bytes (canonical JSON, one line): `{"anchors":[{"chainId":1,"contract":"0x..","publisher":"0x.."}],
 "blocks":[{"chainId":1,"hash":"0x..","number":7}],"format":"urn:provenance-ledger:trust:1","logs":["<vkey>"],
 "sources":[{"name":"museum","namespaces":["titanic"],"pem":"-----BEGIN PUBLIC KEY-----..","status":"trusted"}],
-"witnesses":{"keys":["<vkey>","<vkey>"],"quorum":1}}`; `witnesses` may be left out, and none is needed then.
+"witnesses":{"keys":["<vkey>","<vkey>"],"quorum":1}}`; `witnesses` may be left out, and none is needed then. It may
+hold a `policy`, the text of a witness policy (`provenance.log.tlog_policy`), and its quorum is 0 then.
 """
 
 from __future__ import annotations
@@ -19,8 +20,14 @@ from typing import Final
 
 from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse_json
 from provenance.errors import MalformedError
-from provenance.limits import MAX_KEY_BYTES, MAX_NAMESPACE_CHARS, MAX_TEXT_CHARS, MAX_TRUST_BYTES
-from provenance.log import LogKey, WitnessKey
+from provenance.limits import (
+    MAX_KEY_BYTES,
+    MAX_NAMESPACE_CHARS,
+    MAX_TEXT_CHARS,
+    MAX_TLOG_POLICY_BYTES,
+    MAX_TRUST_BYTES,
+)
+from provenance.log import LogKey, TlogPolicy, WitnessKey, encode_tlog_policy, encode_vkey, parse_tlog_policy
 from provenance.policy.log_trust import (
     SizeSpan,
     TimeSpan,
@@ -85,7 +92,8 @@ class TrustedBlock:
 @dataclass(frozen=True, slots=True)
 class TrustRoots:
     """Everything a verification takes for granted. Empty: nothing is trusted. A checkpoint counts only if at least
-    `quorum` of the witnesses cosigned it; `witnesses` are their verifier keys, a witness's all of one name.
+    `quorum` of the witnesses cosigned it; `witnesses` are their verifier keys, a witness's all of one name. In the
+    place of a number there may be a `witness_policy`, which names keys of its own.
 
     `log_spans` and `witness_spans` confine some of the keys; a key without one holds for ever.
     """
@@ -98,12 +106,16 @@ class TrustRoots:
     quorum: int = 0
     log_spans: tuple[SizeSpan, ...] = ()
     witness_spans: tuple[TimeSpan, ...] = ()
+    witness_policy: TlogPolicy | None = None
 
     def __post_init__(self) -> None:
         count = self.witness_count
         if not 0 <= self.quorum <= count:
             expected = f"0 to {count}, the number of witnesses"
             raise MalformedError("quorum of witnesses cannot be met", expected=expected, got=self.quorum)
+        if self.quorum and self.witness_policy is not None:
+            what = "trust roots ask for a number of witnesses and have a witness policy"
+            raise MalformedError(what, expected="quorum 0 beside a policy", got=self.quorum)
         check_spans(self.logs, self.log_spans)
         check_spans(self.witnesses, self.witness_spans)
 
@@ -134,6 +146,12 @@ class TrustRoots:
         witnesses = tuple(dict.fromkeys((*self.witnesses, span.vkey)))
         confined = () if span == TimeSpan(span.vkey) else (span,)
         return replace(self, witnesses=witnesses, witness_spans=(*kept, *confined))
+
+    def with_witness_policy(self, policy: TlogPolicy) -> TrustRoots:
+        """These roots with a witness policy in the place of whatever cosignatures they ask for. The logs that it lists
+        are those that are trusted, if these trust none."""
+        logs = self.logs or tuple(encode_vkey(log.verifier) for log in policy.logs)
+        return replace(self, logs=logs, quorum=0, witness_policy=policy)
 
     def source(self, keyid: str) -> TrustedSource | None:
         """The source with this key id.
@@ -218,12 +236,27 @@ def encode_trust(trust: TrustRoots) -> bytes:
             for block in trust.blocks
         ],
     }
-    if trust.witnesses:
+    if trust.witnesses or trust.witness_policy is not None:
         value["witnesses"] = {
             "keys": encode_witnesses(trust.witnesses, trust.witness_spans),
             "quorum": trust.quorum,
+            **({"policy": _policy_text(trust.witness_policy)} if trust.witness_policy is not None else {}),
         }
     return canonical_json(value) + b"\n"
+
+
+def _policy_text(policy: TlogPolicy) -> str:
+    try:
+        return encode_tlog_policy(policy).decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedError("witness policy is not UTF-8, and trust roots are", expected="names in UTF-8") from None
+
+
+def _read_policy(text: str) -> TlogPolicy:
+    try:
+        return parse_tlog_policy(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise MalformedError("witness policy is not UTF-8", where="trust roots.witnesses.policy") from None
 
 
 def parse_trust(data: bytes) -> TrustRoots:
@@ -237,10 +270,13 @@ def read_trust(fields: Fields) -> TrustRoots:
     """The trust roots in an object, by itself or in a policy."""
     logs, log_spans = read_logs(fields, "logs")
     witnesses, witness_spans, quorum = tuple[str, ...](), tuple[TimeSpan, ...](), 0
+    policy: TlogPolicy | None = None
     if fields.has("witnesses"):
         stated = fields.object("witnesses")
         witnesses, witness_spans = read_witnesses(stated, "keys")
         quorum = stated.integer("quorum")
+        text = stated.optional_string("policy", max_chars=MAX_TLOG_POLICY_BYTES)
+        policy = None if text is None else _read_policy(text)
         stated.end()
     fields.skip("witnesses")
     roots = TrustRoots(
@@ -252,6 +288,7 @@ def read_trust(fields: Fields) -> TrustRoots:
         blocks=tuple(_parse_block(item) for item in fields.array("blocks", max_items=_MAX_ITEMS)),
         log_spans=log_spans,
         witness_spans=witness_spans,
+        witness_policy=policy,
     )
     fields.end()
     return roots

@@ -19,7 +19,7 @@ from provenance.errors import MalformedError, ProvenanceError, printable
 from provenance.lineage import Node
 from provenance.log import Checkpoint, LogKey, TlogProof, entry_leaf, open_counted, parse_proof
 from provenance.merkle import verify_inclusion
-from provenance.policy import Status, TrustedBlock, TrustedSource, TrustRoots
+from provenance.policy import Status, TrustedBlock, TrustedSource, TrustRoots, find_quorum
 from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
 from provenance.statement import PAYLOAD_TYPE, DatasetStatement, PinnedName, parse_statement
 from provenance.statement.materials import MaterialList
@@ -262,17 +262,12 @@ class EntryVerifier:
         with_what = f" with {' and '.join(counted.algorithms)}" if len(counted.algorithms) > 1 else ""
         note = f"signed by {counted.checkpoint.origin}{with_what}"
         signed = Check("log.checkpoint", "", Status.PASSED, note)
-        return counted.checkpoint, (signed, self._quorum(len(counted.witnesses)))
+        return counted.checkpoint, (signed, self._quorum(data, len(counted.witnesses)))
 
-    def _quorum(self, count: int) -> Check:
-        needed, known = self._trust.quorum, self._trust.witness_count
-        if not needed:
-            note = f"none required by the policy, {count or 'none'} counted"
-            return Check("log.witnesses", "", Status.PASSED, note)
-        if count >= needed:
-            return Check("log.witnesses", "", Status.PASSED, f"{count} of {known} cosigned, {needed} are needed")
-        note = "too few witnesses cosigned the checkpoint"
-        return Check("log.witnesses", "", Status.FAILED, note, f"{needed} of {known}", f"{count}")
+    def _quorum(self, note: bytes, count: int) -> Check:
+        found = find_quorum(self._trust, note, count)
+        status = Status.PASSED if found.is_met else Status.FAILED
+        return Check("log.witnesses", "", status, found.note, found.expected, found.found)
 
     def _anchor(self, checkpoint: Checkpoint | None, subject: str) -> tuple[AnchorReceipt | None, tuple[Check, ...]]:
         key = (checkpoint.origin, checkpoint.size, checkpoint.root) if checkpoint else None

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import http.server
 import json
 import shutil
-import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,64 +36,14 @@ from provenance.log import (
     parse_vkey,
     sign_checkpoint,
 )
-from provenance.log.add_checkpoint import AddCheckpoint, encode_add_checkpoint, parse_add_checkpoint
+from provenance.log.add_checkpoint import AddCheckpoint, encode_add_checkpoint
 from provenance.log.algorithm import ML_DSA_44
 from provenance.log.note import encode_signature_line
 from provenance.policy import Status
 from provenance.verify import encode_bundle, parse_bundle, verify_bundle
 from provenance.witnesses import open_witness
-from tests.sessions.session import COMMAND, Session, environment
-
-
-class _Witness:
-    """`provenance witness serve` on a free port."""
-
-    def __init__(self, folder: Path, name: str, *logs: str) -> None:
-        self.folder, self.name = folder, name
-        self.vkeys = [encode_vkey(verifier) for verifier in make_witness(folder, name).verifiers]
-        self.vkey = self.vkeys[0]
-        for vkey in logs:
-            subprocess.run(
-                [*COMMAND, "witness", "watch", str(folder), vkey],
-                env=environment(None),
-                check=True,
-                capture_output=True,
-            )
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, "witness", "serve", str(self.folder), "--port", "0", "--json"],
-            env=environment(None), stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        text = ""
-        while not text.rstrip().endswith("}"):
-            line = self.process.stdout.readline()
-            assert line, "the witness ended"
-            text += line
-        self.url = json.loads(text)["url"]
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
-        assert self.process.wait(20) in (0, -number)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def get(self, path: str) -> tuple[int, str]:
-        return self._ask("GET", path, None)
-
-    def post(self, body: bytes) -> tuple[int, str]:
-        return self._ask("POST", "/add-checkpoint", body)
-
-    def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=20)
-        connection.request(method, path, body)
-        answer = connection.getresponse()
-        self.type = answer.getheader("Content-Type")
-        text = answer.read().decode()
-        connection.close()
-        return answer.status, text
+from tests.e2e.witness_process import Answer, WitnessProcess, scripted
+from tests.sessions.session import Session
 
 
 @pytest.fixture
@@ -109,8 +54,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def witnesses(tmp_path: Path, ledger: Ledger) -> Iterator[list[_Witness]]:
-    made = [_Witness(tmp_path / f"w{n}", f"witness.example/w{n}", ledger.keyring.vkey) for n in (1, 2, 3)]
+def witnesses(tmp_path: Path, ledger: Ledger) -> Iterator[list[WitnessProcess]]:
+    made = [WitnessProcess(tmp_path / f"w{n}", f"witness.example/w{n}", ledger.keyring.vkey) for n in (1, 2, 3)]
     yield made
     for one in made:
         if one.process.poll() is None:
@@ -123,7 +68,9 @@ def _register(ledger: Ledger, name: str) -> None:
     ledger.register(path, f"w/{name}", "1", key="someone", origin="https://w.example/", anchor=False)
 
 
-def test_a_quorum_cosigns_what_is_anchored_and_verifiers_ask_for_it(ledger: Ledger, witnesses: list[_Witness]) -> None:
+def test_a_quorum_cosigns_what_is_anchored_and_verifiers_ask_for_it(
+    ledger: Ledger, witnesses: list[WitnessProcess]
+) -> None:
     for number, one in enumerate(witnesses):
         add_witness(ledger, one.url, one.vkey, quorum=2 if number else None)
     _register(ledger, "a")
@@ -162,7 +109,7 @@ def test_a_quorum_cosigns_what_is_anchored_and_verifiers_ask_for_it(ledger: Ledg
 
 
 def test_nothing_gets_past_the_quorum(
-    ledger: Ledger, witnesses: list[_Witness], monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, witnesses: list[WitnessProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An entry that is logged between the round and the anchor, and a log whose last witness was removed."""
     add_witness(ledger, witnesses[0].url, witnesses[0].vkey, quorum=1)
@@ -200,7 +147,7 @@ def test_a_witness_that_lost_what_it_saw_signs_nothing(tmp_path: Path) -> None:
         raise AssertionError("it was opened")
 
 
-def test_forged_requests_use_up_nobodys_share(ledger: Ledger, witnesses: list[_Witness]) -> None:
+def test_forged_requests_use_up_nobodys_share(ledger: Ledger, witnesses: list[WitnessProcess]) -> None:
     _register(ledger, "a")
     forger = NoteSigner("watched.example/log", bytes(32))
     forged = sign_checkpoint(Checkpoint(forger.name, 2, bytes(32)), forger)
@@ -236,7 +183,7 @@ def test_a_witness_that_drips_is_left_to_itself(ledger: Ledger) -> None:
         thread.join()
 
 
-def test_what_a_witness_answers(ledger: Ledger, witnesses: list[_Witness]) -> None:
+def test_what_a_witness_answers(ledger: Ledger, witnesses: list[WitnessProcess]) -> None:
     one = witnesses[0]
     _register(ledger, "a")
     note = ledger.log.checkpoint().note
@@ -262,7 +209,7 @@ def test_what_a_witness_answers(ledger: Ledger, witnesses: list[_Witness]) -> No
     assert one._ask("GET", "/add-checkpoint", None)[0] == 405
 
 
-def test_a_log_that_shows_two_faces_is_caught(ledger: Ledger, witnesses: list[_Witness], tmp_path: Path) -> None:
+def test_a_log_that_shows_two_faces_is_caught(ledger: Ledger, witnesses: list[WitnessProcess], tmp_path: Path) -> None:
     """The operator keeps two copies of the ledger and shows each to other witnesses."""
     for one in witnesses:
         add_witness(ledger, one.url, one.vkey, quorum=None)
@@ -289,7 +236,7 @@ def test_a_log_that_shows_two_faces_is_caught(ledger: Ledger, witnesses: list[_W
     assert first.root != second.root
 
 
-def test_a_log_that_was_rewound_is_told(ledger: Ledger, witnesses: list[_Witness], tmp_path: Path) -> None:
+def test_a_log_that_was_rewound_is_told(ledger: Ledger, witnesses: list[WitnessProcess], tmp_path: Path) -> None:
     add_witness(ledger, witnesses[0].url, witnesses[0].vkey)
     _register(ledger, "a")
     shutil.copytree(ledger.layout.directory.parent, tmp_path / "old")
@@ -302,41 +249,6 @@ def test_a_log_that_was_rewound_is_told(ledger: Ledger, witnesses: list[_Witness
         _register(old, "x")
         with pytest.raises(LogWentBackError):
             collect(old)
-
-
-Answer = Callable[[AddCheckpoint], tuple[int, str, bytes]]
-
-
-@contextmanager
-def _scripted(answer: Answer) -> Iterator[str]:
-    """A witness that says what it is told to: over a real socket."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, kind, data = answer(parse_add_checkpoint(body))
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            return
-
-    class Server(http.server.ThreadingHTTPServer):
-        def handle_error(self, request: object, client_address: object) -> None:
-            return  # the client went away
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 COSIGNER = Cosigner("liar.example/w", b"\x05" * 32)
@@ -365,10 +277,10 @@ def _lies(ledger: Ledger) -> dict[str, Answer]:
     }
 
 
-def test_a_witness_that_lies_is_not_counted_and_stops_no_other(ledger: Ledger, witnesses: list[_Witness]) -> None:
+def test_a_witness_that_lies_is_not_counted_and_stops_no_other(ledger: Ledger, witnesses: list[WitnessProcess]) -> None:
     add_witness(ledger, witnesses[0].url, witnesses[0].vkey, quorum=1)
     for what, answer in _lies(ledger).items():
-        with _scripted(answer) as url:
+        with scripted(answer) as url:
             place = add_witness(ledger, url, encode_vkey(COSIGNER.verifier))
             found = collect(ledger)
             problems = [one.problem for one in found.outcomes if one.place == place]
@@ -377,12 +289,12 @@ def test_a_witness_that_lies_is_not_counted_and_stops_no_other(ledger: Ledger, w
             remove_witness(ledger, url)
     assert ledger.verify_reference("w/new").sound
     honest: Answer = lambda asked: (200, PLAIN, _line(COSIGNER, asked.note))  # noqa: E731 - one of the answers
-    with _scripted(honest) as url:
+    with scripted(honest) as url:
         add_witness(ledger, url, encode_vkey(COSIGNER.verifier))
         assert collect(ledger).cosigned == 2
 
 
-def test_a_witness_that_is_slow_is_not_waited_for(ledger: Ledger, witnesses: list[_Witness]) -> None:
+def test_a_witness_that_is_slow_is_not_waited_for(ledger: Ledger, witnesses: list[WitnessProcess]) -> None:
     _register(ledger, "a")
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -396,7 +308,7 @@ def test_a_witness_that_is_slow_is_not_waited_for(ledger: Ledger, witnesses: lis
 
 
 def test_a_late_witness_that_saw_more_stops_the_anchor_and_reasons_are_told(
-    ledger: Ledger, witnesses: list[_Witness], monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, witnesses: list[WitnessProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _register(ledger, "a")
     release = threading.Event()
@@ -405,7 +317,7 @@ def test_a_late_witness_that_saw_more_stops_the_anchor_and_reasons_are_told(
         assert release.wait(30)
         return 409, "text/x.tlog.size", b"9\n"
 
-    with _scripted(lambda _: (403, PLAIN, b"no\n")) as refusing, _scripted(late) as slow:
+    with scripted(lambda _: (403, PLAIN, b"no\n")) as refusing, scripted(late) as slow:
         add_witness(ledger, refusing, encode_vkey(COSIGNER.verifier), quorum=1)
         with pytest.raises(WitnessError, match="too few") as caught:
             ledger.anchor()
@@ -434,7 +346,7 @@ def test_a_late_witness_that_saw_more_stops_the_anchor_and_reasons_are_told(
     assert ledger.anchors() == []
 
 
-def test_a_witness_with_two_keys_is_one_witness(ledger: Ledger, witnesses: list[_Witness]) -> None:
+def test_a_witness_with_two_keys_is_one_witness(ledger: Ledger, witnesses: list[WitnessProcess]) -> None:
     first, second, _ = witnesses
     add_witness(ledger, first.url, *first.vkeys, quorum=1)
     with pytest.raises(MalformedError, match="cannot be met"):
@@ -462,7 +374,7 @@ def test_a_witness_that_leaves_its_second_key_out_is_told_apart(ledger: Ledger) 
     _register(ledger, "a")
     second = Cosigner(COSIGNER.name, b"\x77" * 32, ML_DSA_44)
     honest: Answer = lambda asked: (200, PLAIN, _line(COSIGNER, asked.note))  # noqa: E731 - one of the answers
-    with _scripted(honest) as url:
+    with scripted(honest) as url:
         add_witness(ledger, url, encode_vkey(COSIGNER.verifier), encode_vkey(second.verifier), quorum=1)
         found = collect(ledger)
         assert "without its ML-DSA-44 key" in str(found.outcomes[0].problem)
@@ -470,13 +382,13 @@ def test_a_witness_that_leaves_its_second_key_out_is_told_apart(ledger: Ledger) 
         with pytest.raises(WitnessError, match="too few"):
             ledger.anchor()
     both: Answer = lambda asked: (200, PLAIN, _line(COSIGNER, asked.note) + _line(second, asked.note))  # noqa: E731
-    with _scripted(both) as url:
+    with scripted(both) as url:
         remove_witness(ledger, COSIGNER.name)
         add_witness(ledger, url, encode_vkey(COSIGNER.verifier), encode_vkey(second.verifier))
         assert collect(ledger).is_met
 
 
-def test_a_witness_changes_its_keys_while_it_serves(ledger: Ledger, witnesses: list[_Witness]) -> None:
+def test_a_witness_changes_its_keys_while_it_serves(ledger: Ledger, witnesses: list[WitnessProcess]) -> None:
     one = witnesses[0]
     add_witness(ledger, one.url, *one.vkeys, quorum=1)
     _register(ledger, "a")
@@ -513,7 +425,7 @@ def test_a_witness_changes_its_keys_while_it_serves(ledger: Ledger, witnesses: l
     assert json.loads(one.get("/logs")[1])["keys"] == made
 
 
-def test_a_log_changes_its_keys_under_its_witnesses_eyes(ledger: Ledger, witnesses: list[_Witness]) -> None:
+def test_a_log_changes_its_keys_under_its_witnesses_eyes(ledger: Ledger, witnesses: list[WitnessProcess]) -> None:
     one = witnesses[0]
     add_witness(ledger, one.url, *one.vkeys, quorum=1)
     _register(ledger, "a")
@@ -587,7 +499,7 @@ def test_as_a_user_types_it(tmp_path: Path) -> None:
     for file in ("witness.key", "witness-ml-dsa-44.key", "keys.json"):
         assert oct((tmp_path / "w" / file).stat().st_mode & 0o777) == "0o600"
     session.run("witness", "init", "w", "again", code=2)
-    one = _Witness.__new__(_Witness)
+    one = WitnessProcess.__new__(WitnessProcess)
     one.folder, one.name = tmp_path / "w", "witness.example/w1"
     one.start()
     try:

@@ -17,12 +17,14 @@ from provenance.cli.invocation import Invocation
 from provenance.cli.progress import Meter
 from provenance.cli.screen import complain, count_text
 from provenance.cli.verbs.log_publishing import complain_lines
+from provenance.cli.witness_policies import WitnessPolicyOption, read_witness_policy
 from provenance.errors import LogError, MalformedError
 
 if TYPE_CHECKING:
     from provenance.encoding import JsonValue
     from provenance.ledger.log_monitor import Monitor, Progress
     from provenance.ledger.watching import Found
+    from provenance.log import TlogPolicy
     from provenance.log.fault import LogFaultError
 
 _MAX_FOUND: Final = 10_000
@@ -50,6 +52,11 @@ class ReadingOptions:
         typer.Option("--evidence", metavar="FILE", help="Where evidence of a fault goes: FILE.evidence-....json."),
     ] = None
     timeout: Annotated[str, typer.Option("--timeout", metavar="SECONDS", help="How long one request may take.")] = "30"
+    witness_policy: WitnessPolicyOption = None
+
+    def policy(self) -> TlogPolicy | None:
+        """The witness policy that is named."""
+        return None if self.witness_policy is None else read_witness_policy(self.witness_policy)
 
 
 def monitor(
@@ -89,13 +96,20 @@ def monitor(
     if run.as_json and every is not None:
         raise MalformedError("--json prints one document", expected="--once with it")
     wait_s = None if every is None else parse_number(every, "--every", minimum=1, maximum=_MAX_EVERY_S)
+    policy = reading.policy()
     watched, verifier, path = Watch(tuple(watch or ())), parse_vkey(vkey), None if state is None else Path(state)
     with ExitStack() as stack:
         if path is not None:
             stack.enter_context(editing_lock(path.with_name(f"{path.name}.lock")))
         files = stack.enter_context(closing(open_log(url, timeout_s=_timeout(reading))))
         one = Monitor(
-            files, verifier, origin=reading.origin, state=path, watch=watched, all_tiles=reading.tiles or files.is_local
+            files,
+            verifier,
+            origin=reading.origin,
+            state=path,
+            watch=watched,
+            all_tiles=reading.tiles or files.is_local,
+            policy=policy,
         )
         return _follow(run, one, files.label, wait_s, _evidence_base(reading, path))
 
@@ -198,7 +212,7 @@ def mirror(
     from provenance.logs import open_log
     from provenance.publishers import open_publisher
 
-    verifier = parse_vkey(vkey)
+    verifier, policy = parse_vkey(vkey), reading.policy()
     with (
         closing(open_log(url, timeout_s=_timeout(reading))) as files,
         closing(open_publisher(f"file://{folder}")) as publisher,
@@ -206,7 +220,13 @@ def mirror(
     ):
         try:
             done = mirror_log(
-                files, publisher, verifier, origin=reading.origin, all_tiles=reading.tiles, progress=meter.count
+                files,
+                publisher,
+                verifier,
+                origin=reading.origin,
+                all_tiles=reading.tiles,
+                policy=policy,
+                progress=meter.count,
             )
         except LogFaultError as fault:
             return _report_fault(run, fault, _evidence_base(reading, Path(folder)))

@@ -8,6 +8,7 @@ from provenance.cli.exits import DONE
 from provenance.cli.files import read_file
 from provenance.cli.invocation import Invocation
 from provenance.cli.proof_view import proof_rows
+from provenance.cli.witness_policies import check_tlog_proof, is_tlog_proof
 from provenance.errors import MalformedError, VerificationError
 
 if TYPE_CHECKING:
@@ -15,8 +16,16 @@ if TYPE_CHECKING:
     from provenance.fingerprint.proof import ProofDocument
 
 
-def check_proof(run: Invocation, file: str, target: str | None, expected: str | None, digest: str | None) -> int:
-    """Check the proof in `file`, and that the file at `target`, if one is named, is the one it is about."""
+def check_proof(
+    run: Invocation,
+    file: str,
+    target: str | None,
+    expected: str | None,
+    digest: str | None,
+    witness_policy: str | None = None,
+) -> int:
+    """Check the proof in `file`, and that the file at `target`, if one is named, is the one it is about. A tlog-proof
+    is of the entry whose bytes are at `target`, by a witness policy."""
     from provenance.fingerprint.proof import (
         MAX_PROOF_BYTES,
         FileAbsenceProof,
@@ -28,6 +37,12 @@ def check_proof(run: Invocation, file: str, target: str | None, expected: str | 
     from provenance.verify.input_proof import is_input_proof
 
     data = read_file(file, "proof", max_bytes=MAX_PROOF_BYTES)
+    if is_tlog_proof(data):
+        if expected is not None or digest is not None:
+            raise MalformedError("a tlog-proof is of an entry", expected="neither --as nor --digest with it")
+        return check_tlog_proof(run, file, data, target, witness_policy)
+    if witness_policy is not None:
+        raise MalformedError("--witness-policy decides about a checkpoint", expected="a tlog-proof", where=file)
     if is_input_proof(data):
         return _check_input(run, file, data, target, expected, digest)
     document = parse_proof_document(data)

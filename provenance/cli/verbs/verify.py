@@ -16,6 +16,7 @@ from provenance.cli.invocation import Invocation
 from provenance.cli.progress import Meter
 from provenance.cli.screen import count_text
 from provenance.cli.verbs.proof import check_proof
+from provenance.cli.witness_policies import WitnessPolicyOption, read_witness_policy
 from provenance.errors import MalformedError, NotFoundError, ProvenanceError
 from provenance.limits import MAX_BUNDLE_BYTES, MAX_TRUST_BYTES
 
@@ -51,7 +52,10 @@ def verify(
     proof: Annotated[
         str | None,
         typer.Option(
-            "--proof", metavar="FILE", help="Check what `prove` wrote; needs no ledger. PATH: the file it names."
+            "--proof",
+            metavar="FILE",
+            help="Check what `prove` wrote, or a tlog-proof with --witness-policy; needs no ledger. PATH: the file it "
+            "names, or the entry's bytes.",
         ),
     ] = None,
     digest: Annotated[
@@ -72,6 +76,7 @@ def verify(
         str | None,
         typer.Option("--trust", metavar="FILE", help="With --bundle: the trust roots. Default: this ledger's, if any."),
     ] = None,
+    witness_policy: WitnessPolicyOption = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Read the bytes of every ancestor that is still where it was.")
     ] = False,
@@ -105,11 +110,11 @@ def verify(
     if proof is not None:
         given = [("--bundle", bundle), ("--all", everything), ("--data", data), ("--trust", trust), ("--deep", deep)]
         _refuse([*given, ("--records", records), ("--require", require)], "something other than --proof")
-        return check_proof(run, proof, target, expected, digest)
+        return check_proof(run, proof, target, expected, digest, witness_policy)
     _refuse([("--digest", digest)], "--proof")
     _check_modes(target, bundle, everything=everything)
     if bundle is None:
-        _refuse([("--trust", trust)], "--bundle")
+        _refuse([("--trust", trust), ("--witness-policy", witness_policy)], "--bundle or --proof")
     else:
         _refuse([("--as", expected), ("--deep", deep), ("--records", records)], "a PATH or REF in a ledger")
     if everything:
@@ -121,7 +126,8 @@ def verify(
         level = level or parse_level("D0")  # a part can show no more than that its files are the dataset's
     places = parse_places(data or ())
     if bundle is not None:
-        return _bundle(run, bundle, trust, target, places, level, partial=partial)
+        roots = trust_of(run, trust, witness_policy)
+        return _bundle(run, bundle, roots, target, places, level, partial=partial)
     if target is None:
         if places:
             raise MalformedError("--data does not go with --all", expected="a PATH or REF, or --bundle")
@@ -159,7 +165,7 @@ def _refuse(options: list[tuple[str, object]], place: str) -> None:
 def _bundle(
     run: Invocation,
     file: str,
-    trust_file: str | None,
+    trust: tuple[TrustRoots, str],
     target: str | None,
     places: Mapping[str, str],
     level: Level | None,
@@ -168,7 +174,7 @@ def _bundle(
 ) -> int:
     from provenance.ledger.offline import verify_offline
 
-    roots, whose = trust_of(run, trust_file)
+    roots, whose = trust
     data = read_file(file, "bundle", max_bytes=MAX_BUNDLE_BYTES)
     with Meter("reading") as meter:
         report = verify_offline(data, roots, places, meter.read, target=target, partial=partial)
@@ -180,8 +186,16 @@ def _bundle(
     return code
 
 
-def trust_of(run: Invocation, file: str | None) -> tuple[TrustRoots, str]:
-    """The trust roots of a file, else of the ledger in use, else none; and whose they are."""
+def trust_of(run: Invocation, file: str | None, policy_file: str | None = None) -> tuple[TrustRoots, str]:
+    """The trust roots of a file, else of the ledger in use, else none, with the witness policy of another file if one
+    is named; and whose they are."""
+    roots, whose = _trust_of(run, file)
+    if policy_file is None:
+        return roots, whose
+    return roots.with_witness_policy(read_witness_policy(policy_file)), f"{whose}; witness policy {policy_file}"
+
+
+def _trust_of(run: Invocation, file: str | None) -> tuple[TrustRoots, str]:
     from provenance.policy import TrustRoots, parse_trust
 
     if file is not None:

@@ -234,7 +234,7 @@ def cosign(
         run.screen.spans((f"{word:10}", style), (one.place.url, "strong"))
         if one.problem is not None:
             run.screen.line(f"  {one.problem.what}")
-    cosigned = f"{found.cosigned} of {len(found.outcomes)} witnesses, {found.quorum} needed"
+    cosigned = f"{found.cosigned} of {len(found.outcomes)} witnesses, {found.needed}"
     run.screen.pairs([("checkpoint", f"size {found.size}"), ("cosigned", cosigned)])
     run.document(found.to_json())
     return DONE if found.is_met else ENVIRONMENT

@@ -45,6 +45,7 @@ def test_the_verbs_are_those_of_the_issue() -> None:
         "witness init", "witness watch", "witness serve", "witness add", "witness remove", "witness list",
         "witness cosign", "witness retire", "witness waive", "witness check-attestation",
         "log keys list", "log keys add", "log keys rotate", "log keys retire",
+        "witness policy set", "witness policy show", "witness policy remove",
         "witness keys list", "witness keys add", "witness keys rotate", "witness keys retire",
     }  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 
 from provenance.encoding import canonical_json
 from provenance.errors import LimitError, MalformedError
-from provenance.log import Cosigner, NoteSigner, encode_vkey
+from provenance.log import Cosigner, NoteSigner, TlogPolicy, encode_vkey, parse_tlog_policy
 from provenance.log.algorithm import ML_DSA_44
 from provenance.policy import (
     SizeSpan,
@@ -40,6 +40,7 @@ FULL = TrustRoots(
     log_spans=(SizeSpan(VKEY, 3, 70_000),),
     witness_spans=(TimeSpan(WITNESSES[1], "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),),
 )
+POLICY = parse_tlog_policy(f"log {VKEY}\nwitness é {WITNESSES[1]}\nquorum é\n".encode())
 LATER = encode_vkey(Cosigner("museum.example/log", b"\x02" * 32, ML_DSA_44).verifier)
 LATER_WITNESS = encode_vkey(Cosigner("w1.example", b"\x03" * 32, ML_DSA_44).verifier)
 
@@ -52,6 +53,9 @@ LATER_WITNESS = encode_vkey(Cosigner("w1.example", b"\x03" * 32, ML_DSA_44).veri
         replace(FULL, sources=()),
         replace(FULL, logs=(), log_spans=()),
         replace(FULL, quorum=0),
+        replace(FULL, quorum=0, witness_policy=POLICY),
+        TrustRoots(witness_policy=POLICY),
+        TrustRoots(witness_policy=TlogPolicy()),
         replace(FULL, logs=(VKEY, LATER), log_spans=(SizeSpan(LATER, 5),)),
         replace(FULL, log_spans=(SizeSpan(VKEY, 0, 0),), witness_spans=()),
         replace(
@@ -73,6 +77,12 @@ def test_it_is_read_back(trust: TrustRoots) -> None:
     "witnesses",
     [
         {"keys": [], "quorum": 1},
+        {"keys": list(WITNESSES), "quorum": 1, "policy": "quorum none\n"},
+        {"keys": [], "quorum": 0, "policy": "quorum none"},
+        {"keys": [], "quorum": 0, "policy": "quorum w\n"},
+        {"keys": [], "quorum": 0, "policy": ""},
+        {"keys": [], "quorum": 0, "policy": 1},
+        {"keys": [], "quorum": 0, "policy": "# \ud800\nquorum none\n"},
         {"keys": list(WITNESSES), "quorum": 3},
         {"keys": list(WITNESSES), "quorum": -1},
         {"keys": [WITNESSES[0], WITNESSES[0]], "quorum": 2},
@@ -294,3 +304,15 @@ def test_a_revoked_key_may_have_a_time_and_the_strictest_listing_wins() -> None:
         TrustedSource("m", key, since="2026-01-01T00:00:00Z")
     with pytest.raises(MalformedError, match="not a time"):
         TrustedSource("m", key, revoked=True, since="2026")
+
+
+def test_a_policy_takes_the_place_of_a_number_and_its_logs_of_none() -> None:
+    assert FULL.with_witness_policy(POLICY) == replace(FULL, quorum=0, witness_policy=POLICY)
+    assert TrustRoots().with_witness_policy(POLICY) == TrustRoots(logs=(VKEY,), witness_policy=POLICY)
+    with pytest.raises(MalformedError, match="quorum 0 beside a policy"):
+        replace(FULL, witness_policy=POLICY)
+    octets = parse_tlog_policy(
+        f"witness x {WITNESSES[0]}\nquorum x\n".encode().replace(b" x ", b" \xff ", 1).replace(b"x\n", b"\xff\n")
+    )
+    with pytest.raises(MalformedError, match="not UTF-8"):
+        encode_trust(TrustRoots(witness_policy=octets))
