@@ -34,6 +34,14 @@ class WitnessProcess:
             )
         self.start()
 
+    @classmethod
+    def at(cls, folder: Path, name: str, vkeys: list[str]) -> WitnessProcess:
+        """One that is made already, serving."""
+        made = cls.__new__(cls)
+        made.folder, made.name, made.vkeys, made.vkey = folder, name, vkeys, vkeys[0]
+        made.start()
+        return made
+
     def start(self) -> None:
         self.process = subprocess.Popen(
             [*COMMAND, "witness", "serve", str(self.folder), "--port", "0", "--json"],
