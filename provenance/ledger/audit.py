@@ -31,7 +31,8 @@ from provenance.ledger.publication import (
 from provenance.ledger.tree_audit import TreeAudit
 from provenance.limits import MAX_MANIFEST_BYTES, MAX_PAGE_ITEMS
 from provenance.log import LogKey, ReadTile, entry_leaf, integrate, open_counted
-from provenance.merkle import EMPTY_ROOT, CompactRange
+from provenance.log.tile import TILE_BYTES, TILE_WIDTH
+from provenance.merkle import EMPTY_ROOT, HASH_BYTES, CompactRange
 from provenance.policy import TrustRoots
 from provenance.signature import parse_envelope, verify_envelope
 from provenance.statement import DatasetName, DatasetStatement, PinnedName, parse_statement
@@ -147,21 +148,27 @@ class Auditor:
 
     def _compare(self, key: tuple[int, int], data: bytes) -> bool:
         """Compare a full tile and let it go; keep a partial one for later batches."""
-        if len(data) == 256 * 32:
+        if len(data) == TILE_BYTES:
             self._tile(*key, data)
             return False
         return True
 
     def _tile(self, level: int, index: int, data: bytes) -> None:
         self.report.tiles += 1
-        if self._store.tile(level, index) != data:
-            self.report.find(f"tile {level}/{index}: not what the entries give")
+        stored = self._store.tile(level, index) or b""
+        if stored == data:
+            return
+        self.report.find(f"tile {level}/{index}: not what the entries give")
+        for at in range(0, len(data) if level == 0 else 0, HASH_BYTES):
+            leaf, kept = data[at : at + HASH_BYTES], stored[at : at + HASH_BYTES]
+            if kept != leaf:
+                entry = index * TILE_WIDTH + at // HASH_BYTES
+                got = kept.hex() or "missing"
+                self.report.find(f"entry {entry}: its leaf hash is {got}, the envelope gives {leaf.hex()}")
 
     def _entry(self, row: EntryRow) -> bytes:
         self.report.entries += 1
         leaf = entry_leaf(row.envelope)
-        if leaf != row.leaf_hash:
-            self.report.find(f"entry {row.index}: leaf hash is {row.leaf_hash.hex()}, the envelope gives {leaf.hex()}")
         with self._finding(f"entry {row.index}"):
             envelope = parse_envelope(row.envelope)
             keyid = envelope.signatures[0].keyid

@@ -6,22 +6,29 @@ are there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from provenance.errors import ConflictError, StoreError
-from provenance.log import Checkpoint, CheckpointSigner, TileReader, entry_leaf, integrate, sign_checkpoint
-from provenance.merkle import EMPTY_ROOT
+from provenance.log import Checkpoint, CheckpointSigner, TileReader, sign_checkpoint
+from provenance.log.entry import entry_leaves
+from provenance.log.tile import EdgeNodes, integrate_hashes
+from provenance.machine.calibration import hash_tier
+from provenance.merkle import EMPTY_ROOT, HASH_BYTES
+from provenance.merkle.tier import HashTier
 from provenance.stores import CheckpointRow, StoreTransaction
+
+_MANY = 128
+"""So many entries at once are worth asking how this processor hashes the fastest."""
 
 
 class Growth:
     """What one transaction adds to the log. Nothing of it counts without `finish`, which it ends with."""
 
-    def __init__(self, tx: StoreTransaction, signer: CheckpointSigner) -> None:
+    def __init__(self, tx: StoreTransaction, signer: CheckpointSigner, nodes: EdgeNodes | None = None) -> None:
+        """`nodes`, handed from one growth of a log to its next, saves most of what it would hash again."""
         self._tx, self._signer = tx, signer
+        self._nodes = EdgeNodes() if nodes is None else nodes
         self._previous = tx.checkpoint()
         self._size = tx.size()
-        self._leaves: list[bytes] = []
+        self._leaves = bytearray()
         self._tiles: dict[tuple[int, int], bytes] = {}
 
     def add(self, *envelopes: bytes) -> int:
@@ -31,30 +38,28 @@ class Growth:
         """
         if not self._leaves:
             self._check()
-        return self._append(envelopes)
+        index = self._size + len(self._leaves) // HASH_BYTES
+        leaves = entry_leaves(envelopes, tier=_tier(len(envelopes)))
+        self._tx.append_entries(index, envelopes)
+        self._leaves += leaves
+        return index
 
     def finish(self) -> bool:
         """Put the new tiles and sign the new checkpoint; False and nothing of it if nothing was added."""
         if not self._leaves:
             return False
-        grown = integrate(self._read_tile, self._size, self._leaves)
+        self._nodes.tier = _tier(len(self._leaves) // HASH_BYTES)
+        grown = integrate_hashes(self._read_tile, self._size, bytes(self._leaves), self._nodes)
         self._tx.put_tiles(grown.tiles)
         note = sign_checkpoint(Checkpoint(self._signer.name, grown.size, grown.root), self._signer)
         expected = self._previous.size if self._previous is not None else None
         self._tx.set_checkpoint(CheckpointRow(grown.size, grown.root, note), expected_size=expected)
         return True
 
-    def _append(self, envelopes: Sequence[bytes]) -> int:
-        index = self._size + len(self._leaves)
-        leaves = [entry_leaf(envelope) for envelope in envelopes]
-        self._tx.append_entries(index, list(zip(leaves, envelopes, strict=True)))
-        self._leaves += leaves
-        return index
-
     def _check(self) -> None:
         previous = self._previous
         signed = (previous.size, previous.root) if previous is not None else (0, EMPTY_ROOT)
-        stored = (self._size, TileReader(self._read_tile, self._size).root_at(self._size))
+        stored = (self._size, TileReader(self._read_tile, self._size, nodes=self._nodes).root_at(self._size))
         if signed != stored:
             raise StoreError(
                 "the log's tiles are not those of its last checkpoint",
@@ -75,3 +80,7 @@ class Growth:
         if (level, index) not in self._tiles:
             self._tiles[level, index] = self._tx.tile(level, index) or b""
         return self._tiles[level, index]
+
+
+def _tier(count: int) -> HashTier:
+    return hash_tier() if count >= _MANY else HashTier.HASHLIB

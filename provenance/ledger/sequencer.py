@@ -23,6 +23,7 @@ from provenance.errors import ProvenanceError, StoreError
 from provenance.ledger.growth import Growth
 from provenance.ledger.publication import catch_up_index
 from provenance.log import CheckpointSigner
+from provenance.log.tile import EdgeNodes
 from provenance.stores import BlobStore, Store, StoreTransaction
 
 MAX_BATCH_ENTRIES: Final = 1_024
@@ -65,6 +66,7 @@ class Sequencer:
 
     def __init__(self, store: Store, blobs: BlobStore, signer: Callable[[], CheckpointSigner]) -> None:
         self._store, self._blobs, self._signer = store, blobs, signer
+        self._nodes = EdgeNodes()  # of whoever leads
         self._lock = threading.Lock()
         self._queue: deque[_Waiting[object]] = deque()
         self._leader: _Waiting[object] | None = None
@@ -155,7 +157,7 @@ class Sequencer:
         results: list[tuple[_Waiting[object], object, ProvenanceError | None]] = []
         with self._store.transaction() as tx:
             catch_up_index(tx, self._blobs)
-            growth = Growth(tx, self._signer())
+            growth = Growth(tx, self._signer(), self._nodes)
             size = tx.size()
             for one in batch:
                 try:

@@ -8,9 +8,12 @@ Bytes: leaf hash = SHA-256(0x00 || envelope).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from provenance.errors import MalformedError
 from provenance.limits import MAX_ENTRY_BYTES, check_size
-from provenance.merkle import leaf_hash
+from provenance.merkle import leaf_hash, leaf_hashes
+from provenance.merkle.tier import HashTier
 
 
 def entry_leaf(envelope: bytes) -> bytes:
@@ -19,8 +22,22 @@ def entry_leaf(envelope: bytes) -> bytes:
     return leaf_hash(envelope)
 
 
+def entry_leaves(envelopes: Sequence[bytes], *, tier: HashTier = HashTier.HASHLIB) -> bytes:
+    """As `entry_leaf`, of many, concatenated."""
+    check_entries(envelopes)
+    return leaf_hashes(envelopes, tier=tier)
+
+
 def check_entry(envelope: bytes) -> None:
     """Return if `envelope` is 1 to 65,535 bytes; otherwise `MalformedError` or `LimitError`."""
     check_size("log entry", len(envelope), MAX_ENTRY_BYTES)
     if not envelope:
         raise MalformedError("log entry is empty", expected=f"1 to {MAX_ENTRY_BYTES} bytes")
+
+
+def check_entries(envelopes: Sequence[bytes]) -> None:
+    """As `check_entry`, of many."""
+    lengths = list(map(len, envelopes))
+    if lengths and not 0 < min(lengths) <= max(lengths) <= MAX_ENTRY_BYTES:
+        for envelope in envelopes:
+            check_entry(envelope)

@@ -18,10 +18,10 @@ from provenance.log.tile import (
     EntriesPath,
     ReadTile,
     TilePath,
-    fold,
     tile_paths,
     tile_width,
 )
+from provenance.log.tile_nodes import fold
 from provenance.merkle import HASH_BYTES
 
 CHECKPOINT_PATH: Final = "checkpoint"

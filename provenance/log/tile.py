@@ -15,21 +15,41 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final
 
 from provenance.errors import LimitError, MalformedError, StoreError
 from provenance.limits import MAX_ENTRY_BYTES
 from provenance.log.decimal import check_range
-from provenance.log.entry import check_entry
-from provenance.merkle import EMPTY_ROOT, HASH_BYTES, fold_pairs, subtree_hash
+from provenance.log.entry import check_entries, check_entry
+from provenance.log.tile_nodes import TILE_BYTES, TILE_HEIGHT, TILE_WIDTH, EdgeNodes, TileNodes
+from provenance.merkle import EMPTY_ROOT, HASH_BYTES, subtree_hash
 
-TILE_HEIGHT: Final = 8
-TILE_WIDTH: Final = 1 << TILE_HEIGHT
-"""Hashes in a full tile, entries in a full bundle."""
-TILE_BYTES: Final = TILE_WIDTH * HASH_BYTES
+__all__ = [
+    "MAX_LEVEL",
+    "TILE_BYTES",
+    "TILE_HEIGHT",
+    "TILE_WIDTH",
+    "EdgeNodes",
+    "EntriesPath",
+    "Integration",
+    "ReadTile",
+    "TilePath",
+    "TileReader",
+    "encode_entries",
+    "encode_tile_path",
+    "integrate",
+    "integrate_hashes",
+    "parse_entries",
+    "parse_tile_path",
+    "tile_paths",
+    "tile_width",
+]
+
 MAX_LEVEL: Final = 63
 
-_LENGTH_BYTES = 2
+_LENGTH = Struct(">H")
+_LENGTH_BYTES = _LENGTH.size
 _MAX_CACHED_TILES = 1_024
 _MAX_PATH_CHARS = 64
 _PATH = re.compile(r"/tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([0-9]{1,3}))?")
@@ -111,9 +131,11 @@ def tile_paths(size: int, *, since: int = 0) -> Iterator[TilePath]:
 def encode_entries(entries: Sequence[bytes]) -> bytes:
     """An entry bundle: each of 1 to 256 entries after its length as a big-endian u16."""
     _check_place(0, len(entries))
-    for entry in entries:
-        check_entry(entry)
-    return b"".join(len(entry).to_bytes(_LENGTH_BYTES, "big") + entry for entry in entries)
+    check_entries(entries)
+    parts = [b""] * (2 * len(entries))  # entries are not copied to be put after their lengths
+    parts[::2] = map(_LENGTH.pack, map(len, entries))
+    parts[1::2] = entries
+    return b"".join(parts)
 
 
 def parse_entries(data: bytes, *, width: int, allow_empty: bool = False) -> tuple[bytes, ...]:
@@ -131,9 +153,9 @@ def parse_entries(data: bytes, *, width: int, allow_empty: bool = False) -> tupl
         at = start + int.from_bytes(data[at:start], "big")
         if at > len(data):
             raise MalformedError("entry bundle is cut", expected=f"{at} bytes", got=len(data), where=f"{len(entries)}")
+        if at == start and not allow_empty:
+            check_entry(b"")
         entries.append(data[start:at])
-        if not allow_empty:
-            check_entry(entries[-1])
     if len(entries) != width:
         raise MalformedError("entry bundle has a wrong width", expected=f"{width} entries", got=len(entries))
     return tuple(entries)
@@ -154,25 +176,27 @@ def integrate(read_tile: ReadTile, size: int, new_leaf_hashes: Sequence[bytes]) 
     Reads only partial tiles of the right edge, each at most once: O(new leaves + log size) hashes. `StoreError` if
     such a tile does not hold exactly the hashes that `size` implies.
     """
-    check_range(size, what="tree size")
-    check_range(size + len(new_leaf_hashes), what="new tree size")
-    if any(len(leaf) != HASH_BYTES for leaf in new_leaf_hashes):
+    if not set(map(len, new_leaf_hashes)) <= {HASH_BYTES}:
         raise MalformedError("leaf hash has a wrong length", expected=f"{HASH_BYTES} bytes")
+    return integrate_hashes(read_tile, size, b"".join(new_leaf_hashes), EdgeNodes())
+
+
+def integrate_hashes(read_tile: ReadTile, size: int, hashes: bytes, nodes: EdgeNodes) -> Integration:
+    """As `integrate`, of concatenated leaf hashes; `nodes` saves what was hashed before, and says how to hash."""
+    new_size = size + len(hashes) // HASH_BYTES
+    check_range(size, what="tree size")
+    check_range(new_size, what="new tree size")
     edge = _RightEdge(read_tile, size)
     tiles: dict[tuple[int, int], bytes] = {}
-    level, arriving = 0, b"".join(new_leaf_hashes)
+    level, arriving = 0, hashes
     while arriving:
         index = (size >> (TILE_HEIGHT * level)) // TILE_WIDTH
         row = edge(level, index) + arriving
-        arriving = b""
         for at in range(0, len(row), TILE_BYTES):
-            tiles[level, index] = tile = row[at : at + TILE_BYTES]
-            if len(tile) == TILE_BYTES:
-                arriving += fold(tile, TILE_HEIGHT)
-            index += 1
+            tiles[level, index + at // TILE_BYTES] = row[at : at + TILE_BYTES]
+        arriving = nodes.fold(level, row)
         level += 1
-    new_size = size + len(new_leaf_hashes)
-    reader = TileReader(lambda level, index: tiles.get((level, index)) or edge(level, index), new_size)
+    reader = TileReader(lambda level, index: tiles.get((level, index)) or edge(level, index), new_size, nodes=nodes)
     return Integration(new_size, reader.root_at(new_size), tiles)
 
 
@@ -183,13 +207,14 @@ class TileReader:
     it returns is as good as the tiles: a proof is checked against a signed root before anyone relies on it.
     """
 
-    __slots__ = ("_nodes", "_read_tile", "size")
+    __slots__ = ("_edge", "_nodes", "_read_tile", "size")
 
-    def __init__(self, read_tile: ReadTile, size: int) -> None:
+    def __init__(self, read_tile: ReadTile, size: int, *, nodes: EdgeNodes | None = None) -> None:
+        """`nodes` saves what was hashed before of the last tiles."""
         check_range(size, what="tree size")
         self.size = size
-        self._read_tile = read_tile
-        self._nodes: dict[tuple[int, int], list[bytes]] = {}
+        self._read_tile, self._edge = read_tile, nodes
+        self._nodes: dict[tuple[int, int], TileNodes] = {}
 
     def read(self, level: int, index: int) -> bytes:
         """The hash of the perfect subtree over leaves [index << level, (index + 1) << level), 32 bytes.
@@ -200,17 +225,26 @@ class TileReader:
             raise MalformedError("subtree is outside the tree", expected=f"tree of {self.size}", got=f"{level}/{index}")
         tile_level, height = divmod(level, TILE_HEIGHT)
         tile_index, offset = divmod(index, TILE_WIDTH >> height)
-        nodes = self._tile(tile_level, tile_index)
-        while len(nodes) <= height:
-            nodes.append(fold(nodes[-1], 1))
-        return nodes[height][offset * HASH_BYTES : (offset + 1) * HASH_BYTES]
+        row = self._tile(tile_level, tile_index).row(height)
+        return row[offset * HASH_BYTES : (offset + 1) * HASH_BYTES]
 
     def root_at(self, size: int) -> bytes:
         """The RFC 9162 root of the first `size` leaves, 0 to the reader's size; `MalformedError` above it."""
         check_range(size, what="tree size", max_value=self.size)
-        return subtree_hash(0, size, self.read) if size else EMPTY_ROOT
+        if not size:
+            return EMPTY_ROOT
+        if self._edge is None or size != self.size:
+            return subtree_hash(0, size, self.read)
+        # A root is made of what is in partial tiles alone: 256 hashes are one of the next level.
+        widths = [(level, size >> (TILE_HEIGHT * level)) for level in range(-(-size.bit_length() // TILE_HEIGHT))]
+        tiles = [self._tile(level, width // TILE_WIDTH).row(0) for level, width in widths if width % TILE_WIDTH]
+        root = self._edge.root(size, tiles)
+        if root is None:
+            root = subtree_hash(0, size, self.read)
+            self._edge.keep_root(size, tiles, root)
+        return root
 
-    def _tile(self, level: int, index: int) -> list[bytes]:
+    def _tile(self, level: int, index: int) -> TileNodes:
         nodes = self._nodes.get((level, index))
         if nodes is None:
             width = tile_width(level, index, self.size)
@@ -219,7 +253,9 @@ class TileReader:
                 raise _damaged(level, index, width, data)
             if len(self._nodes) >= _MAX_CACHED_TILES:
                 del self._nodes[next(iter(self._nodes))]
-            nodes = self._nodes[level, index] = [data[: width * HASH_BYTES]]
+            hashes = data[: width * HASH_BYTES]
+            nodes = self._edge.of(level, hashes) if self._edge is not None and width < TILE_WIDTH else TileNodes(hashes)
+            self._nodes[level, index] = nodes
         return nodes
 
 
@@ -241,13 +277,6 @@ class _RightEdge:
                 raise _damaged(level, index, width, data)
             self._tiles[level, index] = data
         return self._tiles[level, index]
-
-
-def fold(hashes: bytes, times: int) -> bytes:
-    """Concatenated hashes, each pair replaced by its node, `times` over; an odd last hash is left out."""
-    for _ in range(times):
-        hashes = fold_pairs(hashes)
-    return hashes
 
 
 def _damaged(level: int, index: int, width: int, data: bytes) -> StoreError:

@@ -1,7 +1,7 @@
 """RFC 9162 Merkle trees: hashing, proofs and compact ranges."""
 
 from provenance.merkle.compact import CompactRange
-from provenance.merkle.hashing import EMPTY_ROOT, HASH_BYTES, fold_pairs, leaf_hash, node_hash, root_of
+from provenance.merkle.hashing import EMPTY_ROOT, HASH_BYTES, fold_pairs, leaf_hash, leaf_hashes, node_hash, root_of
 from provenance.merkle.proof import (
     ReadHash,
     prove_consistency,
@@ -19,6 +19,7 @@ __all__ = [
     "ReadHash",
     "fold_pairs",
     "leaf_hash",
+    "leaf_hashes",
     "node_hash",
     "prove_consistency",
     "prove_inclusion",

@@ -7,11 +7,15 @@ Bytes: leaf = SHA-256(0x00 || data); node = SHA-256(0x01 || left || right); empt
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Final
 
+from provenance.merkle.tier import HashTier
+
 HASH_BYTES: Final = 32
+_FEW: Final = 16
+"""Fewer messages than this are hashed one after another in any tier."""
 EMPTY_ROOT: Final = sha256(b"").digest()
 
 
@@ -20,14 +24,35 @@ def leaf_hash(data: bytes) -> bytes:
     return sha256(b"\x00" + data).digest()
 
 
+def leaf_hashes(messages: Sequence[bytes], *, tier: HashTier = HashTier.HASHLIB) -> bytes:
+    """The hashes of leaves, concatenated, 32 bytes each."""
+    if tier is HashTier.LANES and len(messages) >= _FEW:
+        from provenance.merkle.bulk import hash_leaves
+
+        return hash_leaves(messages)
+    if tier is HashTier.EXTENSIONS and len(messages) >= _FEW:
+        from provenance.merkle.lists import by_extensions
+
+        return by_extensions([b"\x00" + message for message in messages])
+    return b"".join([sha256(b"\x00" + message).digest() for message in messages])
+
+
 def node_hash(left: bytes, right: bytes) -> bytes:
     """The hash of an inner node, 32 bytes."""
     return sha256(b"\x01" + left + right).digest()
 
 
-def fold_pairs(hashes: bytes) -> bytes:
+def fold_pairs(hashes: bytes, *, tier: HashTier = HashTier.HASHLIB) -> bytes:
     """Concatenated hashes, each pair replaced by its node; an odd last hash is left out."""
     pair = 2 * HASH_BYTES  # in place of a call and two slices a node: it is much of what an append computes
+    if tier is HashTier.LANES and len(hashes) >= _FEW * pair:
+        from provenance.merkle.bulk import hash_node_pairs
+
+        return hash_node_pairs(hashes)
+    if tier is HashTier.EXTENSIONS and len(hashes) >= _FEW * pair:
+        from provenance.merkle.lists import parents_by_extensions
+
+        return parents_by_extensions(hashes, len(hashes) // pair)
     return b"".join([sha256(b"\x01" + hashes[at - pair : at]).digest() for at in range(pair, len(hashes) + 1, pair)])
 
 

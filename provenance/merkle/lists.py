@@ -48,7 +48,7 @@ def root_of_hashes(leaves: bytes, *, tier: HashTier) -> bytes:
     while len(leaves) > HASH_BYTES:
         whole = len(leaves) // pair * pair
         if tier is HashTier.EXTENSIONS:
-            nodes = _parents(leaves, whole // pair)
+            nodes = parents_by_extensions(leaves, whole // pair)
         else:
             nodes = hash_messages([b"\x01" + leaves[at : at + pair] for at in range(0, whole, pair)], tier=tier)
         leaves = nodes + leaves[whole:]
@@ -75,7 +75,8 @@ def by_extensions(messages: Sequence[bytes | memoryview]) -> bytes:
     return found
 
 
-def _parents(leaves: bytes, count: int) -> bytes:
+def parents_by_extensions(leaves: bytes, count: int) -> bytes:
+    """The nodes over so many pairs of hashes, one or more, one after another."""
     place = array("B", bytes(HASH_BYTES * count))
     pair = 2 * HASH_BYTES
     extensions_or_error().pieces(leaves, pair, count, 1, place.buffer_info()[0])

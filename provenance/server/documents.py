@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from provenance.encoding import Digest, JsonValue, b64encode, parse_json
 from provenance.ledger import pinned_name
 from provenance.limits import MAX_BUNDLE_BYTES, MAX_ENTRY_BYTES
+from provenance.log import entry_leaf
 from provenance.signature import parse_envelope
 from provenance.stores import DatasetRow, EntryRow, OutboxRow
 
@@ -38,7 +39,7 @@ def entry_json(row: EntryRow, proof: bytes) -> JsonValue:
     payload = parse_envelope(row.envelope).payload
     return {
         "index": row.index,
-        "leafHash": row.leaf_hash.hex(),
+        "leafHash": entry_leaf(row.envelope).hex(),
         "envelope": {
             "sha256": Digest.of(row.envelope).hex,
             "base64": b64encode(row.envelope),

@@ -51,9 +51,6 @@ class LogReader(Protocol):
     def entries(self, start: int, count: int) -> Iterator[EntryRow]:
         """Up to `count` entries from `start`, in order, read a page at a time; `StoreError` at a gap."""
 
-    def leaf_hashes(self, start: int, count: int) -> Iterator[bytes]:
-        """Leaf hashes of up to `count` entries from `start`, in order; `StoreError` at a gap."""
-
     def tile(self, level: int, index: int) -> bytes | None:
         """The hashes tile (level, index) holds by now, 32 bytes each, at most 256; wider than an old size needs."""
 
@@ -73,8 +70,8 @@ class LogReader(Protocol):
 class LogWriter(Protocol):
     """Appending. Only inside a transaction."""
 
-    def append_entries(self, first_index: int, entries: Sequence[tuple[bytes, bytes]]) -> int:
-        """The new size after (leaf hash, envelope) pairs; `ConflictError` unless `first_index` is the size now."""
+    def append_entries(self, first_index: int, envelopes: Sequence[bytes]) -> int:
+        """The new size after the envelopes; `ConflictError` unless `first_index` is the size now."""
 
     def put_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
         """Write or extend tiles by (level, index); `ConflictError` if one would lose or change a hash it holds."""

@@ -1,6 +1,6 @@
 """The rows that stores keep, as values.
 
-Invariants: a row is immutable; leaf hashes and roots are 32 raw bytes, content digests are `Digest`, indexes and sizes
+Invariants: a row is immutable; roots are 32 raw bytes, content digests are `Digest`, indexes and sizes
 are integers from 0, times are whole Unix seconds of the machine that wrote the row.
 """
 
@@ -17,10 +17,9 @@ OutboxState = Literal["signed", "broadcast", "mined", "final", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
-    """One log entry: the envelope's bytes as submitted and their RFC 9162 leaf hash (32 bytes)."""
+    """One log entry: the envelope's bytes as submitted. Its leaf hash is in the tiles, and is derived from it."""
 
     index: int
-    leaf_hash: bytes
     envelope: bytes
 
 

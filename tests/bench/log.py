@@ -30,6 +30,7 @@ from provenance.ledger import Ledger
 from provenance.ledger.growth import Growth
 from provenance.log import LogKey, NoteSigner, TileReader, integrate
 from provenance.log.map import KeyKind, MapAnswer, MapKey, encode_answer, sign_head, verify_answer
+from provenance.log.tile import EdgeNodes
 from provenance.merkle import prove_consistency, prove_inclusion
 from provenance.signature import encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE
@@ -85,10 +86,11 @@ def entries_of(size: int, count: int, seed: int = 1) -> list[bytes]:
 
 def append(store: Store, entries: Sequence[bytes], batch: int) -> float:
     """Seconds to append and integrate the entries, `batch` a transaction."""
+    nodes = EdgeNodes()  # as a sequencer keeps them
     started = time.perf_counter()
     for at in range(0, len(entries), batch):
         with store.transaction() as tx:
-            growth = Growth(tx, SIGNER)
+            growth = Growth(tx, SIGNER, nodes)
             growth.add(*entries[at : at + batch])
             growth.finish()
     return time.perf_counter() - started

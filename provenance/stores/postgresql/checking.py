@@ -12,14 +12,14 @@ import psycopg
 
 from provenance.stores.postgresql.failures import guarded, is_lost, reason, translated
 from provenance.stores.postgresql.sessions import SCHEMA, Session
+from provenance.stores.sql.segments import WITH_ENTRIES, without_entry
 
 _TABLES: Final = (
-    *("entries", "tiles", "checkpoint", "kept_checkpoints", "outbox"),
+    *("segments", "tiles", "checkpoint", "kept_checkpoints", "outbox"),
     *("index_state", "datasets", "parents", "files", "events", "locations"),
 )
 _REFERENCES: Final = (
-    *(("datasets", "entry_index", "entries", "idx"), ("events", "entry_index", "entries", "idx")),
-    *(("locations", "entry_index", "entries", "idx"), ("files", "dataset", "datasets", "entry_index")),
+    ("files", "dataset", "datasets", "entry_index"),
     ("parents", "child", "datasets", "entry_index"),
 )
 _INVALID: Final = """SELECT 'index ' || c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -47,6 +47,8 @@ def find_damage(session: Session, location: str) -> list[str]:
         found.append(f"{pages[0]} pages of the database had a wrong checksum")
     for table in _TABLES:
         found += _asked(session, location, table, f"SELECT sum(length(CAST(t.* AS text))) FROM {table} t")  # noqa: S608
+    for table in WITH_ENTRIES:
+        found += _asked(session, location, f"{table} without entries", without_entry(table), is_count=True)
     for table, column, other, key in _REFERENCES:
         missing = f"""SELECT count(*) FROM {table} t WHERE NOT EXISTS
             (SELECT FROM {other} o WHERE o.{key} = t.{column})"""  # noqa: S608 - names of the schema

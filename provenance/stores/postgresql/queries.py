@@ -39,7 +39,7 @@ _EDGES: Final = """, near AS MATERIALIZED (SELECT entry FROM walk LIMIT ?)
     SELECT p.child, p.position, p.namespace, p.name, p.version, p.digest, p.parent_entry, (SELECT count(*) FROM near)
     FROM near JOIN parents p ON p.child = near.entry ORDER BY p.child, p.position"""
 _COLUMNS: Final = {
-    "entries": ("int8", "bytea", "bytea"),
+    "segments": ("int8", "int2", "bytea"),
     "parents": ("int8", "int8", "text", "text", "text", "bytea", "int8"),
     "files": ("bytea", "int8", "text"),
 }

@@ -14,11 +14,13 @@ from typing import Final
 
 from provenance.errors import StoreError
 from provenance.limits import MAX_ENTRY_BYTES
+from provenance.log.tile import TILE_WIDTH
 from provenance.stores.postgresql.connections import begin_writing
 from provenance.stores.postgresql.failures import guarded
 from provenance.stores.postgresql.sessions import SCHEMA, Session
+from provenance.stores.sql.segments import SEGMENT_BYTES, WITH_ENTRIES
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _LOG: Final = (
     f"""CREATE TABLE entries (
@@ -144,7 +146,37 @@ _INDEX: Final = (
     "CREATE INDEX locations_by_path ON locations USING hash (path)",
 )
 
-_STEPS: Final = (_LOG + _OUTBOX + _INDEX,)
+_SEGMENTS: Final = (
+    f"""CREATE TABLE segments (
+        first bigint PRIMARY KEY CHECK (first >= 0),
+        count smallint NOT NULL CHECK (count >= 1 AND first % {TILE_WIDTH} + count <= {TILE_WIDTH}),
+        data bytea NOT NULL CHECK (length(data) BETWEEN 3 * count AND {2 + MAX_ENTRY_BYTES} * count)
+    )""",
+    # Entries, which had a row each: neighbours together, while a bundle lasts and until they have some 32 KiB.
+    f"""INSERT INTO segments SELECT min(idx), count(*),
+            string_agg(substr(int4send(length(envelope)), 3, 2) || envelope, ''::bytea ORDER BY idx)
+        FROM (SELECT idx, envelope, idx - row_number() OVER (ORDER BY idx) AS island,
+            (sum(length(envelope)) OVER (PARTITION BY idx / {TILE_WIDTH} ORDER BY idx) - 1) / {SEGMENT_BYTES} AS part
+            FROM entries) AS one
+        GROUP BY idx / {TILE_WIDTH}, island, part""",  # noqa: S608 - constants
+    *(f"ALTER TABLE {table} DROP CONSTRAINT {table}_entry_index_fkey" for table in WITH_ENTRIES),
+    "DROP TABLE entries",
+    # What the index says is of entries that are there. A foreign key cannot say so of entries in segments.
+    f"""CREATE FUNCTION refuse_without_entry() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF new.entry_index >= coalesce(
+            (SELECT s.first + s.count FROM {SCHEMA}.segments s ORDER BY s.first DESC LIMIT 1), 0) THEN
+            RAISE EXCEPTION 'there is no such entry' USING ERRCODE = 'foreign_key_violation';
+        END IF;
+        RETURN new;
+    END $$""",  # noqa: S608 - a constant
+    *(
+        f"""CREATE TRIGGER {table}_of_entries BEFORE INSERT ON {table}
+            FOR EACH ROW EXECUTE FUNCTION refuse_without_entry()"""
+        for table in WITH_ENTRIES
+    ),
+)
+
+_STEPS: Final = (_LOG + _OUTBOX + _INDEX, _SEGMENTS)
 """Statements that bring version n to n + 1, at position n."""
 
 _MARK: Final = (

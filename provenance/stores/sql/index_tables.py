@@ -227,7 +227,10 @@ class IndexStatements(IndexQueries, Statements):
             self._run("INSERT INTO locations (registered_s, entry_index, path) VALUES (?, ?, ?)", values, action=action)
 
     def _entry_count(self) -> int:
-        row = self._row((int,), "SELECT coalesce(max(idx) + 1, 0) FROM entries")
+        row = self._row(
+            (int,),
+            "SELECT coalesce(max(first + count), 0) FROM segments WHERE first = (SELECT max(first) FROM segments)",
+        )
         return 0 if row is None else int(row[0])
 
 

@@ -1,67 +1,29 @@
-"""Entries, tiles and checkpoints as rows.
+"""Tiles and checkpoints as rows, beside the entries (`segments`).
 
-Invariants: entry indexes are 0 to size - 1 without a gap; a tile's bytes only grow; the checkpoint never goes back.
+Invariants: a tile's bytes only grow; the checkpoint never goes back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 from provenance.errors import ConflictError, MalformedError
-from provenance.limits import MAX_ENTRY_BYTES, MAX_PAGE_ITEMS, check_size
-from provenance.stores.rows import CheckpointRow, EntryRow
+from provenance.limits import MAX_PAGE_ITEMS
+from provenance.stores.rows import CheckpointRow
 from provenance.stores.sql.bounds import clamped, hash_bytes, page
-from provenance.stores.sql.queries import Queries, Row, Shape, Statements, damaged
+from provenance.stores.sql.queries import Shape
+from provenance.stores.sql.segments import SegmentQueries, SegmentStatements
 
-_ENTRY_PAGE = 256
-"""Entries read at once: at most 16 MiB."""
-_HASH_PAGE = 8_192
 _HASH_BYTES = 32
 _TILE_BYTES = 256 * _HASH_BYTES
-_ENTRY: Shape = (int, bytes, bytes)
 _CHECKPOINT: Shape = (int, bytes, bytes)
-_ENTRIES = "SELECT idx, leaf_hash, envelope FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?"
 _PUT_TILE = """INSERT INTO tiles (level, idx, data) VALUES (?, ?, ?)
     ON CONFLICT (level, idx) DO UPDATE SET data = excluded.data
     WHERE substr(excluded.data, 1, length(tiles.data)) = tiles.data"""
-_LEAF_HASHES = "SELECT idx, leaf_hash FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?"
 
 
-class LogQueries(Queries):
+class LogQueries(SegmentQueries):
     """See `provenance.stores.base.LogReader`."""
-
-    def size(self) -> int:
-        row = self._row((int | None,), "SELECT max(idx) FROM entries")
-        return 0 if row is None or row[0] is None else int(row[0]) + 1
-
-    def entry(self, index: int) -> EntryRow | None:
-        row = self._row(
-            _ENTRY, "SELECT idx, leaf_hash, envelope FROM entries WHERE idx = ?", (clamped(index, "entry index"),)
-        )
-        return None if row is None else EntryRow(*row)
-
-    def entries(self, start: int, count: int) -> Iterator[EntryRow]:
-        return (EntryRow(*row) for row in self._paged(_ENTRY, _ENTRIES, start, count, _ENTRY_PAGE))
-
-    def leaf_hashes(self, start: int, count: int) -> Iterator[bytes]:
-        return (row[1] for row in self._paged((int, bytes), _LEAF_HASHES, start, count, _HASH_PAGE))
-
-    def _paged(self, shape: Shape, sql: str, start: int, count: int, page_rows: int) -> Iterator[Row]:
-        # Checks at once, not at the first row.
-        return self._pages(shape, sql, clamped(start, "entry index"), clamped(count, "number of entries"), page_rows)
-
-    def _pages(self, shape: Shape, sql: str, position: int, left: int, page_rows: int) -> Iterator[Row]:
-        while left > 0:
-            wanted = min(left, page_rows)
-            rows = self._rows(shape, sql, (position, wanted))
-            for row in rows:
-                if row[0] != position:
-                    raise damaged(self.location, f"entry {position} is missing")
-                position += 1
-                yield row
-            left -= len(rows)
-            if len(rows) < wanted:
-                return
 
     def tile(self, level: int, index: int) -> bytes | None:
         row = self._row(
@@ -101,24 +63,8 @@ class LogQueries(Queries):
         return [CheckpointRow(*row) for row in rows]
 
 
-class LogStatements(LogQueries, Statements):
+class LogStatements(LogQueries, SegmentStatements):
     """See `provenance.stores.base.LogWriter`."""
-
-    def append_entries(self, first_index: int, entries: Sequence[tuple[bytes, bytes]]) -> int:
-        size = self.size()
-        if first_index != size:
-            raise ConflictError("entries do not continue the log", expected=f"first index {size}", got=first_index)
-        if not all(_is_entry(*entry) for entry in entries):
-            for leaf_hash, envelope in entries:
-                _check_entry(leaf_hash, envelope)
-        with self._all_or_nothing():
-            self._load(
-                "entries",
-                ((index, *entry) for index, entry in enumerate(entries, first_index)),
-                action="appending entries",
-            )
-        self.written_bytes += sum(len(envelope) for _, envelope in entries)
-        return size + len(entries)
 
     def put_tiles(self, tiles: Mapping[tuple[int, int], bytes]) -> None:
         for (level, _), data in tiles.items():
@@ -147,7 +93,7 @@ class LogStatements(LogQueries, Statements):
                 got=row.root.hex(),
                 where=f"size {row.size}",
             )
-        if row.size > (size := self.size()):
+        if row.size > (size := self._size_now()):
             raise ConflictError(
                 "a checkpoint covers entries that are not there", expected=f"at most {size}", got=row.size
             )
@@ -174,22 +120,6 @@ class LogStatements(LogQueries, Statements):
             (row.size, row.root, row.note),
             action="keeping a checkpoint",
         )
-
-
-def _is_entry(leaf_hash: bytes, envelope: bytes) -> bool:
-    return (
-        type(leaf_hash) is bytes
-        and len(leaf_hash) == _HASH_BYTES
-        and type(envelope) is bytes
-        and 0 < len(envelope) <= MAX_ENTRY_BYTES
-    )
-
-
-def _check_entry(leaf_hash: bytes, envelope: bytes) -> None:
-    hash_bytes(leaf_hash, "leaf hash")
-    if not isinstance(envelope, bytes) or not envelope:
-        raise MalformedError("an entry is empty or no bytes", expected="an envelope", got=repr(envelope)[:40])
-    check_size("log entry", len(envelope), MAX_ENTRY_BYTES)
 
 
 def _check_tile(level: int, data: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -102,9 +103,12 @@ class Statements(BoundQueries, SqlStatements):
     def _load(self, table: str, rows: Iterable[tuple[Value, ...]], *, action: str) -> None:
         connection = self._live()
         with guarded(self.path, action):
-            (columns,) = connection.execute("SELECT count(*) FROM pragma_table_info(?)", (table,)).fetchone()
-            sql = f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - a table of the schema
-            changed = connection.executemany(sql, rows).rowcount
+            waiting = iter(rows)
+            first = next(waiting, None)
+            if first is None:
+                return
+            sql = f"INSERT INTO {table} VALUES ({', '.join('?' * len(first))})"  # noqa: S608 - a table of the schema
+            changed = connection.executemany(sql, chain((first,), waiting)).rowcount
         self.written_bytes += max(changed, 0) * _ROW_BYTES
 
     def _count(self, values: tuple[Value, ...]) -> None:

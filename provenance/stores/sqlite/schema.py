@@ -17,10 +17,11 @@ from typing import Final
 
 from provenance.errors import StoreError
 from provenance.limits import MAX_ENTRY_BYTES
+from provenance.stores.sqlite.segment_step import SEGMENTS, Step
 
 APPLICATION_ID: Final = 0x50524C47
 """ASCII "PRLG", at byte 68 of the file."""
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 MIN_SQLITE: Final = (3, 37, 0)
 """STRICT tables."""
 
@@ -157,7 +158,7 @@ _SAID = (
     "CREATE INDEX events_by_signer ON events (about, keyid, type, created)",
 )
 
-_STEPS: Final = (_LOG + _OUTBOX + _INDEX, _RECORDS, _EVENTS, _SAID)
+_STEPS: Final[tuple[Step, ...]] = (_LOG + _OUTBOX + _INDEX, _RECORDS, _EVENTS, _SAID, SEGMENTS)
 """Statements that bring schema n to n + 1, at position n."""
 
 
@@ -168,12 +169,17 @@ def prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> None
     """
     if identify(connection, path, create=create) == SCHEMA_VERSION:
         return
+    # Tables are made anew on the way, and others refer to them.
+    connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been faster.
         for step in _STEPS[identify(connection, path, create=create) :]:
             for statement in step:
-                connection.execute(statement)
+                if isinstance(statement, str):
+                    connection.execute(statement)
+                else:
+                    statement(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
@@ -181,6 +187,7 @@ def prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> None
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def identify(connection: sqlite3.Connection, path: Path, *, create: bool) -> int:

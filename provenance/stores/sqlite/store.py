@@ -19,6 +19,7 @@ from provenance.stores.sql.index_tables import IndexStatements
 from provenance.stores.sql.log_tables import LogStatements
 from provenance.stores.sql.outbox_table import OutboxStatements
 from provenance.stores.sql.queries import Row, Value
+from provenance.stores.sql.segments import WITH_ENTRIES, without_entry
 from provenance.stores.sqlite.connections import Readers, Writer, close_quietly, connect
 from provenance.stores.sqlite.failures import guarded
 from provenance.stores.sqlite.queries import BoundQueries, SqliteQueries, Statements
@@ -87,9 +88,13 @@ class SqliteStore(SqliteQueries):
     def check(self) -> list[str]:
         found = [str(row[0]) for row in self._fetch("PRAGMA integrity_check", ())]
         broken = self._fetch("PRAGMA foreign_key_check", ())
-        return [line for line in found if line != "ok"] + [
+        found = [line for line in found if line != "ok"] + [
             f"row {row} of {table} refers to a row of {other} that is not there" for table, row, other, _ in broken
         ]
+        for table in WITH_ENTRIES:
+            ((rows,),) = self._fetch(without_entry(table), ())
+            found += [f"{rows} rows of {table} refer to entries that are not there"] if rows else []
+        return found
 
     def close(self) -> None:
         self._readers.close()

@@ -13,7 +13,6 @@ from provenance.encoding import Digest
 from provenance.errors import MalformedError, NotFoundError, PolicyError, VerificationError
 from provenance.ledger import Ledger
 from provenance.ledger.publication import EventSubmission, SaidSinceError
-from provenance.log import entry_leaf
 from provenance.policy import Status
 from provenance.signature import derive_private_key, encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE, Pin, PinnedName
@@ -133,7 +132,7 @@ def test_the_same_envelope_again_is_the_same_entry(opened: Ledger) -> None:
         assert first.row == again.row
         entry = ledger._store.entry(first.row.entry_index)
         assert entry is not None
-        assert entry.leaf_hash == entry_leaf(envelope)
+        assert entry.envelope == envelope
 
 
 def test_what_is_not_in_the_log_as_it_is_pinned_is_refused(opened: Ledger) -> None:

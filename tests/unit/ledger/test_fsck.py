@@ -64,10 +64,11 @@ def test_a_sound_ledger_is_clean_for_both_implementations(copy: Path) -> None:
 
 
 FLIPS = [
-    ("entries", "envelope", "idx = 0", 40, "entry 0"),
-    ("entries", "envelope", "idx = 1", -40, "entry 1"),
-    ("entries", "envelope", "idx = 2", 0, "entry 2"),
-    ("entries", "leaf_hash", "idx = 1", 5, "entry 1: leaf hash"),
+    ("segments", "data", "first = 0", 42, "entry 0: its leaf hash"),
+    ("segments", "data", "first = 1", -40, "entry 1: its leaf hash"),
+    ("segments", "data", "first = 2", 2, "entry 2: its leaf hash"),
+    ("segments", "data", "first = 1", 0, "entry 1: entry bundle is cut"),
+    ("segments", "data", "first = 1", 1, "entry 1: entry bundle"),
     ("tiles", "data", "level = 0", 0, "tile 0/0"),
     ("tiles", "data", "level = 0", 95, "tile 0/0"),
     ("checkpoint", "note", "id = 1", 2, "checkpoint of size 3"),
@@ -112,9 +113,10 @@ def test_a_flipped_bit_is_found(copy: Path, table: str, column: str, where: str,
 
 
 EDITS = [
-    ("DELETE FROM entries WHERE idx = 0", "entry 0 is missing"),
-    ("DELETE FROM entries WHERE idx = 1", "entry 1 is missing"),
-    ("DELETE FROM entries WHERE idx = 2", "checkpoint says 3"),
+    ("DELETE FROM segments WHERE first = 0", "entry 0 is missing"),
+    ("DELETE FROM segments WHERE first = 1", "entry 1 is missing"),
+    ("DELETE FROM segments WHERE first = 2", "checkpoint says 3"),
+    ("UPDATE segments SET count = 2 WHERE first = 1", "entries 1 to 2: entry bundle has a wrong width"),
     ("DELETE FROM tiles", "tile 0/0"),
     ("UPDATE tiles SET data = substr(data, 1, 64)", "tile 0/0"),
     ("UPDATE tiles SET data = CAST(data || data AS BLOB)", "tile 0/0"),
@@ -136,8 +138,9 @@ EDITS = [
     ("UPDATE parents SET parent_entry = NULL WHERE child = 1", "index of entry 1: the parents"),
     ("UPDATE parents SET parent_entry = 1 WHERE child = 2 AND position = 1", "index of entry 2: the parents"),
     ("DELETE FROM files WHERE path = 'a'", "index of entry 0: the file a"),
-    ("UPDATE entries SET envelope = (SELECT envelope FROM entries WHERE idx = 0) WHERE idx = 1", "entry 1"),
-    ("UPDATE entries SET envelope = x'7b7d' WHERE idx = 1", "entry 1"),
+    ("UPDATE segments SET data = (SELECT data FROM segments WHERE first = 0) WHERE first = 1", "entry 1"),
+    ("UPDATE segments SET data = x'00027b7d' WHERE first = 1", "entry 1"),
+    ("UPDATE segments SET data = CAST(data || x'00' AS BLOB) WHERE first = 1", "entry 1: entry bundle is cut"),
 ]
 
 
@@ -149,7 +152,7 @@ def test_an_edited_or_deleted_row_is_found(copy: Path, statement: str, finding: 
     assert report.to_json()["clean"] is False
 
 
-@pytest.mark.parametrize("statement", [edit for edit, _ in EDITS if "entries" in edit or "tiles" in edit])
+@pytest.mark.parametrize("statement", [edit for edit, _ in EDITS if "segments" in edit or "tiles" in edit])
 def test_the_independent_auditor_sees_damage_to_the_log_too(copy: Path, statement: str) -> None:
     _edit(copy, statement)
     report = _fsck(copy, independent=True)
@@ -159,9 +162,9 @@ def test_the_independent_auditor_sees_damage_to_the_log_too(copy: Path, statemen
 def test_two_entries_swapped_with_their_leaves_are_found(copy: Path) -> None:
     _edit(
         copy,
-        "UPDATE entries SET idx = 10 WHERE idx = 0",
-        "UPDATE entries SET idx = 0 WHERE idx = 1",
-        "UPDATE entries SET idx = 1 WHERE idx = 10",
+        "UPDATE segments SET first = 10 WHERE first = 0",
+        "UPDATE segments SET first = 0 WHERE first = 1",
+        "UPDATE segments SET first = 1 WHERE first = 10",
     )
     findings = _fsck(copy, independent=True).findings
     assert any("tile 0/0" in found for found in findings)

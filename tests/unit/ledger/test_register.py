@@ -329,7 +329,7 @@ def test_a_failing_chain_fails_no_registration(tmp_path: Path, write: Write) -> 
     [
         "UPDATE tiles SET data = zeroblob(length(data))",
         "UPDATE checkpoint SET root = zeroblob(32)",
-        "DELETE FROM entries WHERE idx = 2",
+        "DELETE FROM segments WHERE first = 2",
         "DELETE FROM checkpoint",
         "DELETE FROM tiles",
     ],

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
 import provenance.log.tile as tile_module
+import provenance.log.tile_nodes as tile_nodes
 from provenance.errors import MalformedError, StoreError, VerificationError
 from provenance.limits import MAX_UINT64
 from provenance.log import Integration, TileReader, entry_leaf, integrate, tile_paths, tile_width
+from provenance.log.tile import EdgeNodes, integrate_hashes
 from provenance.merkle import (
     EMPTY_ROOT,
     fold_pairs,
@@ -25,6 +27,7 @@ from provenance.merkle import (
     verify_consistency,
     verify_inclusion,
 )
+from provenance.merkle.tier import HashTier
 
 LEAVES = [leaf_hash(b"entry %d" % number) for number in range(70_000)]
 
@@ -134,16 +137,81 @@ def test_batches_do_not_matter(batches: list[int]) -> None:
     assert integrate(tiles.read, tiles.size, []).root == root_of(LEAVES[: tiles.size])
 
 
+class Kept(Tiles):
+    """As a sequencer integrates: with what was hashed before."""
+
+    def __init__(self, tier: HashTier) -> None:
+        super().__init__()
+        self.nodes = EdgeNodes(tier)
+
+    def grow(self, leaves: Sequence[bytes]) -> Integration:
+        before = TileReader(self.read, self.size, nodes=self.nodes).root_at(self.size)
+        assert before == TileReader(self.read, self.size).root_at(self.size)
+        grown = integrate_hashes(self.read, self.size, b"".join(leaves), self.nodes)
+        self.data |= grown.tiles
+        self.size = grown.size
+        return grown
+
+
+@pytest.mark.parametrize("tier", HashTier)
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_kept_of_earlier_integrations_changes_nothing(tier: HashTier, seed: int) -> None:
+    chance = random.Random(seed)
+    tiles = Kept(tier)
+    while tiles.size < 3_000 if seed else tiles.size < len(LEAVES):
+        count = chance.choice([1, 2, 100, 255, 256, 257, chance.randrange(1_500)]) if seed else chance.randrange(9_000)
+        grown = tiles.grow(LEAVES[tiles.size : tiles.size + count])
+        assert grown.root == root_of(LEAVES[: tiles.size])
+    assert tiles.data == naive_tiles(LEAVES[: tiles.size])
+
+
+def test_what_is_kept_of_another_tree_is_not_taken() -> None:
+    """Tiles decide: of another log of the same size, of one that went back, of a tile with one hash changed."""
+    others = [leaf_hash(b"other %d" % number) for number in range(1_000)]
+    changed = [*LEAVES[:290], others[0], *LEAVES[291:300]]
+    tiles = Kept(HashTier.HASHLIB)
+    tiles.grow(LEAVES[:300])
+    for leaves in (
+        others[:300],
+        LEAVES[:300],
+        changed,
+        LEAVES[:280],
+        [*LEAVES[:5], *others[:295]],
+        LEAVES[: 5 * 256],
+        others[:5],
+    ):
+        tiles.data, tiles.size = dict(integrate(Tiles().read, 0, leaves).tiles), len(leaves)
+        assert tiles.grow(LEAVES[500:517]).root == root_of([*leaves, *LEAVES[500:517]])
+
+
+def test_little_is_hashed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """About a node an entry, however small the batches."""
+    hashed = 0
+
+    def count(hashes: bytes, *, tier: HashTier) -> bytes:
+        nonlocal hashed
+        hashed += len(hashes) // 64
+        return fold_pairs(hashes, tier=tier)
+
+    monkeypatch.setattr(tile_nodes, "fold_pairs", count)
+    tiles = Kept(HashTier.HASHLIB)
+    for size in range(0, 10_000, 20):
+        grown = integrate_hashes(tiles.read, size, b"".join(LEAVES[size : size + 20]), tiles.nodes)
+        tiles.data |= grown.tiles
+        TileReader(tiles.read, size + 20, nodes=tiles.nodes).root_at(size + 20)
+    assert hashed < 10_000
+
+
 def test_integration_reads_only_the_right_edge_and_hashes_little(monkeypatch: pytest.MonkeyPatch) -> None:
     tiles = grown_to(69_999)
     hashed = 0
 
-    def count(hashes: bytes) -> bytes:
+    def count(hashes: bytes, *, tier: HashTier) -> bytes:
         nonlocal hashed
         hashed += len(hashes) // 64
-        return fold_pairs(hashes)
+        return fold_pairs(hashes, tier=tier)
 
-    monkeypatch.setattr(tile_module, "fold_pairs", count)
+    monkeypatch.setattr(tile_nodes, "fold_pairs", count)
     grown = tiles.grow(LEAVES[69_999:])
     assert grown.root == root_of(LEAVES)
     assert set(tiles.reads) <= {(0, 273), (1, 1), (2, 0)} and len(tiles.reads) == len(set(tiles.reads))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from hashlib import sha256
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provenance.errors import MalformedError, VerificationError
-from provenance.merkle import EMPTY_ROOT, bulk
+from provenance.merkle import EMPTY_ROOT, bulk, fold_pairs, leaf_hashes
 from provenance.merkle.bulk import Hashes, HashTier, hash_parents, hash_slices, root_of_array, subtree_levels
 from provenance.merkle.compiled import extensions
 from tests.unit.merkle.oracle import LEAVES, mth
@@ -170,3 +171,36 @@ def test_arrays_that_hold_no_hashes_are_malformed(hashes: Hashes) -> None:
     for work in (hash_parents, subtree_levels, root_of_array):
         with pytest.raises(MalformedError):
             work(hashes, tier=HashTier.LANES)
+
+
+@pytest.mark.parametrize("tier", HashTier)
+@pytest.mark.parametrize("count", [0, 1, 2, 15, 16, 17, 31, 33, 95, 96, 97, 191, 192, 193, 1_000, 9_000])
+def test_leaves_and_folds_are_those_of_hashlib(tier: HashTier, count: int) -> None:
+    chance = random.Random(count)
+    messages = [chance.randbytes(chance.choice([0, 1, 54, 55, 64, 250, 1_024])) for _ in range(count)]
+    leaves = leaf_hashes(messages, tier=tier)
+    assert leaves == b"".join(sha256(b"\x00" + message).digest() for message in messages)
+    pairs = [leaves[at : at + 64] for at in range(0, len(leaves) // 64 * 64, 64)]
+    assert fold_pairs(leaves, tier=tier) == b"".join(sha256(b"\x01" + pair).digest() for pair in pairs)
+
+
+def test_leaves_with_a_long_one_among_them() -> None:
+    messages = [b"x" * 65_535, *(b"%d" % number for number in range(50))]
+    expected = b"".join(sha256(b"\x00" + message).digest() for message in messages)
+    assert leaf_hashes(messages, tier=HashTier.LANES) == expected
+
+
+def test_lanes_that_disagree_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong:
+        def __init__(self, count: int) -> None: ...
+
+        def update(self, messages: object) -> Wrong:
+            return self
+
+        def digest(self, *, out: object) -> None: ...
+
+    monkeypatch.setattr(stringzilla, "Sha256s", Wrong)
+    with pytest.raises(VerificationError, match="disagrees"):
+        leaf_hashes([b"x"] * 100, tier=HashTier.LANES)
+    with pytest.raises(VerificationError, match="disagrees"):
+        fold_pairs(bytes(64 * 50), tier=HashTier.LANES)

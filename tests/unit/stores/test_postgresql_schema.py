@@ -27,7 +27,8 @@ OUTBOX = (
 def filled(database: str) -> Iterator[Store]:
     with open_store(database, create=True) as store:
         with store.transaction() as tx:
-            row = append(tx, [envelope(0), envelope(1)])
+            append(tx, [envelope(0)])
+            row = append(tx, [envelope(1)])
             tx.keep_checkpoint(row)
             tx.add_dataset(dataset(0), [], [FileRow(dataset(0).digest, "a.csv")])
             tx.add_dataset(dataset(1), [parent(1, 0, dataset(0))], [])
@@ -39,11 +40,12 @@ def filled(database: str) -> Iterator[Store]:
 @pytest.mark.parametrize(
     "statement",
     [
-        f"INSERT INTO entries VALUES (2, {SHORT}, 'x')",
-        f"INSERT INTO entries VALUES (2, {HASH}, '')",
-        f"INSERT INTO entries VALUES (2, {HASH}, decode(repeat('00', 65536), 'hex'))",
-        f"INSERT INTO entries VALUES (-1, {HASH}, 'x')",
-        f"INSERT INTO entries VALUES (1, {HASH}, 'x')",
+        "INSERT INTO segments VALUES (2, 1, decode('0000', 'hex'))",
+        "INSERT INTO segments VALUES (2, 1, decode(repeat('00', 65538), 'hex'))",
+        "INSERT INTO segments VALUES (2, 0, decode('000178', 'hex'))",
+        "INSERT INTO segments VALUES (-1, 1, decode('000178', 'hex'))",
+        "INSERT INTO segments VALUES (0, 1, decode('000178', 'hex'))",
+        "INSERT INTO segments VALUES (255, 2, decode('000178000178', 'hex'))",
         f"INSERT INTO tiles VALUES (64, 0, {HASH})",
         f"INSERT INTO tiles VALUES (1, 0, {SHORT})",
         "INSERT INTO tiles VALUES (1, 0, decode(repeat('00', 8224), 'hex'))",
@@ -80,9 +82,7 @@ def test_the_schema_itself_refuses_what_cannot_be_right(filled: Store, database:
 def test_damage_is_found(filled: Store, database: str, postgres: PostgresServer) -> None:
     with postgres.connect(database) as connection:
         connection.execute("SET search_path = provenance")
-        # Foreign keys are triggers, which a replica's role does not run.
-        connection.execute("SET session_replication_role = replica")
-        connection.execute("DELETE FROM entries WHERE idx = 0")
+        connection.execute("DELETE FROM segments WHERE first = 0")
         connection.execute(
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'provenance.datasets_by_root'::regclass"
         )
@@ -122,9 +122,10 @@ def test_another_programs_schema_is_left_alone(database: str, postgres: Postgres
 def test_a_newer_schema_is_refused_and_an_older_one_brought_up(
     filled: Store, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    newer = schema.SCHEMA_VERSION + 1
     with monkeypatch.context() as later:
-        later.setattr(schema, "SCHEMA_VERSION", 2)
-        later.setattr("provenance.stores.postgresql.store.SCHEMA_VERSION", 2)
+        later.setattr(schema, "SCHEMA_VERSION", newer)
+        later.setattr("provenance.stores.postgresql.store.SCHEMA_VERSION", newer)
         later.setattr(schema, "_STEPS", (*schema._STEPS, ("CREATE TABLE more (id bigint)",)))
         with pytest.raises(StoreError, match="older release"):
             open_store(database, read_only=True)

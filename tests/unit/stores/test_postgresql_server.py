@@ -173,14 +173,14 @@ def test_a_commit_that_fails_is_no_acknowledgement(
         name,
     )
     postgres.admin(
-        "CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON provenance.entries DEFERRABLE INITIALLY DEFERRED"
+        "CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON provenance.segments DEFERRABLE INITIALLY DEFERRED"
         " FOR EACH ROW EXECUTE FUNCTION provenance.fail()",
         name,
     )
     with pytest.raises(StoreError, match=match):
         write(store)
     assert store.size() == 0
-    postgres.admin("DROP TRIGGER fail ON provenance.entries", name)
+    postgres.admin("DROP TRIGGER fail ON provenance.segments", name)
     write(store)
     assert store.size() == 1
 

@@ -14,9 +14,12 @@ import pytest
 
 from provenance.encoding import Digest
 from provenance.errors import ProvenanceError, StoreError
+from provenance.merkle import leaf_hash
 from provenance.stores import Store, open_store
+from provenance.stores.sql.index_tables import _dataset_values
+from provenance.stores.sqlite import schema
 from provenance.stores.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
-from tests.conformance.stores.samples import append, assert_whole, envelope
+from tests.conformance.stores.samples import append, assert_whole, dataset, envelope
 from tests.unit.stores.conftest import ENTRIES
 
 
@@ -26,7 +29,6 @@ def read_everything(store: Store) -> list[object]:
         datasets = reader.datasets_page()
         return [
             list(reader.entries(0, 1_000)),
-            list(reader.leaf_hashes(0, 1_000)),
             [reader.tile(0, 0), reader.tile(0, 1), reader.checkpoint(), reader.size()],
             [reader.checkpoint(), reader.checkpoints(), reader.checkpoint_covering(0)],
             [reader.outbox_pending(), reader.outbox_latest_anchor(), reader.anchors(states=["signed"])],
@@ -142,30 +144,39 @@ def test_a_newer_schema_is_refused_with_a_way_out(ledger: Path, version: int) ->
     assert ledger.read_bytes() == before
 
 
-def test_a_ledger_of_the_first_schema_is_brought_up_to_date_and_keeps_its_rows(ledger: Path) -> None:
-    with open_store(ledger) as store:
-        before = store.datasets_page()
-    change(
-        ledger,
-        "DROP TABLE events",
-        "DROP INDEX datasets_by_record_root",
-        "ALTER TABLE datasets DROP COLUMN record_root",
-        "CREATE INDEX entries_by_leaf ON entries (substr(leaf_hash, 1, 8))",
-        "PRAGMA user_version = 1",
-    )
-    with pytest.raises(StoreError, match="older release") as raised:
-        open_store(ledger, read_only=True)
-    assert raised.value.hint and "provenance log show" in raised.value.hint
-    with open_store(ledger) as store:
-        assert store.datasets_page() == [replace(row, record_root=None) for row in before]
-        assert all(store.datasets_by_root(row.file_root) == [replace(row, record_root=None)] for row in before)
-    with open_store(ledger, read_only=True) as store:
-        assert len(store.datasets_page()) == len(before) > 0
-    with sqlite3.connect(ledger) as connection:
-        assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'entries_by_leaf'").fetchone() == (
-            0,
-        )
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_ledger_of_any_older_schema_is_brought_up_to_date_and_keeps_its_rows(tmp_path: Path, version: int) -> None:
+    """Tables as that version made them. A file that a release wrote is in `tests/compat`."""
+    path = tmp_path / "ledger.db"
+    rows = [dataset(index) if version > 1 else replace(dataset(index), record_root=None) for index in range(3)]
+    with sqlite3.connect(path) as connection:
+        for step in schema._STEPS[:version]:
+            for statement in step:
+                assert isinstance(statement, str)
+                connection.execute(statement)
+        for index, row in enumerate(rows):
+            entry = (index, leaf_hash(envelope(index)), envelope(index))
+            connection.execute("INSERT INTO entries VALUES (?, ?, ?)", entry)
+            values = _dataset_values(row)[: None if version > 1 else -1]
+            connection.execute(f"INSERT INTO datasets VALUES ({', '.join('?' * len(values))})", values)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
+    with pytest.raises(StoreError, match="older release") as raised:
+        open_store(path, read_only=True)
+    assert raised.value.hint and "provenance log show" in raised.value.hint
+    for read_only in (False, True):
+        with open_store(path, read_only=read_only) as store:
+            assert store.datasets_page() == rows
+            assert all(store.datasets_by_root(row.file_root) == [row] for row in rows)
+            assert [row.envelope for row in store.entries(0, 10)] == [envelope(index) for index in range(3)]
+            assert store.check() == []
+    with sqlite3.connect(path) as old, open_store(tmp_path / "new.db", create=True):
+        with sqlite3.connect(tmp_path / "new.db") as new:
+            query = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+            assert old.execute(query).fetchall() == new.execute(query).fetchall()
+        new.close()
+    old.close()
 
 
 @pytest.mark.parametrize("version", [0, -1])
@@ -181,19 +192,67 @@ def test_a_missing_table_is_damage_not_a_crash(ledger: Path) -> None:
         store.tile(0, 0)
 
 
-def test_a_missing_entry_is_damage(ledger: Path) -> None:
-    change(ledger, "DELETE FROM entries WHERE idx = 57")
+def take_out(ledger: Path, index: int) -> range:
+    """Remove the entry, and its neighbours in the same row."""
+    with sqlite3.connect(ledger) as connection:
+        query = "SELECT first, count FROM segments WHERE first <= ? ORDER BY first DESC LIMIT 1"
+        first, count = connection.execute(query, (index,)).fetchone()
+        connection.execute("DELETE FROM segments WHERE first = ?", (first,))
+    connection.close()
+    return range(first, first + count)
+
+
+def test_missing_entries_are_damage(ledger: Path) -> None:
+    gone = take_out(ledger, 57)
+    assert 0 < gone.start < gone.stop < ENTRIES
     with open_store(ledger) as store:
-        for rows in (store.entries(0, 100), store.leaf_hashes(50, 10), store.entries(57, 1)):
-            with pytest.raises(StoreError, match="entry 57 is missing"):
+        for rows in (store.entries(0, 100), store.entries(gone.start - 1, 2), store.entries(57, 1)):
+            with pytest.raises(StoreError, match=f"entry ({gone.start}|57) is missing"):
                 list(rows)
-        assert [row.index for row in store.entries(58, 2)] == [58, 59]
+        assert [row.index for row in store.entries(gone.start - 2, 2)] == [gone.start - 2, gone.start - 1]
+        assert [row.index for row in store.entries(gone.stop, 2)] == [gone.stop, gone.stop + 1]
+        assert [store.entry(index) for index in gone] == [None] * len(gone)
 
 
 def test_a_row_without_its_entry_is_found_by_check(ledger: Path) -> None:
-    change(ledger, "DELETE FROM entries WHERE idx = 10")
+    gone = take_out(ledger, 10)
+    count = sum(index in gone for index in range(0, 40, 2))
     with open_store(ledger) as store:
-        assert any("datasets" in line for line in store.check())
+        for table in ("datasets", "locations"):
+            assert f"{count} rows of {table} refer to entries that are not there" in store.check()
+
+
+@pytest.mark.parametrize("write", ["datasets", "events", "locations"])
+def test_the_schema_itself_refuses_rows_without_an_entry(ledger: Path, write: str) -> None:
+    rows = {
+        "datasets": "SELECT {0}, namespace, name, '2', digest, file_root, kind, sensitivity, license, keyid, created,"
+        " manifest, oms, record_root FROM datasets WHERE entry_index = 0",
+        "events": "VALUES ({0}, zeroblob(32), 't', 'k', 'c')",
+        "locations": "VALUES ({0}, x'2f', 1)",
+    }
+    with sqlite3.connect(ledger) as connection:
+        connection.execute(f"INSERT INTO {write} {rows[write].format(ENTRIES - 1)}")
+        with pytest.raises(sqlite3.IntegrityError, match="no such entry"):
+            connection.execute(f"INSERT INTO {write} {rows[write].format(ENTRIES)}")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "(300, 1, x'0000')",
+        "(300, 1, zeroblob(65538))",
+        "(300, 0, x'000178')",
+        "(-1, 1, x'000178')",
+        "(0, 1, x'000178')",
+        "(511, 2, x'000178000178')",
+        "(300, 1, 'xxx')",
+    ],
+)
+def test_the_schema_itself_refuses_segments_of_another_form(ledger: Path, values: str) -> None:
+    with sqlite3.connect(ledger) as connection, pytest.raises(sqlite3.IntegrityError):
+        connection.execute(f"INSERT INTO segments VALUES {values}")
+    connection.close()
 
 
 def test_a_truncated_file_is_refused_or_found_out(ledger: Path) -> None:

@@ -15,7 +15,7 @@ from provenance.stores.sqlite.store import SqliteStore
 
 def _append(store: SqliteStore, number: int) -> None:
     with store.transaction() as tx:
-        tx.append_entries(number, [(bytes([number]) * 32, b"envelope")])
+        tx.append_entries(number, [b"envelope"])
 
 
 def test_a_file_that_could_not_be_opened_for_writing_once_is_opened_again(
