@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from provenance.errors import ConflictError, StoreError
 from provenance.log import Checkpoint, CheckpointSigner, TileReader, sign_checkpoint
-from provenance.log.entry import entry_leaves
 from provenance.log.tile import EdgeNodes, integrate_hashes
 from provenance.machine.calibration import hash_tier
-from provenance.merkle import EMPTY_ROOT, HASH_BYTES
+from provenance.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hashes
 from provenance.merkle.tier import HashTier
 from provenance.stores import CheckpointRow, StoreTransaction
 
@@ -39,9 +38,8 @@ class Growth:
         if not self._leaves:
             self._check()
         index = self._size + len(self._leaves) // HASH_BYTES
-        leaves = entry_leaves(envelopes, tier=_tier(len(envelopes)))
-        self._tx.append_entries(index, envelopes)
-        self._leaves += leaves
+        self._tx.append_entries(index, envelopes)  # which refuses what cannot be an entry
+        self._leaves += leaf_hashes(envelopes, tier=_tier(len(envelopes)))
         return index
 
     def finish(self) -> bool:

@@ -12,20 +12,13 @@ from collections.abc import Sequence
 
 from provenance.errors import MalformedError
 from provenance.limits import MAX_ENTRY_BYTES, check_size
-from provenance.merkle import leaf_hash, leaf_hashes
-from provenance.merkle.tier import HashTier
+from provenance.merkle import leaf_hash
 
 
 def entry_leaf(envelope: bytes) -> bytes:
     """The RFC 9162 leaf hash of an entry, 32 bytes; `LimitError` or `MalformedError` if it cannot be logged."""
     check_entry(envelope)
     return leaf_hash(envelope)
-
-
-def entry_leaves(envelopes: Sequence[bytes], *, tier: HashTier = HashTier.HASHLIB) -> bytes:
-    """As `entry_leaf`, of many, concatenated."""
-    check_entries(envelopes)
-    return leaf_hashes(envelopes, tier=tier)
 
 
 def check_entry(envelope: bytes) -> None:

@@ -28,7 +28,7 @@ def decode_text(data: bytes, what: str) -> str:
 
 def check_key_name(name: str) -> None:
     """Return if `name` can name a key: not empty, no Unicode space, no plus, no control; else `MalformedError`."""
-    if not name or "+" in name or any(character.isspace() for character in name) or _CONTROL.search(name):
+    if not name or "+" in name or "".join(name.split()) != name or _CONTROL.search(name):
         raise MalformedError("key name is out of form", expected="characters other than spaces and +", got=repr(name))
     try:
         name.encode("utf-8")

@@ -40,6 +40,7 @@ __all__ = [
     "encode_tile_path",
     "integrate",
     "integrate_hashes",
+    "join_entries",
     "parse_entries",
     "parse_tile_path",
     "tile_paths",
@@ -132,6 +133,11 @@ def encode_entries(entries: Sequence[bytes]) -> bytes:
     """An entry bundle: each of 1 to 256 entries after its length as a big-endian u16."""
     _check_place(0, len(entries))
     check_entries(entries)
+    return join_entries(entries)
+
+
+def join_entries(entries: Sequence[bytes]) -> bytes:
+    """As `encode_entries`, of entries that were checked."""
     parts = [b""] * (2 * len(entries))  # entries are not copied to be put after their lengths
     parts[::2] = map(_LENGTH.pack, map(len, entries))
     parts[1::2] = entries

@@ -15,7 +15,7 @@ from typing import Final
 
 from provenance.errors import ConflictError, MalformedError, ProvenanceError
 from provenance.log.entry import check_entries
-from provenance.log.tile import TILE_WIDTH, encode_entries, parse_entries
+from provenance.log.tile import TILE_WIDTH, join_entries, parse_entries
 from provenance.stores.rows import EntryRow
 from provenance.stores.sql.bounds import clamped
 from provenance.stores.sql.queries import Queries, Shape, Statements, damaged
@@ -145,7 +145,7 @@ class SegmentStatements(SegmentQueries, Statements):
 
 
 def pack(first: int, envelopes: Sequence[bytes]) -> Iterator[Segment]:
-    """The segments of consecutive entries whose first has the index `first`."""
+    """The segments of consecutive entries, which were checked, whose first has the index `first`."""
     start = 0
     while start < len(envelopes):
         room = TILE_WIDTH - (first + start) % TILE_WIDTH
@@ -166,12 +166,12 @@ def _split(first: int, bundle: Sequence[bytes]) -> Iterator[Segment]:
     while start < len(bundle):
         limit = SEGMENT_BYTES + (ends[start - 1] if start else 0)
         stop = max(start + 1, bisect_right(ends, limit, start))
-        yield first + start, stop - start, encode_entries(bundle[start:stop])
+        yield first + start, stop - start, join_entries(bundle[start:stop])
         start = stop
 
 
 def _check(envelopes: Sequence[bytes]) -> None:
-    if not set(map(type, envelopes)) <= {bytes} or b"" in envelopes:
-        got = next(repr(one)[:40] for one in envelopes if type(one) is not bytes or not one)
-        raise MalformedError("an entry is empty or no bytes", expected="an envelope", got=got)
+    if not set(map(type, envelopes)) <= {bytes}:
+        got = next(repr(one)[:40] for one in envelopes if type(one) is not bytes)
+        raise MalformedError("an entry is no bytes", expected="an envelope", got=got)
     check_entries(envelopes)
