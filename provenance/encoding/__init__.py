@@ -2,6 +2,7 @@
 
 from provenance.encoding.digest import Digest, b64decode, b64encode
 from provenance.encoding.fields import Fields
+from provenance.encoding.items import items_of
 from provenance.encoding.json import JsonValue, canonical_json, parse_foreign_json, parse_json
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "b64decode",
     "b64encode",
     "canonical_json",
+    "items_of",
     "parse_foreign_json",
     "parse_json",
 ]

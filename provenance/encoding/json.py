@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import rfc8785
@@ -43,14 +45,14 @@ def parse_json(data: bytes, *, what: str, max_bytes: int, max_depth: int = MAX_J
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedError(f"{what} is not UTF-8", expected="UTF-8", where=f"byte {error.start}") from error
-    _check_depth(data, what, max_depth)
+    check_depth(data, what, max_depth)
     try:
         value: JsonValue = json.loads(
             text,
             object_pairs_hook=_unique_names,
             parse_int=_safe_integer,
             parse_float=_finite_float,
-            parse_constant=_no_constant,
+            parse_constant=no_constant,
         )
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
@@ -68,11 +70,22 @@ def parse_foreign_json(data: bytes, *, what: str, max_bytes: int, max_depth: int
     It may not be encoded again: keep the bytes. `MalformedError` if it is no JSON, `LimitError` if it is too deep.
     """
     check_size(what, len(data), max_bytes)
-    _check_depth(data, what, max_depth)
+    check_depth(data, what, max_depth)
+    with shown_fault(what):
+        try:
+            value: JsonValue = json.loads(data.decode("utf-8"), parse_constant=no_constant)
+        except UnicodeDecodeError as error:
+            raise MalformedError(f"{what} is not UTF-8", expected="UTF-8", where=f"byte {error.start}") from error
+    if _SURROGATE_ESCAPE.search(data):
+        _check_surrogates(value, what)
+    return value
+
+
+@contextmanager
+def shown_fault(what: str) -> Iterator[None]:
+    """What Python's parser says of a JSON text of another program, as `MalformedError`."""
     try:
-        value: JsonValue = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise MalformedError(f"{what} is not UTF-8", expected="UTF-8", where=f"byte {error.start}") from error
+        yield
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise MalformedError(f"{what} is not JSON", got=error.msg, where=where) from error
@@ -80,9 +93,6 @@ def parse_foreign_json(data: bytes, *, what: str, max_bytes: int, max_depth: int
         raise MalformedError(f"{what} is not JSON", expected=error.expected, got=error.got) from None
     except ValueError as error:  # an integer of thousands of digits
         raise MalformedError(f"{what} holds a number that is too long") from error
-    if _SURROGATE_ESCAPE.search(data):
-        _check_surrogates(value, what)
-    return value
 
 
 class _RefusedError(Exception):
@@ -117,11 +127,13 @@ def _finite_float(digits: str) -> float:
     return value
 
 
-def _no_constant(name: str) -> JsonValue:
+def no_constant(name: str) -> JsonValue:
+    """Refuse NaN and the infinities, which Python's parser takes."""
     raise _RefusedError("finite numbers", name)
 
 
-def _check_depth(data: bytes, what: str, max_depth: int) -> None:
+def check_depth(data: bytes, what: str, max_depth: int) -> None:
+    """`LimitError` if a JSON text has more levels."""
     # Before parsing: json's C scanner recurses, and where a library raised the recursion limit it overflows the stack.
     if data.count(b"[") + data.count(b"{") <= max_depth:
         return

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import zlib
 from collections.abc import Sequence
 from hashlib import sha256
@@ -22,7 +21,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from provenance.encoding import JsonValue, parse_foreign_json
+from provenance.encoding import JsonValue, items_of
 from provenance.errors import LimitError, MalformedError, NotFoundError, ProvenanceError
 from provenance.ledger.receiving import LARGE_EVENT_BYTES, Receiver
 from provenance.lineage.openlineage import LineageEvent
@@ -203,12 +202,10 @@ async def _parsed(receiver: Receiver, raw: bytes, parsing: CapacityLimiter) -> L
 
 def _split(raw: bytes) -> list[bytes]:
     check_nodes(raw, "batch")
-    items = parse_foreign_json(raw, what="batch", max_bytes=MAX_EVENT_BYTES)
-    if isinstance(items, dict) and isinstance(items.get("events"), list):
-        items = items["events"]
-    if not isinstance(items, list) or not items or len(items) > MAX_EVENTS:
-        raise MalformedError("batch is no list of events", expected=f"1 to {MAX_EVENTS} events")
-    return [json.dumps(item, separators=(",", ":")).encode() for item in items]
+    items = items_of(raw, what="batch", max_bytes=MAX_EVENT_BYTES, max_items=MAX_EVENTS, member="events")
+    if not items:
+        raise MalformedError("batch is empty", expected=f"1 to {MAX_EVENTS} events")
+    return items
 
 
 async def _durable(service: Service, receiver: Receiver, events: Sequence[tuple[bytes, LineageEvent]]) -> None:

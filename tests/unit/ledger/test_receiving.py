@@ -164,6 +164,16 @@ def test_a_batch_takes_what_is_good(client: TestClient, ledger: Ledger) -> None:
     assert sum(map(len, _batches(ledger))) == 2
 
 
+def test_an_event_in_a_batch_is_kept_as_it_came(client: TestClient, ledger: Ledger) -> None:
+    """Numbers, escapes and spaces stay, so that one event sent by both ways is one."""
+    raw = json.dumps(_event(), indent=1).replace('"producer"', '"x": 1.10, "y": "\\u00e9", "producer"').encode()
+    other = json.dumps(_event(eventTime="2026-01-02T00:00:00Z")).encode()
+    assert client.post("/api/v1/lineage", content=raw).status_code == 201
+    assert client.post("/api/v1/lineage/batch", content=b"[" + raw + b" , " + other + b"]").status_code == 204
+    assert client.post("/api/v1/lineage/batch", content=b'{"events": [' + other + b"]}").status_code == 204
+    assert sorted(event for batch in _batches(ledger) for event in batch) == sorted([raw, other])
+
+
 def test_compressed_bodies_are_inflated_under_the_limit(client: TestClient) -> None:
     raw = json.dumps(_event()).encode()
     headers = {"Content-Encoding": "gzip"}
