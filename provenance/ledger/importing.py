@@ -19,7 +19,8 @@ from provenance.ledger.receiving import EventLog, catch_up, read_event
 from provenance.ledger.reference import pinned_name
 from provenance.lineage.imports import MAX_DOCUMENT_BYTES, Declared, Origin, read_document, run_id_of, tell
 from provenance.lineage.imports.telling import PRODUCER
-from provenance.stores.lineage_index import GraphNode, LineageIndex
+from provenance.stores.lineage_graph import GraphNode
+from provenance.stores.lineage_index import LineageIndex
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger, Location

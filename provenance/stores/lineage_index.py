@@ -1,6 +1,7 @@
 """The graph that received OpenLineage events make: jobs, datasets, columns. Derived from the log and its blobs.
 
-Invariants: the file can be thrown away and made again; the order in which events come makes no difference: what is
+Invariants: the file can be thrown away and made again; readers have connections of their own and see one committed
+state, so that nobody who writes waits for them; the order in which events come makes no difference: what is
 shown of a dataset is the latest by event time, and of those at one instant the greatest; times are microseconds in UTC;
 a node is known by `NodeKey.text`, for two may share the id that Marquez writes; an event is known by the SHA-256 of its
 bytes.
@@ -8,34 +9,32 @@ bytes.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from provenance.encoding import Digest
-from provenance.errors import LimitError, MalformedError, StoreError
-from provenance.lineage.event_time import format_time_us
-from provenance.lineage.openlineage import LineageEvent, NodeKey
-from provenance.stores.lineage_rows import EVENT, FIELDS_SAID, VERSION_SAID, statements_of
+from provenance.errors import LimitError, StoreError
+from provenance.lineage.openlineage import LineageEvent
+from provenance.stores.lineage_graph import GraphNode, GraphReader
+from provenance.stores.lineage_rows import EVENT, statements_of
+from provenance.stores.sqlite.connections import Readers
 
-MAX_NODES: Final = 10_000
 PRIVATE_MODE: Final = 0o600
 _VERSION: Final = 4
-_FIELD: Final = "datasetField:"
-_MAX_NAMED: Final = 8
 _PIECE_ROWS: Final = 500
 """Rows that are written at a time, while nobody else reads or writes."""
 _PAUSE_S: Final = 0.001
+MAX_READ_S: Final = 10
+_STEPS_BETWEEN_LOOKS: Final = 100_000
+"""Instructions of SQLite's between two looks at the clock: some milliseconds."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
     digest BLOB PRIMARY KEY, entry INTEGER NOT NULL, kind TEXT NOT NULL, time INTEGER NOT NULL, run TEXT,
@@ -62,24 +61,6 @@ INSERT OR IGNORE INTO position VALUES (1, 0);
 """
 
 
-@dataclass(frozen=True, slots=True)
-class GraphNode:
-    """A job or dataset with its edges, as node ids; `facets` are what was said last of its owners and quality."""
-
-    id: str
-    type: str
-    namespace: str
-    name: str
-    created: str
-    updated: str
-    version: str | None
-    fields: list[dict[str, Any]]
-    sources: list[dict[str, Any]]
-    before: list[str]
-    after: list[str]
-    facets: dict[str, Any]
-
-
 class LineageIndex:
     """The index in one SQLite file. Threads may share it."""
 
@@ -91,6 +72,14 @@ class LineageIndex:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")  # the log is what must survive; this is made again from it
             self._make()
+        self._readers = Readers(self._open_reader, path)
+
+    def _open_reader(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, isolation_level=None
+        )
+        db.execute("PRAGMA query_only = ON")
+        return db
 
     def _keep_private(self) -> None:
         """Make the file, if need be, and keep others from reading it: what SQLite makes beside it is as it is."""
@@ -115,6 +104,7 @@ class LineageIndex:
 
     def close(self) -> None:
         """Release the file."""
+        self._readers.close()
         with self._guard:
             self._db.close()
 
@@ -124,7 +114,10 @@ class LineageIndex:
             with self._guard:
                 yield
         except sqlite3.Error as error:
-            raise StoreError(f"the index of lineage events failed: {action}", got=error, where=self._path) from error
+            raise self._failure(action, error) from error
+
+    def _failure(self, action: str, error: sqlite3.Error) -> StoreError:
+        return StoreError(f"the index of lineage events failed: {action}", got=error, where=self._path)
 
     def position(self) -> int:
         """Entries below this one are indexed."""
@@ -180,6 +173,26 @@ class LineageIndex:
         self._db.execute("UPDATE position SET entry = max(entry, ?)", (size,))
 
     @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection that reads one committed state, while others write; `LimitError` if it takes too long."""
+        with self._readers.lease() as db:
+            deadline = time.monotonic() + MAX_READ_S
+            db.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
+            try:
+                db.execute("BEGIN")
+                yield db
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                    hint = "ask for a smaller depth"
+                    what = "reading the graph takes too long"
+                    raise LimitError(what, expected=f"at most {MAX_READ_S} s", hint=hint) from error
+                raise self._failure("reading", error) from error
+            finally:
+                db.set_progress_handler(None, 0)
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+
+    @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._failing("writing"):
             self._db.execute("BEGIN IMMEDIATE")
@@ -193,56 +206,17 @@ class LineageIndex:
     def graph(self, node: str, depth: int, namespace: str | None = None) -> list[GraphNode]:
         """Nodes within so many steps of a node, by its id, both ways, sorted; none if it is not known.
 
-        `MalformedError` if the id is that of two nodes, unless `namespace` says which is meant.
+        `MalformedError` if the id is that of two nodes, unless `namespace` says which is meant; `LimitError` if there
+        are too many, or if it takes too long.
         """
-        with self._failing("reading"):
-            start = _only(node, [(key, None) for key in self._keys(node, namespace)])
-            if start is None:
-                return []
-            seen, queue = {start[0]: 0}, deque([start[0]])
-            while queue:
-                here = queue.popleft()
-                if seen[here] >= depth:
-                    continue
-                for other in (*self._before(here), *self._after(here)):
-                    if other not in seen:
-                        seen[other] = seen[here] + 1
-                        queue.append(other)
-                if len(seen) > MAX_NODES:
-                    hint = "ask for a smaller depth"
-                    raise LimitError("graph is too large", expected=f"at most {MAX_NODES} nodes", hint=hint)
-            return sorted(map(self._shown, seen), key=lambda one: (one.id, one.namespace))
+        with self._snapshot() as db:
+            return GraphReader(db).graph(node, depth, namespace)
 
     def columns(self, node: str, namespace: str | None = None) -> list[tuple[str, str, str]]:
         """(field, source dataset's id, source field) of the columns of a dataset, or of one: `dataset:NS:NAME` or
-        `datasetField:NS:NAME:FIELD`. `MalformedError` as for `graph`."""
-        with self._failing("reading"):
-            found = _only(node, self._meant(node, namespace))
-            if found is None:
-                return []
-            rows = self._db.execute(
-                """SELECT field, source, source_field FROM columns WHERE dataset = ?1 AND (?2 IS NULL OR field = ?2)
-                   ORDER BY field, source, source_field""",
-                found,
-            )
-            return [(str(a), NodeKey.parse(b).id, str(c)) for a, b, c in rows]
-
-    def _keys(self, node: str, namespace: str | None) -> list[str]:
-        """The nodes that have this id, and this namespace if it is given."""
-        rows = self._db.execute("SELECT id FROM nodes WHERE shown = ? ORDER BY id", (node,)).fetchall()
-        return [key for (key,) in rows if namespace is None or NodeKey.parse(key).namespace == namespace]
-
-    def _meant(self, node: str, namespace: str | None) -> list[tuple[str, str | None]]:
-        """The datasets, and fields of them, that an id can mean."""
-        if not node.startswith(_FIELD):
-            return [(key, None) for key in self._keys(node, namespace)]
-        parts = node.removeprefix(_FIELD).split(":")
-        found: list[tuple[str, str | None]] = []
-        for end in range(2, len(parts)):
-            field, has = ":".join(parts[end:]), "SELECT 1 FROM columns WHERE dataset = ? AND field = ?"
-            keys = self._keys("dataset:" + ":".join(parts[:end]), namespace)
-            found += [(key, field) for key in keys if self._db.execute(has, (key, field)).fetchone()]
-        return found
+        `datasetField:NS:NAME:FIELD`. Errors as for `graph`."""
+        with self._snapshot() as db:
+            return GraphReader(db).columns(node, namespace)
 
     def counts(self) -> dict[str, int]:
         """How many events, nodes and edges there are."""
@@ -251,46 +225,3 @@ class LineageIndex:
                 name: int(self._db.execute(f"SELECT count(*) FROM {name}").fetchone()[0])  # noqa: S608 - fixed words
                 for name in ("events", "nodes", "edges")
             }
-
-    def _before(self, node: str) -> list[str]:
-        rows = self._db.execute("SELECT origin FROM edges WHERE destination = ? ORDER BY origin", (node,))
-        return [str(row[0]) for row in rows]
-
-    def _after(self, node: str) -> list[str]:
-        rows = self._db.execute("SELECT destination FROM edges WHERE origin = ? ORDER BY destination", (node,))
-        return [str(row[0]) for row in rows]
-
-    def _shown(self, key: str) -> GraphNode:
-        node = NodeKey.parse(key)
-        query = "SELECT created, updated FROM nodes WHERE id = ?"
-        created, updated = map(format_time_us, self._db.execute(query, (key,)).fetchone())
-        sources = self._db.execute("SELECT source, declared FROM sources WHERE dataset = ? ORDER BY source", (key,))
-        rows = self._db.execute("SELECT facet, value FROM facets WHERE node = ? ORDER BY facet", (key,)).fetchall()
-        said = {name: json.loads(value) for name, value in rows}
-        return GraphNode(
-            node.id,
-            node.kind.upper(),
-            node.namespace,
-            node.name,
-            created,
-            updated,
-            said.pop(VERSION_SAID, None),
-            said.pop(FIELDS_SAID, []),
-            [{"origin": NodeKey.parse(source).id, "declared": bool(declared)} for source, declared in sources],
-            [NodeKey.parse(one).id for one in self._before(key)],
-            [NodeKey.parse(one).id for one in self._after(key)],
-            said,
-        )
-
-
-def _only(node: str, found: Sequence[tuple[str, str | None]]) -> tuple[str, str | None] | None:
-    """The one thing that an id means, or None."""
-    if len(found) > 1:
-        said = [(NodeKey.parse(key), field) for key, field in found[:_MAX_NAMED]]
-        meant = [
-            f"namespace {one.namespace}, name {one.name}" + (f", field {field}" if field is not None else "")
-            for one, field in said
-        ]
-        hint = "say which with namespace=..."
-        raise MalformedError(f"{node} is the id of {len(found)} things", got="; ".join(meant), hint=hint)
-    return found[0] if found else None

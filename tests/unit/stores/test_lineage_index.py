@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ from typing import Any
 import pytest
 
 from provenance.encoding import Digest
-from provenance.errors import MalformedError, StoreError
+from provenance.errors import LimitError, MalformedError, StoreError
 from provenance.lineage.openlineage import NodeKey, parse_event
+from provenance.stores import lineage_graph, lineage_index
+from provenance.stores.lineage_graph import GraphReader
 from provenance.stores.lineage_index import LineageIndex
 
 RUN = "0176a8c2-fe01-7439-87e6-56a1a1b4029f"
@@ -129,6 +133,41 @@ def test_the_order_of_arrival_makes_no_difference(tmp_path: Path) -> None:
             index.close()
     assert len(found) == 1
     assert "'3b'" in found.pop()
+
+
+def test_nobody_who_writes_waits_for_who_reads(index: LineageIndex) -> None:
+    """Readers see the state that they began with, for as long as they read."""
+    _add(index, _event(inputs=[_dataset("d", "a")], outputs=[_dataset("d", "x")]))
+    with index._snapshot() as db:
+        reader = GraphReader(db)
+        assert {one.name for one in reader.graph("dataset:d:x", 9, None)} == {"a", "j", "x"}
+        writer = threading.Thread(target=_add, args=(index, _event(job="k", inputs=[_dataset("d", "x")])), daemon=True)
+        writer.start()
+        writer.join(10)
+        assert not writer.is_alive()
+        assert {one.name for one in index.graph("dataset:d:x", 9)} == {"a", "j", "x", "k"}
+        assert {one.name for one in reader.graph("dataset:d:x", 9, None)} == {"a", "j", "x"}
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            db.execute("DELETE FROM nodes")
+
+
+def test_how_much_is_read_is_bounded(index: LineageIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = [_dataset("d", f"in-{number}") for number in range(lineage_graph.MAX_NODES - 1)]
+    _add(index, _event(inputs=inputs))
+    assert len(index.graph("job:n:j", 9)) == lineage_graph.MAX_NODES
+    monkeypatch.setattr(lineage_graph, "MAX_EDGES", lineage_graph.MAX_NODES - 2)
+    with pytest.raises(LimitError, match="at most 9998 edges"):
+        index.graph("job:n:j", 9)
+    monkeypatch.undo()
+    _add(index, _event(outputs=[_dataset("d", "x")]))
+    with pytest.raises(LimitError, match="at most 10000 nodes"):
+        index.graph("job:n:j", 9)
+    monkeypatch.setattr(lineage_index, "MAX_READ_S", 0)
+    monkeypatch.setattr(lineage_index, "_STEPS_BETWEEN_LOOKS", 1)
+    with pytest.raises(LimitError, match="takes too long"):
+        index.graph("job:n:j", 0)
+    monkeypatch.undo()
+    assert len(index.graph("job:n:j", 0)) == 1
 
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
