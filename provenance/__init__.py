@@ -1,6 +1,6 @@
 """Provenance: a data-provenance ledger for AI datasets.
 
-    from provenance import Ledger, verify_bundle, parse_trust
+    from provenance import Ledger, parse_trust, verify_offline
 
 Names are loaded when they are first used: importing the package alone costs next to nothing and loads neither web3
 nor FastAPI.
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from provenance.fingerprint import Fingerprint
-    from provenance.ledger import AnchorOutcome, FsckReport, Ledger, Lineage, Receipt, fingerprint
+    from provenance.ledger import AnchorOutcome, FsckReport, Ledger, Lineage, Receipt
     from provenance.ledger.autolog import Autolog, autolog
     from provenance.ledger.decisions import decisions
     from provenance.ledger.inputs import verify_inputs
+    from provenance.ledger.offline import verify_offline
     from provenance.ledger.reading import ReadUsage, VerifiedDataset, open_verified
     from provenance.policy import TrustRoots, encode_trust, parse_trust
     from provenance.policy.policy import Policy, parse_policy
@@ -56,7 +57,7 @@ _HOMES = {
     "provenance.ledger.autolog": ("Autolog", "autolog"),
     "provenance.ledger.decisions": ("decisions",),
     "provenance.ledger.inputs": ("verify_inputs",),
-    "provenance.ledger.ledger": ("fingerprint",),
+    "provenance.ledger.offline": ("verify_offline",),
     "provenance.ledger.reading": ("ReadUsage", "VerifiedDataset", "open_verified"),
     "provenance.policy.policy": ("Policy", "parse_policy"),
     "provenance.policy": ("TrustRoots", "encode_trust", "parse_trust"),
@@ -93,12 +94,12 @@ __all__ = [
     "autolog",
     "decisions",
     "encode_trust",
-    "fingerprint",
     "open_verified",
     "parse_policy",
     "parse_trust",
     "verify_bundle",
     "verify_inputs",
+    "verify_offline",
 ]
 
 

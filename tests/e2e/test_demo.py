@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -15,10 +16,17 @@ def _demo(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_the_demo_works_twice(tmp_path: Path) -> None:
+def _readme_example() -> str:
+    (found,) = re.findall(
+        r"^```python\n(.*?)^```$", (PROJECT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    return str(found)
+
+
+def test_the_demo_works_twice_and_readme_goes_on_from_it(tmp_path: Path) -> None:
     titanic = (PROJECT / "examples" / "data" / "titanic" / "titanic.csv").read_bytes()
     for _ in range(2):
-        done = _demo(tmp_path / "demo")
+        done = _demo(tmp_path / ".demo")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
         shown = re.findall(r"^\$ (.*)$", done.stdout, re.MULTILINE)
@@ -28,7 +36,17 @@ def test_the_demo_works_twice(tmp_path: Path) -> None:
         affected = done.stdout.rsplit("affected", 1)[1]
         assert affected.split()[:2] == ["titanic/cleaned@1", "titanic/survival-model@1"]
         assert done.stdout.index("Somebody changes one byte") < done.stdout.index("The byte is put back")
-        assert (tmp_path / "demo" / "museum" / "titanic.csv").read_bytes() == titanic
+        assert (tmp_path / ".demo" / "museum" / "titanic.csv").read_bytes() == titanic
+    example = _readme_example()
+    promised = re.findall(r"^ *print\(.*\)  # (.*)$", example, re.MULTILINE)
+    command = [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", example]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == promised
+    assert len(promised) == example.count("print(") == 3
 
 
 def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
