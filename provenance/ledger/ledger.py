@@ -483,7 +483,7 @@ class Ledger:
         `outputs` are pinned names (`ns/name@version`). The step is called as the function, its arguments that are plain
         values are recorded as parameters, and its code is its own file, if that lies in `folder`.
         """
-        from provenance.ledger.running import as_step
+        from provenance.ledger.steps import as_step
 
         return as_step(
             self,

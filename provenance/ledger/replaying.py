@@ -26,7 +26,8 @@ from provenance.fingerprint import Change, diff_files
 from provenance.ledger.copying import copy_checked
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint, reading_of
 from provenance.ledger.proofs import Proofs
-from provenance.ledger.running import MAX_CODE_BYTES, made_at
+from provenance.ledger.run_folder import made_at
+from provenance.ledger.running import MAX_CODE_BYTES
 from provenance.ledger.sampling import MAX_SAMPLE, SEED_BYTES, cut, draw
 from provenance.machine.commands import execute
 from provenance.signature import parse_envelope, verify_envelope

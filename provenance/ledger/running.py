@@ -13,34 +13,30 @@ environment variable and no output of a program is recorded.
 
 from __future__ import annotations
 
-import inspect
 import os
 import platform
 import secrets
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache, wraps
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from provenance.encoding import Digest, JsonValue, canonical_json
 from provenance.errors import ConflictError, LimitError, MalformedError, PolicyError, ProvenanceError, SourceError
 from provenance.ledger.reading import ReadUsage
 from provenance.ledger.receipts import Receipt
+from provenance.ledger.run_folder import changed_ns, files_in, is_in, made_at
+from provenance.ledger.run_program import find_revision, installed_packages
 from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, MAX_MATERIALS, check_size
 from provenance.machine.commands import execute
 from provenance.machine.opens import Opens, watch_opens
-from provenance.statement import Pin, PinnedName
-from provenance.statement.credentials import check_no_secret
+from provenance.statement import Pin
 from provenance.statement.run import (
     CodeFile,
     Input,
     InputList,
     Observed,
-    Revision,
     Run,
     check_parameters,
     check_words,
@@ -52,15 +48,8 @@ from provenance.statement.usage import Usage
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger, Location
 
-_Given = ParamSpec("_Given")
-_Result = TypeVar("_Result")
 MAX_CODE_BYTES: Final = 16 * 2**20
 """One file of a program; data are inputs."""
-_GIT_TIMEOUT_S: Final = 10.0
-_MAX_FILES: Final = 1_000_000
-"""Files in the folder of a run; what more than these are opened is not told apart."""
-_NOT_DATA: Final = frozenset({"__pycache__", ".git", ".provenance"})
-"""Folders whose files are made of others, or are this program's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +158,7 @@ class RunRecorder:
         if self._row_wise is not None and not (self.folder / self._row_wise).is_file():
             raise MalformedError("run works by the rows of no file", expected="a table", got=self._row_wise)
         self._command, self._started = tuple(command), _now()
-        before = _files_in(self.folder)
+        before = files_in(self.folder)
         with watch_opens(self.folder) as opens:
             is_alone = execute(command, self.folder, timeout_s)
         opens.is_whole = opens.is_whole and is_alone
@@ -204,8 +193,8 @@ class RunRecorder:
                 if path in opens.files:
                     read.add(entry)
                 others.discard(path)
-        self._unnamed = tuple(sorted(path for path in others if path not in code and not _is_in(path, outputs)))
-        self._unnamed_writes = tuple(sorted(path for path in opens.written if not _is_in(path, outputs)))
+        self._unnamed = tuple(sorted(path for path in others if path not in code and not is_in(path, outputs)))
+        self._unnamed_writes = tuple(sorted(path for path in opens.written if not is_in(path, outputs)))
         known = before or {}
         moved = [
             one for one in opens.moved if one in known or (one[-1:] == "/" and any(p.startswith(one) for p in known))
@@ -213,7 +202,7 @@ class RunRecorder:
         is_whole = opens.is_whole and before is not None and is_known and not moved
         # Who opens a file by another name gives it one first, which its time of change tells, or takes the first away.
         others = known.keys() - opens.files
-        is_whole = is_whole and all(_changed_ns(self.folder / path) == known[path] for path in others)
+        is_whole = is_whole and all(changed_ns(self.folder / path) == known[path] for path in others)
         self._observed = Observed(
             len(read.leaves), read.digest, len(self._unnamed), is_whole, len(self._unnamed_writes)
         )
@@ -328,139 +317,6 @@ class RunRecorder:
             "system": f"{platform.system()} {platform.machine()}",
             "packages": f"sha256:{self._ledger.blobs.put(installed_packages()).hex}",
         }
-
-
-def as_step(
-    ledger: Ledger,
-    name: str | None,
-    *,
-    inputs: Sequence[Location | tuple[Location, str]],
-    outputs: Mapping[str, str],
-    folder: Location,
-    code: Sequence[str] | None,
-    accept_unverified: bool,
-    key: str | None,
-    passphrase: bytes | None,
-) -> Callable[[Callable[_Given, _Result]], Callable[_Given, _Result]]:
-    """What `Ledger.step` gives."""
-    made = [(path, PinnedName.parse(text)) for path, text in outputs.items()]
-    if not made:
-        raise MalformedError("the step has no output", expected="one at least")
-
-    def decorate(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
-        step = name if name is not None else function.__name__
-        signature = inspect.signature(function)
-
-        @wraps(function)
-        def run(*arguments: _Given.args, **named: _Given.kwargs) -> _Result:
-            given = signature.bind(*arguments, **named)
-            given.apply_defaults()
-            # What is no plain value is data, and data are inputs.
-            plain = {at: one for at, one in given.arguments.items() if isinstance(one, str | int | float | None)}
-            files = code if code is not None else _file_of(function, Path(folder).resolve())
-            with ledger.run(
-                step,
-                inputs=inputs,
-                folder=folder,
-                code=files,
-                parameters=plain,
-                accept_unverified=accept_unverified,
-                key=key,
-                passphrase=passphrase,
-            ) as recorder:
-                for path, pinned in made:
-                    recorder.output(path, f"{pinned.dataset.namespace}/{pinned.dataset.name}", pinned.version)
-                recorder.expect_nothing()
-                return function(*arguments, **named)
-
-        return run
-
-    return decorate
-
-
-def _file_of(function: Callable[..., object], folder: Path) -> list[str]:
-    """The file a function was written in, if that is one of the folder's."""
-    try:
-        path = Path(inspect.getsourcefile(function) or "").resolve()
-    except TypeError:
-        return []
-    return [str(path)] if path.is_file() and folder in path.parents else []
-
-
-def made_at(folder: Path, path: str) -> Path:
-    """Where an output is. `SourceError` if nothing is there, or a link that leads elsewhere."""
-    place = folder / path
-    if place.is_symlink() or place.resolve() != folder.resolve() / path:
-        raise SourceError("output is a symbolic link", expected="a file or folder of the run's own", where=path)
-    if not place.exists():
-        raise SourceError("the run did not make its output", expected="a file or folder", where=path)
-    return place
-
-
-def _is_in(path: str, outputs: Sequence[str]) -> bool:
-    """Whether a path is an output, in one, or in a folder whose files are no data."""
-    return any(path == one or path.startswith(one + "/") for one in outputs) or not _NOT_DATA.isdisjoint(
-        path.split("/")
-    )
-
-
-def _files_in(folder: Path) -> dict[str, int] | None:
-    """The files of a folder, by their paths in it, and when each was changed last (its name and links, too); None if
-    there are too many."""
-    found = dict[str, int]()
-    for place, folders, files in os.walk(folder):
-        folders[:] = [one for one in folders if one not in _NOT_DATA]
-        begin = Path(place).relative_to(folder).as_posix()
-        found.update((path, _changed_ns(folder / path)) for path in (f"{begin}/{name}" for name in files))
-        if len(found) > _MAX_FILES:
-            return None
-    return {path.removeprefix("./"): changed for path, changed in found.items()}
-
-
-def _changed_ns(place: Path) -> int:
-    """The time of the last change of a file or its links, in nanoseconds; -1 if it is not there."""
-    try:
-        return os.lstat(place).st_ctime_ns
-    except OSError:
-        return -1
-
-
-@cache
-def installed_packages() -> bytes:
-    """Names and versions of the Python packages that are installed: canonical JSON."""
-    found = {one.metadata["Name"]: one.version for one in metadata.distributions() if one.metadata["Name"]}
-    return canonical_json(dict(sorted(found.items())))
-
-
-def find_revision(folder: Path) -> Revision | None:
-    """The commit that is checked out in a folder; None where git or a repository is not there."""
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    repository = _git(folder, "remote", "get-url", "origin")
-    try:
-        if repository is not None:
-            check_no_secret(repository, "repository")
-        return Revision(commit, changed != "", repository)
-    except ProvenanceError:  # an address with a user in it, or none that is a URI
-        return Revision(commit, changed != "")
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    words = ["git", "-c", "core.fsmonitor=false", *arguments]
-    try:
-        done = subprocess.run(  # noqa: S603 - fixed words
-            words,
-            cwd=folder,
-            timeout=_GIT_TIMEOUT_S,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
 
 
 def _now() -> str:

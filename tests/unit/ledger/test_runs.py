@@ -20,7 +20,8 @@ from provenance.errors import (
 )
 from provenance.ledger import Ledger, fingerprint
 from provenance.ledger.reading import open_verified
-from provenance.ledger.running import RunRecorder, find_revision
+from provenance.ledger.run_program import find_revision
+from provenance.ledger.running import RunRecorder
 from provenance.policy import Level, Status
 from provenance.statement.finding import Finding, FindingState, Severity
 from provenance.statement.quality import Quality, QualityResult
