@@ -14,16 +14,22 @@ from dataclasses import dataclass
 from provenance.encoding import Digest
 from provenance.errors import LimitError
 from provenance.limits import MAX_LINEAGE_NODES
+from provenance.lineage.place import Place
 from provenance.statement import DatasetStatement, Pin
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One statement in the log: the SHA-256 of its envelope, its index there, and what it says."""
+    """One statement in a log: the SHA-256 of its envelope, its place there, and what it says."""
 
     envelope: Digest
-    index: int
+    place: Place
     statement: DatasetStatement
+
+    @property
+    def index(self) -> int:
+        """Its index in its log."""
+        return self.place.index
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +49,17 @@ class Edge:
             return "parent has another name", str(self.pin.name), str(stated.name)
         if stated.digest != self.pin.digest:
             return "parent has another digest", self.pin.digest.hex, stated.digest.hex
-        if self.parent.index >= self.child.index:
+        parent, child = self.parent.place, self.child.place
+        if parent.is_of_one_log(child) and parent.index >= child.index:
             return "parent was logged after its child", f"index below {self.child.index}", str(self.parent.index)
         return None
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether nothing decides if the parent was logged first: no one log holds both, and no block says so."""
+        if self.parent is None or self.parent.place.is_of_one_log(self.child.place):
+            return False
+        return not self.parent.place.precedes(self.child.place)
 
 
 class LineageGraph:
@@ -85,7 +99,7 @@ class LineageGraph:
         return tuple(found)
 
     def descendants(self, *targets: Node) -> tuple[Node, ...]:
-        """Everything made from any of the targets, directly or not, each once, in log order."""
+        """Everything made from any of the targets, directly or not, each once, in log order (log by log)."""
         found: dict[Digest, Node] = {}
         queue = deque(targets)
         while queue:
@@ -93,4 +107,4 @@ class LineageGraph:
                 if child.envelope not in found:
                     found[child.envelope] = child
                     queue.append(child)
-        return tuple(sorted(found.values(), key=lambda node: node.index))
+        return tuple(sorted(found.values(), key=lambda node: node.place.order))

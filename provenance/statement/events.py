@@ -11,7 +11,7 @@ Bytes (canonical JSON, the predicate of a revocation): `{"created":"2026-11-20T1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -70,6 +70,17 @@ class Event:
 def event_noun(predicate_type: str) -> str:
     """What people call an event of this type: `run`, `quality`, `review`."""
     return _NOUNS.get(predicate_type) or predicate_type.removeprefix("urn:provenance-ledger:").partition(":")[0]
+
+
+def thing_of(body: Body) -> Hashable:
+    """What a word is about within its artefact, beside its type: of several of one signer about one thing, one holds.
+
+    A finding's id of one detector, tests of one configuration, replays of one run; of everything else there is one."""
+    if isinstance(body, Finding):
+        return body.thing
+    if isinstance(body, Quality):
+        return frozenset(one.digest for one in body.configuration)
+    return body.run if isinstance(body, Replay) else None
 
 
 def encode_event(event: Event) -> bytes:

@@ -59,6 +59,11 @@ class Finding:
         if self.detector is not None:
             check_word(self.detector, "detector")
 
+    @property
+    def thing(self) -> tuple[str, str | None]:
+        """What it is a word about, within the artefact: its id, of one detector. Another detector's is another."""
+        return self.id, self.detector
+
     def to_json(self) -> dict[str, JsonValue]:
         """The fields of its own."""
         value: dict[str, JsonValue] = {

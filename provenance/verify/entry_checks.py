@@ -16,12 +16,12 @@ from typing import Final
 
 from provenance.anchor import DEVELOPMENT_CHAIN_ID, AnchorReceipt, verify_receipt
 from provenance.errors import MalformedError, ProvenanceError, printable
-from provenance.lineage import Node
+from provenance.lineage import Node, Place
 from provenance.log import Checkpoint, LogKey, TlogProof, entry_leaf, open_counted, parse_proof
 from provenance.merkle import verify_inclusion
 from provenance.policy import Status, TrustedBlock, TrustedSource, TrustRoots, find_quorum
 from provenance.signature import Envelope, PublicKey, parse_envelope, verify_envelope
-from provenance.statement import PAYLOAD_TYPE, DatasetStatement, PinnedName, parse_statement
+from provenance.statement import PAYLOAD_TYPE, BlockReference, DatasetStatement, PinnedName, parse_statement
 from provenance.statement.materials import MaterialList
 from provenance.verify.evidence import BlockFinding, Evidence, EvidenceEntry
 from provenance.verify.report import Check
@@ -52,10 +52,18 @@ class EntryVerdict:
 
 @dataclass(frozen=True, slots=True)
 class KeyEnd:
-    """Where in the log a key was revoked first, and whether it is said to have been stolen."""
+    """Where a key was revoked first, in each log that says so, and whether it is said to have been stolen."""
 
-    index: int
+    places: tuple[Place, ...]
     is_theft: bool
+
+    def is_before(self, place: Place) -> bool:
+        """Whether the key had certainly ended when what is there was logged."""
+        return any(one.precedes(place) for one in self.places)
+
+    def is_after(self, place: Place) -> bool:
+        """Whether what is there was certainly logged before the key's end."""
+        return all(place.precedes(one) for one in self.places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,8 @@ class EntryVerifier:
         self._trust, self._facts = trust, facts or KeyFacts()
         self._keys, self._blobs = {key.keyid: key for key in evidence.keys}, evidence.blobs
         self._blocks = tuple(blocks)
+        self._known: set[tuple[int, int, bytes | None]] = {(b.chain_id, b.number, b.hash) for b in trust.blocks}
+        self._known |= {(f.chain_id, f.number, f.hash) for f in self._blocks if f.number <= f.finalized}
         self._anchors: dict[tuple[str, int, bytes], list[AnchorReceipt]] = {}
         for receipt in evidence.anchors:
             self._anchors.setdefault((receipt.origin, receipt.size, receipt.root), []).append(receipt)
@@ -107,7 +117,8 @@ class EntryVerifier:
         anchor, anchor_checks = self._anchor(checkpoint, subject)
         signer, signature_checks = self._signature(envelope, statement.name, subject, anchor)
         checks += [*signature_checks, *log_checks, *anchor_checks]
-        node = Node(entry.digest, index, statement) if index is not None else None
+        place = self._place(index, checkpoint, anchor, statement.not_before)
+        node = Node(entry.digest, place, statement) if place is not None else None
         keyid = envelope.signatures[0].keyid
         return EntryVerdict(subject, tuple(checks), node, signer, keyid, checkpoint, anchor)
 
@@ -127,20 +138,47 @@ class EntryVerifier:
             return statement, _failed("materials", subject, error)
         return whole, Check("materials", subject, Status.PASSED, f"list of {stated.count} inputs")
 
-    def judge_saying(self, entry: EvidenceEntry, about: PinnedName) -> tuple[str, int, tuple[Check, ...]]:
+    def judge_saying(
+        self, entry: EvidenceEntry, about: PinnedName, not_before: BlockReference | None
+    ) -> tuple[str, Place, tuple[Check, ...]]:
         """Who signed an entry that is about an artefact, its place in the log, and the checks of signature, trust (for
-        the artefact's namespace) and log. The envelope is well formed."""
+        the artefact's namespace) and log. The envelope is well formed; `not_before` is the block that it names."""
         subject = str(about)
         index, checkpoint, log_checks = self._log(entry, subject)
         anchor, _ = self._anchor(checkpoint, subject)
         signer, checks = self._signature(parse_envelope(entry.envelope), about, subject, anchor)
-        return signer, -1 if index is None else index, (*checks, *log_checks)
+        place = self._place(index, checkpoint, anchor, not_before) or Place(None, -1)
+        return signer, place, (*checks, *log_checks)
 
-    def judge_log(self, entry: EvidenceEntry, subject: str) -> tuple[int | None, tuple[Check, ...]]:
+    def judge_log(
+        self, entry: EvidenceEntry, subject: str, not_before: BlockReference | None
+    ) -> tuple[Place | None, tuple[Check, ...]]:
         """An entry's place, and the checks of the log alone: that a trusted one holds it, that enough witnesses
         cosigned."""
-        index, _, checks = self._log(entry, subject)
-        return index, tuple(checks)
+        index, checkpoint, checks = self._log(entry, subject)
+        anchor, _ = self._anchor(checkpoint, subject)
+        return self._place(index, checkpoint, anchor, not_before), tuple(checks)
+
+    def _place(
+        self,
+        index: int | None,
+        checkpoint: Checkpoint | None,
+        anchor: AnchorReceipt | None,
+        not_before: BlockReference | None,
+    ) -> Place | None:
+        if index is None:
+            return None
+        anchored = (anchor.chain_id, anchor.block_number) if anchor is not None else None
+        return Place(
+            checkpoint.origin if checkpoint is not None else None,
+            index,
+            anchored,
+            not_before if not_before is not None and self.knows(not_before) else None,
+        )
+
+    def knows(self, block: BlockReference) -> bool:
+        """Whether a block is known to be in its chain, and final: by the trust roots, or by a chain that was asked."""
+        return (block.chain_id, block.number, block.hash) in self._known
 
     def place_of(self, entry: EvidenceEntry) -> tuple[str, int] | None:
         """The log (its origin) and the index that an entry is proven to be at; None if it is not."""

@@ -6,10 +6,12 @@ under a key that is trusted for the artefact's namespace and a trusted log holds
 decides nothing. What speaks against an artefact counts even if too few witnesses cosigned it, or if its key was revoked
 since: whoever ends a key takes back no warning that it gave; after its end in the log a key says nothing. Of several
 words of one key about one thing the last that was signed holds, by the time it says, and of one time the last in the
-log: to log an older word again changes nothing. A key to which another gave way may take back what that said, and never
-the other way round. What a key took back before it was retired stays taken back. A revocation that counts fails the
-artefact, and so everything made from it, but for what a block proves to have existed before the time from which on it
-was revoked. Nothing is said of events that are not at hand: that there are none cannot be proven by what is here.
+log, or, where two logs hold them, what speaks against the artefact: to log an older word again changes nothing. A key
+to which another gave way may take back what that said, and never the other way round. What a key took back before it
+was retired stays taken back. Indexes of two logs are no order: whoever takes back must be later, and a key's word older
+than its end, by a block (`provenance.lineage.place`). A revocation that counts fails the artefact, and so everything
+made from it, but for what a block proves to have existed before the time from which on it was revoked. Nothing is said
+of events that are not at hand: that there are none cannot be proven by what is here.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from typing import Final, TypeVar
 
 from provenance.encoding import Digest
 from provenance.errors import ProvenanceError, printable
+from provenance.lineage import Place
 from provenance.policy import Status
 from provenance.signature import parse_envelope
 from provenance.statement import PAYLOAD_TYPE, DatasetStatement
-from provenance.statement.events import EVENT_TYPES, Body, Event, read_event
+from provenance.statement.events import EVENT_TYPES, Body, Event, read_event, thing_of
 from provenance.statement.finding import Finding, FindingState
 from provenance.statement.frame import Pin, open_frame
 from provenance.statement.materials import MaterialList, encode_materials
@@ -57,7 +60,7 @@ class EventVerdict:
 
     event: Event
     envelope: Digest
-    index: int
+    place: Place
     keyid: str
     signer: str
     problem: str | None = None
@@ -68,9 +71,15 @@ class EventVerdict:
     successors: frozenset[str] = frozenset()
 
     @property
-    def order(self) -> tuple[str, int]:
-        """What is later is greater: the time that its signer says, and its place in the log."""
-        return self.event.created, self.index
+    def index(self) -> int:
+        """Its index in its log."""
+        return self.place.index
+
+    def follows(self, other: EventVerdict) -> bool:
+        """Whether it was said later: by the time that each signer says, and of one time by the log."""
+        if self.event.created != other.event.created:
+            return self.event.created > other.event.created
+        return other.place.precedes(self.place)
 
     def is_of(self, registrant: Registrant) -> bool:
         """Whether who registered the artefact said it: by the same key, one that took its place or whose place it took,
@@ -98,7 +107,33 @@ def judge_events(
         if statement is None or (statement.name, statement.digest) != (event.about.name, event.about.digest):
             continue
         found.setdefault(event.about.envelope, []).append(_judge(verifier, entry, event))
-    return {envelope: sorted(verdicts, key=lambda verdict: verdict.order) for envelope, verdicts in found.items()}
+    return {envelope: _in_order(verdicts, about[envelope]) for envelope, verdicts in found.items()}
+
+
+def _in_order(verdicts: Iterable[EventVerdict], statement: DatasetStatement) -> list[EventVerdict]:
+    """What is later comes later: by the time that is said, then by the log. Of words of one key about one thing and of
+    one time, which two logs hold, what speaks against the artefact comes last."""
+    words: dict[Hashable, list[EventVerdict]] = {}
+    for verdict in verdicts:
+        event = verdict.event
+        words.setdefault((event.created, verdict.keyid, event.type, thing_of(event.body)), []).append(verdict)
+    ranked = []
+    for said in words.values():
+        is_mixed = len({verdict.place.origin for verdict in said} - {None}) > 1
+        for verdict in said:
+            rank = _strictness(verdict.event.body, statement) if is_mixed else 0
+            ranked.append((verdict.event.created, rank, verdict.index, verdict.place.order, verdict))
+    return [verdict for *_, verdict in sorted(ranked, key=lambda one: one[:4])]
+
+
+def _strictness(body: Body, statement: DatasetStatement) -> int:
+    """How much it speaks against the artefact: 0 not at all, 2 so that it fails."""
+    if isinstance(body, Run):
+        return 0 if _read_its_parents(body, statement) else 2
+    if not _speaks_against(body):
+        return 0
+    is_open = isinstance(body, Finding) and body.state is FindingState.OPEN
+    return 1 if is_open or (isinstance(body, Review) and body.decision is Decision.CHANGES_REQUESTED) else 2
 
 
 def _words(verdicts: Iterable[EventVerdict]) -> Iterator[EventVerdict]:
@@ -127,7 +162,7 @@ def _standing(last: _Last[_Body]) -> _Last[_Body]:
 
     def is_taken_back(keyid: str, thing: Hashable, word: EventVerdict) -> bool:
         later = (last.get((successor, thing)) for successor in word.successors if successor != keyid)
-        return any(one is not None and one[0].order > word.order for one in later)
+        return any(one is not None and one[0].follows(word) for one in later)
 
     return {
         (keyid, thing): (word, body)
@@ -142,22 +177,23 @@ not end it with the key."""
 
 
 def _judge(verifier: EntryVerifier, entry: EvidenceEntry, event: Event) -> EventVerdict:
-    signer, index, checks = verifier.judge_saying(entry, event.about.name)
+    signer, place, checks = verifier.judge_saying(entry, event.about.name, event.not_before)
     keyid = parse_envelope(entry.envelope).signatures[0].keyid
     bad = [check for check in checks if check.status is not Status.PASSED]
     end = verifier.end_of(keyid)
-    is_late = end is not None and index > end.index
+    is_late = end is not None and end.is_before(place)
     is_listed = verifier.lists(keyid, event.about.name)
     holds = is_listed and not is_late and all(check.id in _SPARED for check in bad)
     if holds and _speaks_against(event.body):
         bad = []
     # Of a key that was retired, and not of a stolen one, what it said before counts as far as that it takes back.
     is_retired = end is not None and not end.is_theft
-    takes_back = holds and all(check.id == "trust" and is_retired for check in bad)
+    is_in_time = end is None or end.is_after(place)
+    takes_back = holds and is_in_time and all(check.id == "trust" and is_retired for check in bad)
     return EventVerdict(
         event,
         entry.digest,
-        index,
+        place,
         keyid,
         signer or f"key {keyid[:16]}",
         f"{bad[0].id}: {bad[0].note}" if bad else None,
@@ -255,14 +291,17 @@ def unsettled_findings(verdicts: Iterable[EventVerdict], registrant: Registrant)
     for verdict in _words(verdicts):
         body = verdict.event.body
         if isinstance(body, Finding):
-            last[verdict.keyid, (body.id, body.detector)] = verdict, body
+            last[verdict.keyid, thing_of(body)] = verdict, body
     settling = [one for one in last.values() if one[1].state not in _UNSETTLED]
     standing: dict[str, list[tuple[EventVerdict, Finding]]] = {}
     for verdict, finding in _standing(last).values():
         if finding.state in _UNSETTLED and not any(_settles(*one, verdict, finding, registrant) for one in settling):
             standing.setdefault(finding.id, []).append((verdict, finding))
     strictest = (FindingState.OPEN, FindingState.CONFIRMED).index
-    return [max(some, key=lambda one: (strictest(one[1].state), one[0].order)) for some in standing.values()]
+    return [
+        max(some, key=lambda one: (strictest(one[1].state), one[0].event.created, one[0].place.order))
+        for some in standing.values()
+    ]
 
 
 def _settles(
@@ -270,7 +309,7 @@ def _settles(
 ) -> bool:
     """Whether a later word settles a finding: of its own key, or of somebody else who did not register the artefact. A
     detector's word is about what it found itself."""
-    if word.id != finding.id or not (later.order > verdict.order and later.index > verdict.index):
+    if word.id != finding.id or not (later.follows(verdict) and verdict.place.precedes(later.place)):
         return False
     if later.keyid == verdict.keyid or later.keyid in verdict.successors:
         return word.detector in (None, finding.detector)
@@ -353,7 +392,7 @@ def quality_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | Non
     last = _results(verdicts)
     if not last:
         return None
-    ranked = sorted(last.values(), key=lambda item: (list(QualityResult).index(item[1].result), item[0].index))
+    ranked = sorted(last.values(), key=lambda item: (list(QualityResult).index(item[1].result), item[0].place.order))
     worst, body = ranked[-1]
     if body.result is QualityResult.FAILED:
         failed = ", ".join(printable(name) for name in body.failed[:5])
@@ -369,7 +408,7 @@ def _results(verdicts: Iterable[EventVerdict]) -> _Last[Quality]:
     for verdict in _words(verdicts):
         body = verdict.event.body
         if isinstance(body, Quality) and body.counts:
-            last[verdict.keyid, frozenset(one.digest for one in body.configuration)] = verdict, body
+            last[verdict.keyid, thing_of(body)] = verdict, body
     return _standing(last)
 
 

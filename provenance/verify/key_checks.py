@@ -3,16 +3,19 @@
 Rules: a revocation counts if a trusted log holds it and it is signed by the very key that it revokes, or by another key
 in force that the trust roots list under the same name; whoever holds a key may end it, and nobody else. What counts is
 added to the trust roots before anything is judged: a revocation with `since` spares what a final block proves to be
-older. That there is none cannot be proven by what is at hand.
+older. Which of two words was first is known within one log, and across logs by blocks alone
+(`provenance.lineage.place`): where nothing says so, a key that ended still ends others, and nobody follows it. That
+there is none cannot be proven by what is at hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from provenance.encoding import JsonValue
 from provenance.errors import ProvenanceError
+from provenance.lineage import Place
 from provenance.policy import Status, TrustedSource, TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope, parse_public_key, verify_envelope
 from provenance.statement.frame import open_frame
@@ -22,32 +25,54 @@ from provenance.verify.evidence import EvidenceEntry
 
 
 def read_key_words(verifier: EntryVerifier, entries: Iterable[EvidenceEntry]) -> tuple[KeyWord, ...]:
-    """Those entries that say something of keys and that a trusted log holds, in the order of the log."""
+    """Those entries that say something of keys and that a trusted log holds, in the order of the log, log by log."""
     found = (one for entry in entries if (one := _said(verifier, entry)) is not None)
-    return tuple(sorted(found, key=lambda one: one.index))
+    return tuple(sorted(found, key=lambda one: one.place.order))
 
 
 def key_facts(words: Sequence[KeyWord], trust: TrustRoots) -> KeyFacts:
     """What is said of keys, for judging what they say: who gave way to whom, and where each ended."""
     ends: dict[str, KeyEnd] = {}
     for one in _counting((one for one in words if one.event.action is KeyAction.REVOKED), trust):
-        known, is_theft = ends.get(one.key.keyid), one.event.reason is KeyReason.COMPROMISED
-        index = one.index if known is None else known.index
-        ends[one.key.keyid] = KeyEnd(index, is_theft or (known is not None and known.is_theft))
-    # What a key says after its end is nothing.
+        keyid, known = one.key.keyid, ends.get(one.key.keyid, KeyEnd((), is_theft=False))
+        is_first = all(place.origin != one.place.origin for place in known.places)
+        places = (*known.places, one.place) if is_first else known.places
+        ends[keyid] = KeyEnd(places, known.is_theft or one.event.reason is KeyReason.COMPROMISED)
     said = [
-        (one.key.keyid, one.event.successor.keyid.hex)
+        one
         for one in words
-        if one.event.successor is not None
-        and one.signer == one.key.keyid
-        and not (one.key.keyid in ends and one.index > ends[one.key.keyid].index)
-        and _verifies(one.envelope, one.key)
+        if one.event.successor is not None and one.signer == one.key.keyid and _verifies(one.envelope, one.key)
     ]
+    # What a key says after its end is nothing.
+    not_after = [one for one in said if one.key.keyid not in ends or not ends[one.key.keyid].is_before(one.place)]
+    before = [one for one in said if one.key.keyid not in ends or ends[one.key.keyid].is_after(one.place)]
+    return KeyFacts(_holders([_rotation(one) for one in not_after], trust), ends, _following(before, ends, trust))
+
+
+def _rotation(word: KeyWord) -> tuple[str, str]:
+    assert word.event.successor is not None
+    return word.key.keyid, word.event.successor.keyid.hex
+
+
+def _following(said: Iterable[KeyWord], ends: Mapping[str, KeyEnd], trust: TrustRoots) -> dict[str, str]:
+    """Which key took a key's place: the first that it named. If two logs name two, nothing says which was first, and
+    no block does, nobody did."""
+    firsts: dict[str, list[KeyWord]] = {}
+    for one in said:
+        keyid = one.key.keyid
+        if trust.source(keyid) is None or (keyid in ends and ends[keyid].is_theft):
+            continue
+        known = firsts.setdefault(keyid, [])
+        if all(other.place.origin != one.place.origin for other in known):
+            known.append(one)
     following: dict[str, str] = {}
-    for keyid, successor in said:
-        if trust.source(keyid) is not None and not (keyid in ends and ends[keyid].is_theft):
-            following.setdefault(keyid, successor)
-    return KeyFacts(_holders(said, trust), ends, following)
+    for keyid, words in firsts.items():
+        for one in words:
+            others = [other for other in words if _rotation(other) != _rotation(one)]
+            if all(one.place.precedes(other.place) for other in others):
+                following[keyid] = _rotation(one)[1]
+                break
+    return following
 
 
 def _holders(said: Iterable[tuple[str, str]], trust: TrustRoots) -> dict[str, str]:
@@ -99,7 +124,7 @@ def key_remarks(words: Iterable[KeyWord], trust: TrustRoots) -> tuple[KeyRemark,
     remarks = []
     for one in _counting(words, trust):
         source = trust.source(one.key.keyid)
-        remarks.append(KeyRemark(one.event, one.index, one.signer, source.name if source is not None else ""))
+        remarks.append(KeyRemark(one.event, one.place.index, one.signer, source.name if source is not None else ""))
     return tuple(remarks)
 
 
@@ -135,21 +160,22 @@ class KeyRemark:
 def _counting(said: Iterable[KeyWord], trust: TrustRoots) -> Iterator[KeyWord]:
     """Those that count, of all in log order: a key that ended itself says nothing of others after that. One that
     another ended still may: of two that end one another, as an owner and a thief would, neither is good any more."""
-    ended = set[str]()
-    for one in said:
-        listed, is_own = trust.source(one.key.keyid), one.signer == one.key.keyid
-        if listed is None or (one.signer in ended and not is_own) or not _counts(one, listed, trust):
-            continue
-        yield one
-        if is_own and one.event.action is KeyAction.REVOKED:
-            ended.add(one.signer)
+    words = [one for one in said if (listed := trust.source(one.key.keyid)) is not None and _counts(one, listed, trust)]
+    ended: dict[str, list[Place]] = {}
+    for one in words:
+        if one.signer == one.key.keyid and one.event.action is KeyAction.REVOKED:
+            ended.setdefault(one.signer, []).append(one.place)
+    for one in words:
+        is_own = one.signer == one.key.keyid
+        if is_own or not any(place.precedes(one.place) for place in ended.get(one.signer, ())):
+            yield one
 
 
 @dataclass(frozen=True, slots=True)
 class KeyWord:
     """A key event that a trusted log holds, and its place there."""
 
-    index: int
+    place: Place
     envelope: Envelope
     event: KeyEvent
     key: PublicKey
@@ -173,9 +199,9 @@ def _said(verifier: EntryVerifier, entry: EvidenceEntry) -> KeyWord | None:
     if key.keyid != event.key.keyid.hex:
         return None
     # A quorum of witnesses is not asked for: who holds cosignatures back must not hold a revocation back with them.
-    index, checks = verifier.judge_log(entry, f"key {key.keyid[:16]}")
+    place, checks = verifier.judge_log(entry, f"key {key.keyid[:16]}", event.not_before)
     is_logged = all(check.status is Status.PASSED for check in checks if check.id != "log.witnesses")
-    return KeyWord(index, envelope, event, key) if index is not None and is_logged else None
+    return KeyWord(place, envelope, event, key) if place is not None and is_logged else None
 
 
 def _counts(said: KeyWord, listed: TrustedSource, trust: TrustRoots) -> bool:

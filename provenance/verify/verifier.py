@@ -133,7 +133,7 @@ def verify_evidence(
             for one, (node, _) in zip(artefacts, ancestry, strict=True)
         ),
         created=TimeBound(target.node.statement.created, "the signer"),
-        not_before=_not_before(target.node, evidence, trust, blocks),
+        not_before=_not_before(target.node, evidence, verifier),
         not_after=not_after,
         affected=tuple(affected.values()),
     )
@@ -325,7 +325,10 @@ def _edges(graph: LineageGraph, node: Node, verdicts: Mapping[Digest, EntryVerdi
         problem = edge.problem()
         if edge.parent is None and edge.pin.envelope in verdicts:
             problem = "parent's log entry cannot be read", f"a statement of {edge.pin.name} and its proof", "see there"
-        if problem is None:
+        if problem is None and edge.is_undecided:
+            note = f"made from {edge.pin.name}: no one log holds both, and no block shows which was logged first"
+            checks.append(Check("lineage.edge", _name(node), Status.NOT_PERFORMED, note))
+        elif problem is None:
             checks.append(Check("lineage.edge", _name(node), Status.PASSED, f"made from {edge.pin.name}"))
         else:
             what, expected, found = problem
@@ -398,6 +401,9 @@ def _lineage(
         if not node.statement.parents and node.statement.origin is None:
             note = f"{verdict.subject} has no inputs and declares no origin"
             return Check("lineage", target.subject, Status.NOT_PERFORMED, note)
+    undecided = next((check for check in checks if check.id == "lineage.edge" and check.status is _SKIPPED), None)
+    if undecided is not None:
+        return Check("lineage", target.subject, Status.NOT_PERFORMED, f"{undecided.subject}: {undecided.note}")
     if any(check.id == "log.consistency" for check in checks):
         return Check("lineage", target.subject, Status.NOT_PERFORMED, "its proofs lead to several checkpoints")
     origins = sum(1 for node, _ in ancestry if not node.statement.parents)  # every list was read, or we are not here
@@ -448,13 +454,9 @@ def _not_after(target: EntryVerdict) -> TimeBound | None:
     return TimeBound(_rfc3339(receipt.block_time_s), clock, receipt.chain_id)
 
 
-def _not_before(
-    node: Node, evidence: Evidence, trust: TrustRoots, findings: Sequence[BlockFinding]
-) -> TimeBound | None:
+def _not_before(node: Node, evidence: Evidence, verifier: EntryVerifier) -> TimeBound | None:
     block = node.statement.not_before
-    known: set[tuple[int, int, bytes | None]] = {(b.chain_id, b.number, b.hash) for b in trust.blocks}
-    known |= {(f.chain_id, f.number, f.hash) for f in findings if f.number <= f.finalized}
-    if block is None or (block.chain_id, block.number, block.hash) not in known:
+    if block is None or not verifier.knows(block):
         return None
     for raw in evidence.headers:
         try:

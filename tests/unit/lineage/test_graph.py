@@ -11,7 +11,7 @@ import pytest
 
 from provenance.encoding import Digest
 from provenance.errors import LimitError
-from provenance.lineage import LineageGraph, Node
+from provenance.lineage import LineageGraph, Node, Place
 from provenance.statement import DatasetName, DatasetStatement, Pin, PinnedName
 from tests.unit.verify.forge import statement
 
@@ -22,7 +22,9 @@ def _node(number: int, parents: list[Node] | None = None, index: int | None = No
     pins = tuple(Pin(p.statement.name, p.statement.digest, p.envelope) for p in parents or [])
     name = PinnedName(DatasetName("graph", f"n{number}"), "1")
     said = replace(TEMPLATE, name=name, parents=pins)
-    return Node(Digest.of(b"envelope %d" % number), number if index is None else index, said)
+    return Node(
+        Digest.of(b"envelope %d" % number), Place("graph.example/log", number if index is None else index), said
+    )
 
 
 def test_edges_hold_exactly() -> None:
@@ -36,8 +38,8 @@ def test_edges_hold_exactly() -> None:
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"index": 1}, "parent was logged after its child"),
-        ({"index": 2}, "parent was logged after its child"),
+        ({"place": Place("graph.example/log", 1)}, "parent was logged after its child"),
+        ({"place": Place("graph.example/log", 2)}, "parent was logged after its child"),
         ({"envelope": Digest.of(b"x")}, "parent is missing"),
     ],
 )

@@ -393,7 +393,9 @@ def _oracle(made: list[Made]) -> dict[str, Any]:
     def broken(which: int) -> bool:
         one = made[which]
         edges = any(
-            wrong or not made[parent].present or made[parent].index >= made[which].index
+            wrong
+            or not made[parent].present
+            or (one.proven and made[parent].proven and made[parent].index >= one.index)
             for parent, wrong in one.parents
         )
         return one.key != 1 or not one.proven or edges or one.content == "wrong"
