@@ -9,20 +9,16 @@ from __future__ import annotations
 from provenance.errors import ConflictError, StoreError
 from provenance.log import Checkpoint, CheckpointSigner, TileReader, sign_checkpoint
 from provenance.log.tile import EdgeNodes, integrate_hashes
-from provenance.machine.calibration import hash_tier
 from provenance.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hashes
-from provenance.merkle.tier import HashTier
 from provenance.stores import CheckpointRow, StoreTransaction
-
-_MANY = 128
-"""So many entries at once are worth asking how this processor hashes the fastest."""
 
 
 class Growth:
     """What one transaction adds to the log. Nothing of it counts without `finish`, which it ends with."""
 
     def __init__(self, tx: StoreTransaction, signer: CheckpointSigner, nodes: EdgeNodes | None = None) -> None:
-        """`nodes`, handed from one growth of a log to its next, saves most of what it would hash again."""
+        """`nodes`, handed from one growth of a log to its next, saves most of what it would hash again, and says how to
+        hash."""
         self._tx, self._signer = tx, signer
         self._nodes = EdgeNodes() if nodes is None else nodes
         self._previous = tx.checkpoint()
@@ -39,14 +35,13 @@ class Growth:
             self._check()
         index = self._size + len(self._leaves) // HASH_BYTES
         self._tx.append_entries(index, envelopes)  # which refuses what cannot be an entry
-        self._leaves += leaf_hashes(envelopes, tier=_tier(len(envelopes)))
+        self._leaves += leaf_hashes(envelopes, tier=self._nodes.tier)
         return index
 
     def finish(self) -> bool:
         """Put the new tiles and sign the new checkpoint; False and nothing of it if nothing was added."""
         if not self._leaves:
             return False
-        self._nodes.tier = _tier(len(self._leaves) // HASH_BYTES)
         grown = integrate_hashes(self._read_tile, self._size, bytes(self._leaves), self._nodes)
         self._tx.put_tiles(grown.tiles)
         note = sign_checkpoint(Checkpoint(self._signer.name, grown.size, grown.root), self._signer)
@@ -78,7 +73,3 @@ class Growth:
         if (level, index) not in self._tiles:
             self._tiles[level, index] = self._tx.tile(level, index) or b""
         return self._tiles[level, index]
-
-
-def _tier(count: int) -> HashTier:
-    return hash_tier() if count >= _MANY else HashTier.HASHLIB

@@ -73,7 +73,7 @@ class Statements(Queries):
 
     @abstractmethod
     def _load(self, table: str, rows: Iterable[tuple[Value, ...]], *, action: str) -> None:
-        """Add rows that have every column of `table`, in its order. Only within `_all_or_nothing`."""
+        """Add rows that have every column of `table`, in its order. Several only within `_all_or_nothing`."""
 
     @abstractmethod
     def _all_or_nothing(self) -> AbstractContextManager[None]:

@@ -9,7 +9,8 @@ and lies in many more pieces than it must, is packed anew in the same transactio
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import accumulate
 from typing import Final
 
@@ -118,17 +119,19 @@ class SegmentStatements(SegmentQueries, Statements):
             raise ConflictError("entries do not continue the log", expected=f"first index {size}", got=first_index)
         _check(envelopes)
         end = size + len(envelopes)
-        with self._all_or_nothing():
-            self._add(pack(size, envelopes), action="appending entries")
-            if size % TILE_WIDTH and end // TILE_WIDTH > size // TILE_WIDTH:
+        segments = list(pack(size, envelopes))
+        completes = size % TILE_WIDTH > 0 and end // TILE_WIDTH > size // TILE_WIDTH
+        # One statement needs no savepoint.
+        with self._all_or_nothing() if completes or len(segments) > 1 else nullcontext():
+            self._add(segments, action="appending entries")
+            if completes:
                 self._complete(size - size % TILE_WIDTH)
         self._counted = end
         return end
 
-    def _add(self, segments: Iterable[Segment], *, action: str) -> None:
-        rows = list(segments)
-        self._load("segments", rows, action=action)
-        self.written_bytes += sum(len(data) for _, _, data in rows)
+    def _add(self, segments: Sequence[Segment], *, action: str) -> None:
+        self._load("segments", segments, action=action)
+        self.written_bytes += sum(len(data) for _, _, data in segments)
 
     def _complete(self, base: int) -> None:
         """Pack the bundle that begins at `base`, if it lies in too many pieces."""
@@ -141,7 +144,7 @@ class SegmentStatements(SegmentQueries, Statements):
         if len(entries) != TILE_WIDTH:
             raise damaged(self.location, f"{TILE_WIDTH} entries from {base} on are {len(entries)}")
         self._run("DELETE FROM segments WHERE first >= ? AND first < ?", span, action="packing entries")
-        self._add(pack(base, entries), action="packing entries")
+        self._add(list(pack(base, entries)), action="packing entries")
 
 
 def pack(first: int, envelopes: Sequence[bytes]) -> Iterator[Segment]:
