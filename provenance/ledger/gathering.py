@@ -89,7 +89,7 @@ def gather(
             spoken.look(signed.signatures[0].keyid)
             source = trust.source(signed.signatures[0].keyid)
             if source is not None:
-                keys[source.key.keyid] = source.key
+                keys[source.key.keyid] = source.key.alone  # offered, and never what is asked for
     entries += [*events, *spoken.entries()]
     return Evidence(
         target=entries[0].digest,

@@ -33,8 +33,8 @@ from provenance.signature import (
     Algorithm,
     PublicKey,
     Signer,
-    parse_private_key,
-    parse_public_key,
+    parse_key_text,
+    parse_private_pair,
 )
 from provenance.signers import KeyStore, StoredKey, open_key_store
 from provenance.statement import DatasetName
@@ -95,12 +95,17 @@ class Keyring:
         passphrase: bytes | None = None,
         trust: bool = True,
         namespaces: tuple[str, ...] = (),
+        post_quantum: bool = False,
     ) -> PublicKey:
-        """Make a source key; trusted in this ledger unless `trust` is False."""
+        """Make a source key; trusted in this ledger unless `trust` is False.
+
+        `post_quantum`: an ML-DSA-44 key beside it, which signs whatever it signs, too. It cannot be added later: what
+        was signed before would lack it.
+        """
         if algorithm not in ALGORITHMS:
             raise SignerError("unknown key algorithm", expected=" | ".join(ALGORITHMS), got=algorithm)
         check_namespaces(namespaces)  # first: no key is left behind by a call that fails
-        key = self._store.new(name, algorithm, passphrase)
+        key = self._store.new(name, algorithm, passphrase, post_quantum=post_quantum)
         if trust:
             self._trust_new(name, key, namespaces)
         return key
@@ -120,7 +125,7 @@ class Keyring:
         """
         check_namespaces(namespaces)
         if trust:
-            _check_listing(self.trust(), name, parse_private_key(pem, passphrase).public)
+            _check_listing(self.trust(), name, parse_private_pair(pem, passphrase).public)
         key = self._store.import_pem(name, pem, passphrase)
         if trust:
             self._trust_new(name, key, namespaces)
@@ -152,7 +157,10 @@ class Keyring:
         return self._store.show(name)
 
     def signer(self, name: str | None, passphrase: bytes | None = None) -> Signer:
-        """The signer called `name`; without a name, the only key there is."""
+        """The signer called `name`; without a name, the only key there is.
+
+        `SignerError` also if it lacks the ML-DSA-44 key that this ledger lists beside it: nothing it signs would count.
+        """
         if name is None:
             keys = self._store.list()
             if len(keys) != 1:
@@ -160,7 +168,18 @@ class Keyring:
                 hint = "name one with --key" if keys else "make one with `provenance keys new NAME`"
                 raise SignerError("cannot choose a signing key", expected="exactly one key", got=got, hint=hint)
             name = keys[0].name
-        return self._store.load(name, passphrase)
+        signer = self._store.load(name, passphrase)
+        listed, own = self.trust().source(signer.public.keyid), signer.public.ml_dsa
+        owed = listed.key.ml_dsa if listed is not None else None
+        if owed is not None and own != owed:
+            raise SignerError(
+                "key lacks the ML-DSA-44 key that it is trusted with here",
+                expected=owed.keyid,
+                got=own.keyid if own is not None else "none",
+                where=name,
+                hint="bring the key's file from where it was made, with both private keys in it",
+            )
+        return signer
 
     def trust(self) -> TrustRoots:
         """What `trust.json` says."""
@@ -178,15 +197,18 @@ class Keyring:
         """Trust a source's key, or list it as revoked.
 
         `MalformedError` for a name or namespace that can be none, `PolicyError` for a key that is revoked here,
-        `ConflictError` for one that is listed under another name.
+        `ConflictError` for one that is listed under another name, or with an ML-DSA-44 key that `key` lacks.
         """
         if not name or not name.isprintable():
             raise MalformedError("not a name for a key", expected="printable text", got=name)
         check_namespaces(namespaces)
-        source = TrustedSource(name, key, revoked=revoked, namespaces=namespaces)
         with self.editing_trust():
             trust = self.trust()
             _check_listing(trust, name, key, revoking=revoked)
+            listed = trust.source(key.keyid)
+            if revoked and listed is not None:  # with all that is known of it
+                key = listed.key
+            source = TrustedSource(name, key, revoked=revoked, namespaces=namespaces)
             self.write_trust(trust.with_source(source))
         return source
 
@@ -238,8 +260,8 @@ class Keyring:
     def trust_pem(
         self, name: str, pem: bytes, *, namespaces: tuple[str, ...] = (), revoked: bool = False
     ) -> TrustedSource:
-        """As `trust_key`, for PEM text."""
-        return self.trust_key(name, parse_public_key(pem), namespaces=namespaces, revoked=revoked)
+        """As `trust_key`, for PEM text, of a pair both blocks."""
+        return self.trust_key(name, parse_key_text(pem), namespaces=namespaces, revoked=revoked)
 
     def editing_trust(self) -> AbstractContextManager[None]:
         """Held by whoever reads the trust roots and writes them again."""
@@ -271,6 +293,15 @@ def _check_listing(trust: TrustRoots, name: str, key: PublicKey, *, revoking: bo
             got=name,
             where=f"key {key.keyid}",
             hint="use that name; or `provenance keys revoke`, which is for ever",
+        )
+    beside = next((source.key.ml_dsa for source in known if source.key.ml_dsa is not None), None)
+    if beside is not None and key.ml_dsa != beside and not revoking:
+        raise ConflictError(
+            "key is trusted with an ML-DSA-44 key beside it",
+            expected=beside.keyid,
+            got=key.ml_dsa.keyid if key.ml_dsa is not None else "none",
+            where=f"key {key.keyid}",
+            hint="its owner's `provenance keys show NAME --pem` prints both",
         )
 
 

@@ -90,7 +90,7 @@ from provenance.log import NoteSignature, renew_signatures
 from provenance.log.fault import LogFaultError
 from provenance.policy import Level, TrustedAnchor, TrustedSource, TrustRoots, encode_trust
 from provenance.policy.policy import Policy
-from provenance.signature import Envelope, encode_envelope, parse_envelope, sign_envelope, verify_envelope
+from provenance.signature import Envelope, encode_envelope, parse_envelope, sign_envelope, verify_whole
 from provenance.sources import ProgressCallback, Reading, open_source
 from provenance.statement import (
     PAYLOAD_TYPE,
@@ -331,7 +331,7 @@ class Ledger:
         if frame.predicate_type in EVENT_TYPES:
             event = parse_event(parsed.payload, strict=True)
             _check_made(event.created)
-            verify_envelope(parsed, self._trusted(keyid, event.about.name.dataset.namespace).key)
+            verify_whole(parsed, self._trusted(keyid, event.about.name.dataset.namespace).key)
             published = self.sequencer.submit(EventSubmission(envelope))
             return self._said_receipt(str(event.about.name), event.about.digest, envelope, published)
         statement = with_parents(parse_statement(parsed.payload, strict=True), self.blobs)
@@ -339,7 +339,7 @@ class Ledger:
             what = "its list of inputs is not here"
             raise NotFoundError(what, got=f"{statement.materials}", hint="register it where the list was made")
         source = self._trusted(keyid, statement.name.dataset.namespace)
-        verify_envelope(parsed, source.key)
+        verify_whole(parsed, source.key)
         registered = self.sequencer.submit(DatasetSubmission(Publication(envelope, statement, keyid)))
         return self._receipt(registered, ())
 
@@ -349,7 +349,7 @@ class Ledger:
         if listed is None or speaker is None or speaker.name != listed.name:
             hint = "its owner's public key goes in with `provenance keys trust NAME FILE`"
             raise PolicyError("key is not trusted here", expected="a key of the same name", got=signer, hint=hint)
-        verify_envelope(parsed, speaker.key)
+        verify_whole(parsed, speaker.key)
         is_end = event.action is KeyAction.REVOKED
         if not is_end and signer != listed.key.keyid:
             raise PolicyError("only the key itself says so", expected=listed.key.keyid, got=signer)

@@ -21,7 +21,7 @@ from provenance.errors import MalformedError, PolicyError, ProvenanceError, Stor
 from provenance.lineage.imports.telling import PRODUCER
 from provenance.lineage.openlineage import LineageEvent, parse_event
 from provenance.lineage.signed_event import is_signed, open_signed
-from provenance.signature import Envelope, Signer, encode_envelope, parse_envelope, sign_envelope, verify_envelope
+from provenance.signature import Envelope, Signer, encode_envelope, parse_envelope, sign_envelope, verify_whole
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.frame import open_frame
 from provenance.statement.received import (
@@ -98,7 +98,7 @@ class Receiver:
                 what = "event is signed by a key that is revoked here" if source else "event is signed and not trusted"
                 hint = "its owner's public key goes in with `provenance keys trust NAME FILE`"
                 raise PolicyError(what, expected="a trusted key", got=keyid, hint=hint)
-            verify_envelope(envelope, source.key)
+            verify_whole(envelope, source.key)
         if event.producer == PRODUCER:
             what = "events of this producer are made by `provenance import` alone"
             raise PolicyError(what, expected="another producer", got=event.producer)

@@ -44,6 +44,8 @@ from provenance.stores import BlobStore, FileRow, StoreReader
 
 _ENVELOPE_BYTES = 400
 """A DSSE envelope less its payload, at most: names, a key id and a P-256 signature in base64."""
+_SECOND_SIGNATURE_BYTES = 3_400
+"""How much the second signature of a pair adds to it, at most."""
 
 NO_OMS = "no OMS bundle: that format needs a P-256 key, and this key is Ed25519"
 NO_OMS_BLAKE3 = "no OMS bundle: files are hashed with BLAKE3, and other tools expect SHA-256 in it"
@@ -109,7 +111,8 @@ def sign_dataset(
     manifest = encode_manifest(fingerprint)
     oms, oms_bundle, notes = _sign_oms(fingerprint, description.name, signer)
     parents = pin_parents(store, description.parents)
-    statement, materials = _statement(fingerprint, Digest.of(manifest), oms, description, parents, clock)
+    around = _around(signer)
+    statement, materials = _statement(fingerprint, Digest.of(manifest), oms, description, parents, clock, around)
     envelope = _sign(statement, signer)
     find_published(store, statement, signer.public.keyid)
     for data in (manifest, oms_bundle, materials, *blobs_besides):
@@ -126,8 +129,9 @@ def _statement(
     description: Description,
     parents: tuple[Pin, ...],
     clock: Clock,
+    around: int = _ENVELOPE_BYTES,
 ) -> tuple[DatasetStatement, bytes | None]:
-    """The statement, and the list of its parents if they do not fit into it."""
+    """The statement, and the list of its parents if they do not fit into it, with `around` bytes of envelope."""
     statement = partial(
         DatasetStatement,
         name=description.name,
@@ -145,16 +149,20 @@ def _statement(
     )
     if len(parents) <= MAX_INPUTS:
         named = statement(parents=parents)
-        if not parents or _fits(encode_statement(named)):
+        if not parents or _fits(encode_statement(named), around):
             return named, None
     listed = sorted_materials(parents)
     data, materials = encode_materials(listed)
     return statement(parents=listed, materials=materials), data
 
 
-def _fits(payload: bytes) -> bool:
-    """Whether a log entry has room for it in base64, with as much around it as the longest signature needs."""
-    return len(payload) * 4 // 3 + _ENVELOPE_BYTES <= MAX_ENTRY_BYTES
+def _around(signer: Signer) -> int:
+    return _ENVELOPE_BYTES + (0 if signer.public.ml_dsa is None else _SECOND_SIGNATURE_BYTES)
+
+
+def _fits(payload: bytes, around: int = _ENVELOPE_BYTES) -> bool:
+    """Whether a log entry has room for it in base64, with as much around it as the longest signatures need."""
+    return len(payload) * 4 // 3 + around <= MAX_ENTRY_BYTES
 
 
 def _sign(statement: DatasetStatement, signer: Signer) -> bytes:

@@ -2,7 +2,7 @@
 
 Invariants: nothing is trusted that is not written here; a revoked key stays listed, so that it is told from an
 unknown one; a key may be confined to namespaces; a log's key may be confined to sizes and a witness's to times
-(`provenance.policy.log_trust`).
+(`provenance.policy.log_trust`); a source with an ML-DSA-44 key (`mlDsa44`) owes its signature beside the other, always.
 
 Bytes (canonical JSON, one line): `{"anchors":[{"chainId":1,"contract":"0x..","publisher":"0x.."}],
 "blocks":[{"chainId":1,"hash":"0x..","number":7}],"format":"urn:provenance-ledger:trust:1","logs":["<vkey>"],
@@ -39,7 +39,7 @@ from provenance.policy.log_trust import (
     read_witnesses,
     witness_keys,
 )
-from provenance.signature import PublicKey, parse_public_key
+from provenance.signature import MlDsaKey, PublicKey, parse_ml_dsa_key, parse_public_key
 from provenance.statement.frame import check_time
 
 FORMAT: Final = "urn:provenance-ledger:trust:1"
@@ -118,6 +118,7 @@ class TrustRoots:
             raise MalformedError(what, expected="quorum 0 beside a policy", got=self.quorum)
         check_spans(self.logs, self.log_spans)
         check_spans(self.witnesses, self.witness_spans)
+        _check_pairs(self.sources)
 
     @property
     def witness_count(self) -> int:
@@ -156,11 +157,15 @@ class TrustRoots:
     def source(self, keyid: str) -> TrustedSource | None:
         """The source with this key id.
 
-        Of several listings a revoked one wins; otherwise the key is trusted for the namespaces of all of them.
+        Of several listings a revoked one wins; otherwise the key is trusted for the namespaces of all of them. If one
+        of them has an ML-DSA-44 key, that is owed.
         """
         found = [source for source in self.sources if source.key.keyid == keyid]
         if not found:
             return None
+        pair = next((source.key for source in found if source.key.ml_dsa is not None), None)
+        if pair is not None:
+            found = [replace(source, key=pair) for source in found]
         revoked = [source for source in found if source.revoked]
         others = [source for source in found if not source.revoked]
         if not revoked:
@@ -203,6 +208,17 @@ class TrustRoots:
         return found
 
 
+def _check_pairs(sources: Sequence[TrustedSource]) -> None:
+    """Raise `MalformedError` if two ML-DSA-44 keys are listed beside one key."""
+    pairs: dict[str, str] = {}
+    for source in sources:
+        if source.key.ml_dsa is not None:
+            listed = source.key.ml_dsa.keyid
+            if pairs.setdefault(source.key.keyid, listed) != listed:
+                what = "two ML-DSA-44 keys stand beside one key"
+                raise MalformedError(what, expected=pairs[source.key.keyid], got=listed, where=source.key.keyid)
+
+
 def _union(sources: Sequence[TrustedSource]) -> tuple[str, ...]:
     """The namespaces of any of them; empty, which is any, if one is not confined or there is none."""
     if not all(source.namespaces for source in sources):
@@ -222,6 +238,7 @@ def encode_trust(trust: TrustRoots) -> bytes:
             "pem": source.key.pem,
             "status": "revoked" if source.revoked else "trusted",
             "namespaces": list(source.namespaces),
+            **({"mlDsa44": source.key.ml_dsa.pem} if source.key.ml_dsa is not None else {}),
             **({"since": source.since} if source.since is not None else {}),
         }
         for source in trust.sources
@@ -304,15 +321,22 @@ def _parse_source(value: JsonValue) -> TrustedSource:
         if not isinstance(namespace, str) or not 1 <= len(namespace) <= MAX_NAMESPACE_CHARS:
             raise MalformedError("not a namespace", got=namespace, where="trust roots.sources.namespaces")
         namespaces.append(namespace)
+    key, beside = parse_public_key(fields.string("pem", max_chars=MAX_KEY_BYTES)), _parse_beside(fields)
     source = TrustedSource(
         name=fields.string("name", max_chars=MAX_TEXT_CHARS),
-        key=parse_public_key(fields.string("pem", max_chars=MAX_KEY_BYTES)),
+        key=key if beside is None else replace(key, ml_dsa=beside),
         revoked=status == "revoked",
         namespaces=tuple(namespaces),
         since=fields.optional_string("since", max_chars=20),
     )
     fields.end()
     return source
+
+
+def _parse_beside(fields: Fields) -> MlDsaKey | None:
+    if "mlDsa44" not in fields:
+        return None
+    return parse_ml_dsa_key(fields.string("mlDsa44", max_chars=MAX_KEY_BYTES))
 
 
 def _anchor_json(anchor: TrustedAnchor) -> JsonValue:

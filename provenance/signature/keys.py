@@ -6,6 +6,10 @@ and low (`provenance.signature.ecdsa`), Ed25519 signatures are RFC 8032's: one k
 No key of small order is accepted (it would verify signatures that nobody made). A `PrivateKey` shows its public half
 only: not its secret in `repr`, in an error, in a pickle or in a copy.
 
+A key may be a pair: an ML-DSA-44 key stands beside the classical one, whose key id the pair goes by. Envelopes are then
+signed with both, and whoever has the pair asks for both (`provenance.signature.dsse`). `sign` and `verify` are of the
+classical key alone.
+
     -----BEGIN PUBLIC KEY-----
     MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUVkLelFRQNLXhMhWCGaP3++Mgv0f
     W+UkIVVKDcPQM+3gwX2okEpyfYrhvza/inkmDQEvANTYCIjR0LtE/aFtpA==
@@ -15,8 +19,9 @@ only: not its secret in `repr`, in an error, in a pickle or in a copy.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Final, Literal, NoReturn, Protocol, TypeAlias
+import re
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, NoReturn, Protocol, TypeAlias, runtime_checkable
 
 from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -33,6 +38,14 @@ from cryptography.hazmat.primitives.serialization import (
 from provenance.errors import MalformedError, SignerError, VerificationError
 from provenance.limits import MAX_KEY_BYTES, check_size
 from provenance.signature.ecdsa import P256_ORDER, parse_der_signature, require_low_s, to_low_s
+from provenance.signature.ml_dsa import (
+    ML_DSA_44,
+    MlDsaKey,
+    MlDsaPrivateKey,
+    derive_ml_dsa_key,
+    parse_ml_dsa_key,
+    parse_ml_dsa_private_key,
+)
 from provenance.signature.pkcs8 import check_passphrase, encrypt_pkcs8
 
 Algorithm: TypeAlias = Literal["ecdsa-p256", "ed25519"]
@@ -48,6 +61,8 @@ _EcOrEd: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 _EcOrEdPrivate: TypeAlias = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 _EXPECTED_PUBLIC: Final = "a PEM SubjectPublicKeyInfo of a P-256 or Ed25519 key"
 _HINT_PUBLIC: Final = "write it with `openssl pkey -pubin -in FILE -pubout`"
+_BEGIN_PUBLIC: Final = re.compile(rb"-----BEGIN PUBLIC KEY-----")
+_BEGIN_PRIVATE: Final = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _ED25519_SIGNATURE_BYTES: Final = 64
 _ED25519_PRIME: Final = 2**255 - 19
 _ED25519_SMALL_ORDER_Y: Final = frozenset(
@@ -73,14 +88,41 @@ class Signer(Protocol):
         """The signature over `message`, in the form `PublicKey.verify` accepts."""
 
 
+@runtime_checkable
+class PairSigner(Signer, Protocol):
+    """A signer whose `public` is a pair."""
+
+    def sign_ml_dsa(self, message: bytes) -> bytes:
+        """A signature over `message` by the pair's ML-DSA-44 key."""
+
+
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A verification key. Made by `parse_public_key` only; equal keys have equal `pem` and `keyid`."""
+    """A verification key, made by `parse_public_key`, or a pair, by `parse_key_text`. Equal keys have equal `text`.
+
+    `algorithm`, `pem` and `keyid` are those of the classical key; `ml_dsa` is what stands beside it.
+    """
 
     algorithm: Algorithm
     pem: str
     keyid: str
     _key: _EcOrEd = field(repr=False, compare=False)
+    ml_dsa: MlDsaKey | None = None
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """By what an envelope of this key is signed."""
+        return (self.algorithm,) if self.ml_dsa is None else (self.algorithm, ML_DSA_44)
+
+    @property
+    def alone(self) -> PublicKey:
+        """The classical key, without what stands beside it."""
+        return self if self.ml_dsa is None else replace(self, ml_dsa=None)
+
+    @property
+    def text(self) -> str:
+        """What its owner hands to others: its PEM block; of a pair, both, the ML-DSA-44 key's second."""
+        return self.pem if self.ml_dsa is None else self.pem + self.ml_dsa.pem
 
     def verify(self, signature: bytes, message: bytes) -> None:
         """Return if `signature` is this key's over `message` in its one byte form.
@@ -99,19 +141,20 @@ class PublicKey:
             raise VerificationError("signature does not verify", expected=f"a signature by key {self.keyid}") from None
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return parse_public_key, (self.pem,)
+        return parse_key_text, (self.text,)
 
 
 class PrivateKey:
     """A signing key held in memory. It is a `Signer`; its secret leaves it only through `encode_private_key`."""
 
-    __slots__ = ("_key", "public")
+    __slots__ = ("_key", "ml_dsa", "public")
 
     public: PublicKey
 
-    def __init__(self, key: _EcOrEdPrivate) -> None:
-        self.public = _public_key(key.public_key(), error=SignerError)
-        self._key = key
+    def __init__(self, key: _EcOrEdPrivate, ml_dsa: MlDsaPrivateKey | None = None) -> None:
+        public = _public_key(key.public_key(), error=SignerError)
+        self.public = public if ml_dsa is None else replace(public, ml_dsa=ml_dsa.public)
+        self._key, self.ml_dsa = key, ml_dsa
 
     def sign(self, message: bytes) -> bytes:
         """The one signature of this key over `message`: DER low-s ECDSA (8 to 71 bytes) or Ed25519 (64 bytes)."""
@@ -120,8 +163,14 @@ class PrivateKey:
             return to_low_s(signature, P256_ORDER)
         return self._key.sign(message)
 
+    def sign_ml_dsa(self, message: bytes) -> bytes:
+        """A signature of the pair's ML-DSA-44 key over `message` (2,420 bytes); `SignerError` if it is no pair."""
+        if self.ml_dsa is None:
+            raise SignerError("key has no ML-DSA-44 key beside it", got=self.public.keyid)
+        return self.ml_dsa.sign(message)
+
     def __repr__(self) -> str:
-        return f"PrivateKey({self.public.algorithm}, keyid={self.public.keyid})"
+        return f"PrivateKey({', '.join(self.public.algorithms)}, keyid={self.public.keyid})"
 
     def __reduce__(self) -> NoReturn:
         raise SignerError("a private key is not copied or pickled", hint="use encode_private_key with a passphrase")
@@ -130,6 +179,21 @@ class PrivateKey:
 def parse_public_key(pem: str | bytes) -> PublicKey:
     """The key of one PEM block and nothing else. `MalformedError` for other kinds, curves, texts and sizes."""
     return _public_key(_load_public(pem), given=pem)
+
+
+def parse_key_text(text: str | bytes) -> PublicKey:
+    """The key, or pair, in what its owner hands out: one PEM block, or two of which the second is an ML-DSA-44 key.
+
+    `MalformedError` for anything else.
+    """
+    first, second = _split_blocks(text.encode("utf-8", "replace") if isinstance(text, str) else text, _BEGIN_PUBLIC)
+    key = parse_public_key(first)
+    return key if second is None else replace(key, ml_dsa=parse_ml_dsa_key(second))
+
+
+def with_ml_dsa(key: PrivateKey, seed: bytes) -> PrivateKey:
+    """A pair of `key` and the ML-DSA-44 key of 32 random bytes."""
+    return PrivateKey(key._key, derive_ml_dsa_key(seed))
 
 
 def derive_private_key(algorithm: Algorithm, seed: bytes) -> PrivateKey:
@@ -171,8 +235,17 @@ def parse_private_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey
     return PrivateKey(key)
 
 
+def parse_private_pair(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
+    """As `parse_private_key`; if a second block follows, a pair of the two keys, both under the same passphrase."""
+    first, second = _split_blocks(pem, _BEGIN_PRIVATE)
+    if second is not None and len(_BEGIN_PRIVATE.findall(second)) > 1:
+        raise SignerError("private key cannot be read", expected="one private key, or two of a pair")
+    key = parse_private_key(first, passphrase)
+    return key if second is None else PrivateKey(key._key, parse_ml_dsa_private_key(second, passphrase))
+
+
 def encode_private_key(key: PrivateKey, passphrase: bytes | None = None, *, entropy: bytes = b"") -> bytes:
-    """PEM PKCS#8 of `key`; encrypted with scrypt and AES-256 if there is a passphrase.
+    """PEM PKCS#8 of `key`, of a pair the classical one; encrypted with scrypt and AES-256 if there is a passphrase.
 
     `entropy`: with a passphrase, `pkcs8.ENTROPY_BYTES` fresh random bytes for salt and IV. `SignerError` otherwise.
     """
@@ -184,6 +257,12 @@ def encode_private_key(key: PrivateKey, passphrase: bytes | None = None, *, entr
 def key_id(pem: str) -> str:
     """Hex SHA-256 of a PEM SubjectPublicKeyInfo as OpenSSL writes it (OMS: `publicKey.hint`)."""
     return hashlib.sha256(pem.encode("ascii")).hexdigest()
+
+
+def _split_blocks(data: bytes, begin: re.Pattern[bytes]) -> tuple[bytes, bytes | None]:
+    """What comes before the second PEM block that begins so, and all from there on; None if there is none."""
+    begins = [found.start() for found in begin.finditer(data)]
+    return (data, None) if len(begins) < 2 else (data[: begins[1]], data[begins[1] :])
 
 
 def _load_public(pem: str | bytes) -> object:

@@ -19,7 +19,7 @@ from typing import Final, Literal, TypeAlias
 from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse_json
 from provenance.errors import MalformedError, SignerError, VerificationError
 from provenance.limits import MAX_OMS_BYTES, MAX_TEXT_CHARS, check_size
-from provenance.signature.dsse import IN_TOTO_PAYLOAD_TYPE, Envelope, Signature, envelope_json, pae, sign_payload
+from provenance.signature.dsse import IN_TOTO_PAYLOAD_TYPE, Envelope, Signature, envelope_json, pae, sign_alone
 from provenance.signature.ecdsa import MAX_SIGNATURE_BYTES
 from provenance.signature.keys import ECDSA_P256, PublicKey, Signer
 from provenance.signature.oms_key import OmsKey, certificate_key, parse_oms_key
@@ -117,7 +117,7 @@ def sign_oms(payload: bytes, signer: Signer) -> bytes:
         hint = "OMS v1.0 has no Ed25519 signatures: without a P-256 key there is no OMS bundle"
         raise SignerError("key cannot sign OMS", expected=ECDSA_P256, got=signer.public.algorithm, hint=hint)
     verify_oms_statement(parse_oms_payload(payload))
-    envelope = sign_payload(payload, IN_TOTO_PAYLOAD_TYPE, signer)
+    envelope = sign_alone(payload, IN_TOTO_PAYLOAD_TYPE, signer)
     bundle = canonical_json(
         {
             "mediaType": OMS_MEDIA_TYPE,

@@ -32,8 +32,13 @@ class StoredKey:
 class KeyStore(Protocol):
     """Named source keys."""
 
-    def new(self, name: str, algorithm: Algorithm, passphrase: bytes | None = None) -> PublicKey:
-        """Make a key from fresh randomness and keep it under `name`; its public half."""
+    def new(
+        self, name: str, algorithm: Algorithm, passphrase: bytes | None = None, *, post_quantum: bool = False
+    ) -> PublicKey:
+        """Make a key from fresh randomness and keep it under `name`; its public half.
+
+        `post_quantum`: a pair, an ML-DSA-44 key beside the one of `algorithm`.
+        """
 
     def import_pem(self, name: str, pem: bytes, passphrase: bytes | None = None) -> PublicKey:
         """Keep a key made elsewhere, under the same passphrase; its public half."""

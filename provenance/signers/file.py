@@ -2,7 +2,8 @@
 
 Invariants: those of `provenance.signers.base` and `provenance.signers.secret_file`. A key file holds two PEM blocks,
 the public key and then the PKCS#8 private key, so that a key can be shown without its passphrase and both halves appear
-in one atomic step; the two are compared when the key is loaded. Names are `[a-z0-9][a-z0-9._-]{0,63}`: no path, no
+in one atomic step; the two are compared when the key is loaded. A pair's holds four: the public keys, the classical one
+first, and the private keys in the same order, under one passphrase. Names are `[a-z0-9][a-z0-9._-]{0,63}`: no path, no
 hidden file, no two names that a case-blind file system would merge.
 
     -----BEGIN PUBLIC KEY-----
@@ -28,9 +29,11 @@ from provenance.signature.keys import (
     PublicKey,
     derive_private_key,
     encode_private_key,
-    parse_private_key,
-    parse_public_key,
+    parse_key_text,
+    parse_private_pair,
+    with_ml_dsa,
 )
+from provenance.signature.ml_dsa import ML_DSA_SEED_BYTES, encode_ml_dsa_private_key
 from provenance.signature.pkcs8 import ENTROPY_BYTES
 from provenance.signers.base import StoredKey
 from provenance.signers.secret_file import open_folder, read_secret, write_secret
@@ -38,8 +41,8 @@ from provenance.signers.secret_file import open_folder, read_secret, write_secre
 _SUFFIX: Final = ".pem"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _KEY_FILE = re.compile(
-    rb"(-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+-----END PUBLIC KEY-----\n)"
-    rb"(-----BEGIN (ENCRYPTED )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END (?:ENCRYPTED )?PRIVATE KEY-----\n)"
+    rb"((?:-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+-----END PUBLIC KEY-----\n){1,2})"
+    rb"((?:-----BEGIN (ENCRYPTED )?PRIVATE KEY-----\n[A-Za-z0-9+/=\n]+-----END (?:ENCRYPTED )?PRIVATE KEY-----\n){1,2})"
 )
 
 
@@ -49,17 +52,21 @@ class FileKeyStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def new(self, name: str, algorithm: Algorithm, passphrase: bytes | None = None) -> PublicKey:
-        """Make a key and keep it as a new file of mode 0600. `ConflictError` if the name is taken."""
+    def new(
+        self, name: str, algorithm: Algorithm, passphrase: bytes | None = None, *, post_quantum: bool = False
+    ) -> PublicKey:
+        """Make a key, or a pair, and keep it as a new file of mode 0600. `ConflictError` if the name is taken."""
         path = self._path(name)
         seed_bytes = SEED_BYTES.get(algorithm)
         if seed_bytes is None:
             raise SignerError("key algorithm is not supported", expected=" or ".join(SEED_BYTES), got=algorithm)
-        return _keep(path, derive_private_key(algorithm, os.urandom(seed_bytes)), passphrase)
+        key = derive_private_key(algorithm, os.urandom(seed_bytes))
+        return _keep(path, with_ml_dsa(key, os.urandom(ML_DSA_SEED_BYTES)) if post_quantum else key, passphrase)
 
     def import_pem(self, name: str, pem: bytes, passphrase: bytes | None = None) -> PublicKey:
-        """Keep the P-256 or Ed25519 key of a PEM PKCS#8 or SEC 1 text, under the passphrase that it has."""
-        return _keep(self._path(name), parse_private_key(pem, passphrase), passphrase)
+        """Keep the P-256 or Ed25519 key of a PEM PKCS#8 or SEC 1 text, or the pair of two, under the passphrase that it
+        has."""
+        return _keep(self._path(name), parse_private_pair(pem, passphrase), passphrase)
 
     def discard(self, name: str) -> None:
         """Remove the file of a key that nobody has been told of. `SignerError` if it cannot be removed."""
@@ -88,10 +95,11 @@ class FileKeyStore:
     def load(self, name: str, passphrase: bytes | None = None) -> PrivateKey:
         """The unlocked key. `SignerError` if it is missing, unsafe, damaged or the passphrase is not its own."""
         public, private_pem, _ = self._read(name)
-        key = parse_private_key(private_pem, passphrase)
+        key = parse_private_pair(private_pem, passphrase)
         if key.public != public:
             what = "key file holds two halves of different keys"
-            raise SignerError(what, expected=public.keyid, got=key.public.keyid, where=self._path(name))
+            expected, got = f"{' and '.join(public.algorithms)}, {public.keyid}", " and ".join(key.public.algorithms)
+            raise SignerError(what, expected=expected, got=f"{got}, {key.public.keyid}", where=self._path(name))
         return key
 
     def _path(self, name: str) -> Path:
@@ -111,9 +119,10 @@ class FileKeyStore:
         if match is None:
             raise SignerError("key file is damaged", expected="a public and a private PEM block", where=path)
         try:
-            public = parse_public_key(match[1])
+            public = parse_key_text(match[1])
         except MalformedError:
-            raise SignerError("key file is damaged", expected="a P-256 or Ed25519 public key", where=path) from None
+            expected = "a P-256 or Ed25519 public key, alone or before one of ML-DSA-44"
+            raise SignerError("key file is damaged", expected=expected, where=path) from None
         return public, match[2], match[3] is not None
 
 
@@ -122,7 +131,11 @@ def _keep(path: Path, key: PrivateKey, passphrase: bytes | None) -> PublicKey:
         hint = "choose another name; a key is never replaced"
         raise ConflictError("key name is taken", expected="a new name", got=path.stem, where=path, hint=hint)
     entropy = b"" if passphrase is None else os.urandom(ENTROPY_BYTES)
-    write_secret(path, key.public.pem.encode("ascii") + encode_private_key(key, passphrase, entropy=entropy))
+    text = key.public.text.encode("ascii") + encode_private_key(key, passphrase, entropy=entropy)
+    if key.ml_dsa is not None:
+        entropy = b"" if passphrase is None else os.urandom(ENTROPY_BYTES)
+        text += encode_ml_dsa_private_key(key.ml_dsa, passphrase, entropy=entropy)
+    write_secret(path, text)
     return key.public
 
 

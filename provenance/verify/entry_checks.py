@@ -1,10 +1,11 @@
 """Checks of one log entry: statement, signature, trust, log, anchor.
 
 Steps, in order: 1 the envelope and statement are well formed, and a list of inputs is the one it names; 2 the signature
-holds under a key at hand; 3 that key is trusted for this namespace, and not revoked, or only later than a final block
-proves that it had signed; 4 the checkpoint of the proof is signed by a trusted log, with keys of every type that it
-owes at its size; 5 the proof leads from the entry to its root; 6 the witness quorum is met; 7 a receipt proves that a
-trusted contract holds this very checkpoint; 8 the receipt's block is known.
+holds under a key at hand, and so does the ML-DSA-44 one if the trust roots list a key for it; 3 that key is trusted for
+this namespace, and not revoked, or only later than a final block proves that it had signed; 4 the checkpoint of the
+proof is signed by a trusted log, with keys of every type that it owes at its size; 5 the proof leads from the entry to
+its root; 6 the witness quorum is met; 7 a receipt proves that a trusted contract holds this very checkpoint; 8 the
+receipt's block is known.
 """
 
 from __future__ import annotations
@@ -238,7 +239,10 @@ class EntryVerifier:
         except ProvenanceError as error:
             invalid = _failed("signature", subject, error)
             return signer, (invalid, Check("trust", subject, Status.NOT_PERFORMED, "the signature is invalid"))
-        valid = Check("signature", subject, Status.PASSED, f"{key.algorithm} by key {keyid[:16]}")
+        note = f"{' and '.join(key.algorithms)} by key {keyid[:16]}"
+        if len(envelope.signatures) > len(key.algorithms):
+            note += "; a second signature is not judged: the trust roots list no ML-DSA-44 key beside it"
+        valid = Check("signature", subject, Status.PASSED, note)
         if source is None:
             trust = Check("trust", subject, Status.FAILED, "signed but not trusted", "a key in the trust roots", keyid)
         elif source.revoked and not _signed_before(source, anchor):

@@ -4,8 +4,9 @@ Rules: a revocation counts if a trusted log holds it and it is signed by the ver
 in force that the trust roots list under the same name; whoever holds a key may end it, and nobody else. What counts is
 added to the trust roots before anything is judged: a revocation with `since` spares what a final block proves to be
 older. Which of two words was first is known within one log, and across logs by blocks alone
-(`provenance.lineage.place`): where nothing says so, a key that ended still ends others, and nobody follows it. That
-there is none cannot be proven by what is at hand.
+(`provenance.lineage.place`): where nothing says so, a key that ended still ends others, and nobody follows it. A key
+that is listed with an ML-DSA-44 key says nothing without that one's signature: who can forge the other must not end the
+key. That there is none cannot be proven by what is at hand.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def key_facts(words: Sequence[KeyWord], trust: TrustRoots) -> KeyFacts:
     said = [
         one
         for one in words
-        if one.event.successor is not None and one.signer == one.key.keyid and _verifies(one.envelope, one.key)
+        if one.event.successor is not None
+        and one.signer == one.key.keyid
+        and _verifies(one.envelope, _known(one.key, trust))
     ]
     # What a key says after its end is nothing.
     not_after = [one for one in said if one.key.keyid not in ends or not ends[one.key.keyid].is_before(one.place)]
@@ -205,7 +208,7 @@ def _said(verifier: EntryVerifier, entry: EvidenceEntry) -> KeyWord | None:
 
 
 def _counts(said: KeyWord, listed: TrustedSource, trust: TrustRoots) -> bool:
-    key = said.key
+    key = listed.key
     if said.signer != key.keyid:
         if said.event.action is not KeyAction.REVOKED:
             return False
@@ -217,6 +220,12 @@ def _counts(said: KeyWord, listed: TrustedSource, trust: TrustRoots) -> bool:
             return False  # it speaks for less than the key that it would end
         key = other.key
     return _verifies(said.envelope, key)
+
+
+def _known(key: PublicKey, trust: TrustRoots) -> PublicKey:
+    """The key with what the trust roots list beside it."""
+    listed = trust.source(key.keyid)
+    return key if listed is None else listed.key
 
 
 def _verifies(envelope: Envelope, key: PublicKey) -> bool:

@@ -42,6 +42,7 @@ from provenance.signature import (
     sign_envelope,
     sign_oms,
     verify_oms,
+    with_ml_dsa,
 )
 from tests.paths import data
 
@@ -292,6 +293,29 @@ def test_securesystemslib_verifies_our_envelopes(key: PrivateKey) -> None:
     envelope.payload += b" "
     with pytest.raises(OtherVerificationError):
         envelope.verify([as_other_key(key)], threshold=1)
+
+
+@pytest.mark.parametrize("key", [SIGNER, ED25519_SIGNER], ids=["P-256", "Ed25519"])
+def test_securesystemslib_verifies_a_pairs_envelopes_by_the_classical_key(key: PrivateKey) -> None:
+    signer = with_ml_dsa(key, b"pair".ljust(32, b"\0"))
+    data = encode_envelope(sign_envelope(b'{"_type":"x"}', IN_TOTO_PAYLOAD_TYPE, signer))
+    envelope = OtherEnvelope.from_dict(json.loads(data))
+    assert len(envelope.signatures) == 2
+    assert list(envelope.verify([as_other_key(key)], threshold=1)) == [key.public.keyid]
+    with pytest.raises(OtherVerificationError):
+        envelope.verify([as_other_key(OTHER)], threshold=1)
+
+
+def test_model_signing_verifies_a_pairs_bundle_with_the_text_that_its_owner_hands_out(tmp_path: Path) -> None:
+    signer = with_ml_dsa(SIGNER, b"pair".ljust(32, b"\0"))
+    dataset = make(tmp_path / "dataset", FILES)
+    payload = oms_payload("dataset", resources(FILES))
+    bundle = write_bundle(tmp_path / "dataset.oms.json", payload, signer)
+    key_file = tmp_path / "pair.pub"
+    key_file.write_text(signer.public.text)
+    verify_with_library(dataset, bundle, key_file)
+    assert command_verifies(dataset, bundle, key_file)
+    assert verify_oms(parse_oms(bundle.read_bytes()), parse_oms_key(signer.public.pem)).not_judged == ()
 
 
 def test_securesystemslib_verifies_the_envelope_of_our_oms_bundle() -> None:

@@ -77,6 +77,7 @@ class ListedKey:
             "namespaces": list(self.namespaces),
             "private": self.private,
             "pem": self.key.pem,
+            **({"mlDsa44": {"keyid": beside.keyid, "pem": beside.pem}} if (beside := self.key.ml_dsa) else {}),
         }
 
 
@@ -92,6 +93,12 @@ def new(
             autocompletion=complete_algorithm,
         ),
     ] = "ecdsa-p256",
+    post_quantum: Annotated[
+        bool,
+        typer.Option(
+            "--post-quantum", help="Make a pair: an ML-DSA-44 key signs statements, too. It cannot be added later."
+        ),
+    ] = False,
     encrypt: Annotated[bool, typer.Option("--encrypt", help="Ask for a passphrase to encrypt the key with.")] = False,
     passphrase_file: PassphraseFileOption = None,
     no_trust: NoTrustOption = False,
@@ -109,6 +116,7 @@ def new(
             passphrase=passphrase,
             trust=not no_trust,
             namespaces=tuple(namespaces or ()),
+            post_quantum=post_quantum,
         )
         listed, file = find_key(ledger.keyring, key.keyid), ledger.layout.keys / f"{name}.pem"
     _describe(run, listed)
@@ -131,7 +139,7 @@ def list_keys(run: Invocation) -> int:
         rows = [
             (
                 key.name,
-                key.key.algorithm,
+                ", ".join(key.key.algorithms),
                 key.key.keyid[:16],
                 key.trust_text,
                 key.private,
@@ -149,7 +157,7 @@ def list_keys(run: Invocation) -> int:
 def show(
     run: Invocation,
     name: KeyNameArgument,
-    pem: Annotated[bool, typer.Option("--pem", help="Print the public key alone, as PEM.")] = False,
+    pem: Annotated[bool, typer.Option("--pem", help="Print the public key alone, as PEM; of a pair, both.")] = False,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the public key there, as PEM. - is stdout."),
@@ -161,12 +169,12 @@ def show(
     with run.ledger() as ledger:
         listed = find_key(ledger.keyring, name)
     if output is not None:
-        write_file(output, listed.key.pem.encode("ascii"))
+        write_file(output, listed.key.text.encode("ascii"))
     alone = pem or output == STDOUT
     if not alone:
         _describe(run, listed)
     if output is None:
-        run.stream(listed.key.pem)
+        run.stream(listed.key.text)
     elif not alone:
         run.screen.pairs([("public key", output)])
     run.document(listed.to_json())
@@ -176,7 +184,9 @@ def show(
 def import_key(
     run: Invocation,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name to keep it under.")],
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A private key as PEM: PKCS#8 or SEC 1.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A private key as PEM: PKCS#8 or SEC 1; or a pair's two.")
+    ],
     passphrase_file: PassphraseFileOption = None,
     no_trust: NoTrustOption = False,
     namespaces: NamespaceOption = None,
@@ -194,7 +204,9 @@ def import_key(
 def trust(
     run: Invocation,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call its owner here.")],
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A public key as PEM: P-256 or Ed25519.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A public key as PEM: P-256 or Ed25519; or a pair's two.")
+    ],
     namespaces: NamespaceOption = None,
 ) -> int:
     """Trust somebody's public key in this ledger."""
@@ -310,7 +322,7 @@ def find_key(keyring: Keyring, name: str) -> ListedKey:
 
 def _show(run: Invocation, listed: ListedKey) -> int:
     _describe(run, listed)
-    run.stream(listed.key.pem)
+    run.stream(listed.key.text)
     run.document(listed.to_json())
     return DONE
 
@@ -319,8 +331,9 @@ def _describe(run: Invocation, listed: ListedKey) -> None:
     run.screen.pairs(
         [
             ("key", listed.name),
-            ("algorithm", listed.key.algorithm),
+            ("algorithm", " and ".join(listed.key.algorithms)),
             ("key id", listed.key.keyid),
+            ("ml-dsa-44 id", beside.keyid if (beside := listed.key.ml_dsa) is not None else None),
             ("trust", listed.trust_text),
             ("namespaces", ", ".join(listed.namespaces) or "any"),
             ("private key", listed.private),

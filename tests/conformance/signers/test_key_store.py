@@ -17,7 +17,9 @@ from provenance.signature import (
     encode_private_key,
     sign_envelope,
     verify_envelope,
+    with_ml_dsa,
 )
+from provenance.signature.ml_dsa import encode_ml_dsa_private_key
 from provenance.signers import KeyStore, StoredKey, open_key_store
 
 STORES: dict[str, Callable[[Path], KeyStore]] = {"file": lambda folder: open_key_store(folder / "keys")}
@@ -122,3 +124,29 @@ def test_a_key_that_nobody_has_been_told_of_is_discarded(reopen: Callable[[], Ke
     store.new("alice", "ed25519")
     with pytest.raises(MalformedError):
         store.discard("../bob")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("passphrase", [None, PASSPHRASE])
+def test_a_pair_is_kept_whole(reopen: Callable[[], KeyStore], algorithm: Algorithm, passphrase: bytes | None) -> None:
+    public = reopen().new("alice", algorithm, passphrase, post_quantum=True)
+    assert public.algorithms == (algorithm, "ml-dsa-44")
+    assert reopen().show("alice") == StoredKey("alice", public, passphrase is not None)
+    assert [key.public for key in reopen().list()] == [public]
+    signer = reopen().load("alice", passphrase)
+    assert signer.public == public
+    verify_envelope(sign_envelope(b"{}", "text/plain", signer), public)
+    for wrong in {None, PASSPHRASE, b"wrong"} - {passphrase}:
+        with pytest.raises(SignerError):
+            reopen().load("alice", wrong)
+
+
+@pytest.mark.parametrize("passphrase", [None, PASSPHRASE])
+def test_a_pair_is_imported_whole(reopen: Callable[[], KeyStore], passphrase: bytes | None) -> None:
+    key = with_ml_dsa(derive_private_key("ed25519", bytes(32)), b"\x01" * 32)
+    assert key.ml_dsa is not None
+    entropy = b"" if passphrase is None else bytes(32)
+    pem = encode_private_key(key, passphrase, entropy=entropy)
+    pem += encode_ml_dsa_private_key(key.ml_dsa, passphrase, entropy=entropy)
+    assert reopen().import_pem("alice", pem, passphrase) == key.public
+    assert reopen().load("alice", passphrase).public == key.public

@@ -82,6 +82,7 @@ MALFORMED_ENVELOPES = {
     "no signature": reencoded(signatures=[]),
     "signatures in an object": reencoded(signatures={}),
     "a signature that is null": reencoded(signatures=[None]),
+    "a signature twice": reencoded(signatures=json.loads(GOOD)["signatures"] * 2),
     "a statement that is no JSON": reencoded(payload=b64encode(b"not a statement")),
     "another predicate": payload_changed(b"urn:provenance-ledger:dataset:1", b"urn:provenance-ledger:dataset:2"),
     "an unknown field of the predicate": payload_changed(b'"kind":', b'"extra":1,"kind":'),
@@ -99,7 +100,7 @@ def test_an_envelope_over_a_limit_is_413(server: ServerProcess, described: Descr
     for body in (
         b"{" * 40_000,
         b'{"payload":' + b"[" * 100 + b"]" * 100 + b"}",
-        reencoded(signatures=json.loads(GOOD)["signatures"] * 2),
+        reencoded(signatures=json.loads(GOOD)["signatures"] * 3),
         GOOD + b" " * 65_536,
         bytes(10_000_000),
     ):
@@ -119,6 +120,9 @@ def test_statements_that_rules_forbid(server: ServerProcess, described: Describe
     parent = as_parent("harbour/nothing@1", b"nothing", b"no envelope")
     other = as_parent("titanic/passengers@1", b"other", b"no envelope")
     signature = json.loads(GOOD)["signatures"][0]
+    beside = {"keyid": "ab" * 32, "sig": b64encode(bytes(2_420))}
+    unknown = reencoded(signatures=[signature, beside])
+    refused(server.client.post("/v1/statements", content=unknown, headers=DSSE), 422, described)
     forged = reencoded(signatures=[{**signature, "sig": b64encode(bytes(64))}])
     for body, status in (
         (envelope_of(STRANGER, "harbour/never@1", content), 403),

@@ -97,6 +97,37 @@ class TestKeys:
         assert invoke("keys", "list", "--json").json == {"keys": [made]}
         assert "museum" in invoke("keys", "list").out
 
+    def test_a_pair(self, invoke: Invoke) -> None:
+        made = invoke("keys", "new", "museum", "--post-quantum", "--json").json
+        assert (made["algorithm"], made["trust"]) == ("ecdsa-p256", "trusted")
+        text = invoke("keys", "show", "museum", "--pem").out
+        assert text == made["pem"] + made["mlDsa44"]["pem"]
+        assert f"ml-dsa-44 id {made['mlDsa44']['keyid']}\n" in invoke("keys", "show", "museum").out
+        assert "ml-dsa-44" in invoke("keys", "list").out
+        assert invoke("keys", "show", "museum", "-o", "museum.pub").code == DONE
+        assert Path("museum.pub").read_text() == text
+        Path("data").write_text("x")
+        register = ("register", "data", "--name", "x/a", "--version", "1", "--no-anchor")
+        assert invoke(*register, "--origin", "https://x.example").code == DONE
+        assert "ecdsa-p256 and ml-dsa-44 by key" in invoke("verify", "x/a", "--json").out
+        assert invoke("bundle", "x/a", "-o", "x.bundle").code == DONE
+        assert invoke("keys", "export", "-o", "trust.json").code == DONE
+        assert invoke("bundle", "x/a", "--oms", "-o", "x.oms").code == DONE
+        sums = ("fingerprint", "data", "--sums", "x.oms", "--declared-by", "museum", "--sums-key", "museum.pub")
+        assert invoke(*sums).code == DONE
+        Path("museum.pem").write_text(made["pem"])
+        outcome = invoke("keys", "trust", "museum", "museum.pem")
+        assert (outcome.code, "ML-DSA-44 key beside it" in outcome.err) == (USAGE, True)
+        for name in ("alone", "both"):
+            Ledger.init(Path(name)).close()
+        assert invoke("--ledger", "both", "keys", "trust", "museum", "museum.pub").code == DONE
+        assert invoke("--ledger", "alone", "keys", "trust", "museum", "museum.pem").code == DONE
+        assert invoke("--ledger", "both", "keys", "show", "museum", "--json").json["mlDsa44"] == made["mlDsa44"]
+        assert "mlDsa44" not in invoke("--ledger", "alone", "keys", "show", "museum", "--json").json
+        private = (Path(".provenance") / "keys" / "museum.pem").read_text()
+        Path("private.pem").write_text(private[private.index("-----BEGIN PRIVATE") :])
+        assert invoke("--ledger", "both", "keys", "import", "museum", "private.pem").code == DONE
+
     def test_no_trust(self, invoke: Invoke) -> None:
         made = invoke("keys", "new", "lab", "--algorithm", "ed25519", "--no-trust", "--json").json
         assert (made["algorithm"], made["trust"]) == ("ed25519", "not trusted")

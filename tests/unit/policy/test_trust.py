@@ -23,7 +23,7 @@ from provenance.policy import (
     encode_trust,
     parse_trust,
 )
-from tests.unit.signature.keys_for_tests import ed25519, p256
+from tests.unit.signature.keys_for_tests import ed25519, p256, pair
 
 VKEY = encode_vkey(NoteSigner("museum.example/log", b"\x01" * 32).verifier)
 WITNESSES = tuple(encode_vkey(Cosigner(f"w{number}.example", bytes([number]) * 32).verifier) for number in (1, 2))
@@ -56,6 +56,9 @@ LATER_WITNESS = encode_vkey(Cosigner("w1.example", b"\x03" * 32, ML_DSA_44).veri
         replace(FULL, quorum=0, witness_policy=POLICY),
         TrustRoots(witness_policy=POLICY),
         TrustRoots(witness_policy=TlogPolicy()),
+        replace(
+            FULL, sources=(TrustedSource("museum", pair().public), TrustedSource("x", pair(of=p256()).public, True))
+        ),
         replace(FULL, logs=(VKEY, LATER), log_spans=(SizeSpan(LATER, 5),)),
         replace(FULL, log_spans=(SizeSpan(VKEY, 0, 0),), witness_spans=()),
         replace(
@@ -316,3 +319,43 @@ def test_a_policy_takes_the_place_of_a_number_and_its_logs_of_none() -> None:
     )
     with pytest.raises(MalformedError, match="not UTF-8"):
         encode_trust(TrustRoots(witness_policy=octets))
+
+
+def test_a_source_without_an_ml_dsa_key_is_written_as_it_always_was() -> None:
+    plain, both = (
+        json.loads(encode_trust(TrustRoots(sources=(TrustedSource("a", key.public),)))) for key in (ed25519(), pair())
+    )
+    (old,), (new,), beside = plain["sources"], both["sources"], pair().public.ml_dsa
+    assert beside is not None
+    assert new == {**old, "mlDsa44": beside.pem}
+
+
+def test_of_two_listings_the_one_with_an_ml_dsa_key_is_owed_and_two_such_keys_are_refused() -> None:
+    plain, both = TrustedSource("a", ed25519().public, namespaces=("x",)), TrustedSource("a", pair().public)
+    for sources in (
+        (plain, both),
+        (both, plain),
+        (replace(plain, revoked=True), both),
+        (both, replace(plain, revoked=True)),
+    ):
+        found = parse_trust(encode_trust(TrustRoots(sources=sources))).source(ed25519().public.keyid)
+        assert found is not None
+        assert found.key == pair().public
+        assert found.revoked == any(source.revoked for source in sources)
+    with pytest.raises(MalformedError, match="two ML-DSA-44 keys"):
+        TrustRoots(sources=(both, TrustedSource("a", pair(1).public)))
+    TrustRoots(sources=(both, both, TrustedSource("b", pair(1, of=p256()).public)))
+
+
+def test_an_ml_dsa_key_of_no_sense_is_refused() -> None:
+    value = json.loads(encode_trust(TrustRoots(sources=(TrustedSource("a", pair().public),))))
+    pem = value["sources"][0]["mlDsa44"]
+    for wrong in (ed25519().public.pem, "", None, 1, pem + pem, pem[:-30], pem.replace("A", "B", 1), [pem]):
+        value["sources"][0]["mlDsa44"] = wrong
+        data = json.dumps(value).encode()
+        try:
+            found = parse_trust(data)
+        except MalformedError:
+            continue
+        assert found.sources[0].key.ml_dsa is not None  # the changed letter gave another key
+        assert found.sources[0].key != pair().public

@@ -168,3 +168,32 @@ def test_locations_name_key_stores(tmp_path: Path) -> None:
         open_key_store("vault:secret/alice")
     assert caught.value.hint is not None
     assert "provenance.signers" in caught.value.hint
+
+
+def test_a_pairs_file_is_read_by_others_as_its_classical_key(store: FileKeyStore, tmp_path: Path) -> None:
+    public = store.new("alice", "ed25519", PASSPHRASE, post_quantum=True)
+    content = (tmp_path / "keys" / "alice.pem").read_bytes()
+    assert content.startswith(public.text.encode())
+    assert content.count(b"ENCRYPTED PRIVATE KEY-----") == 4
+    theirs = load_pem_private_key(content, PASSPHRASE).public_key()
+    assert theirs == load_pem_public_key(content) == load_pem_public_key(public.pem.encode())
+
+
+def test_a_pairs_file_that_lost_a_part_is_damaged(store: FileKeyStore, tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    store.new("alice", "ed25519", post_quantum=True)
+    store.new("bob", "ed25519", post_quantum=True)
+    blocks, other = ((folder / f"{name}.pem").read_text().split("-----BEGIN ")[1:] for name in ("alice", "bob"))
+    for kept in ((0, 2), (1, 3), (0, 1, 2), (0, 2, 3), (0, 1, 3), (1, 0, 2, 3), (0, 1, 3, 2), (0, 1, 2, 3, 3)):
+        text = "".join(f"-----BEGIN {blocks[number]}" for number in kept)
+        (folder / "alice.pem").write_text(text)
+        if kept == (0, 2):  # this is the file of another key, which owes nothing
+            assert store.load("alice").public.ml_dsa is None
+            continue
+        with pytest.raises(SignerError):
+            store.load("alice")
+    for number in range(4):  # one block of another pair
+        mixed = [*blocks[:number], other[number], *blocks[number + 1 :]]
+        (folder / "alice.pem").write_text("".join(f"-----BEGIN {block}" for block in mixed))
+        with pytest.raises(SignerError):
+            store.load("alice")
