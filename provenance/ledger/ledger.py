@@ -123,6 +123,7 @@ from provenance.verify import ContentFinding, Evidence, Report, encode_bundle, v
 from provenance.verify.audit import Audit, audit_evidence
 from provenance.verify.gate import Decision, decide, refused, verdict
 from provenance.verify.input_proof import InputProof, prove_input
+from provenance.verify.key_checks import may_end
 
 if TYPE_CHECKING:
     from provenance.ledger.decisions import Decisions
@@ -355,6 +356,9 @@ class Ledger:
             raise PolicyError("only the key itself says so", expected=listed.key.keyid, got=signer)
         if speaker.revoked and not (is_end and signer == listed.key.keyid):
             raise PolicyError("key is revoked here", expected="a key in force", got=signer)
+        if not may_end(listed, speaker):
+            expected = f"a key for {' | '.join(listed.namespaces) or 'any namespace'}"
+            raise PolicyError("key speaks for less than the one that it would end", expected=expected, got=signer)
         if is_end:
             self._check_end(event)
             self.keyring.revoke(listed.key.keyid, since_of(event))

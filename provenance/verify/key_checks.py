@@ -207,19 +207,24 @@ def _said(verifier: EntryVerifier, entry: EvidenceEntry) -> KeyWord | None:
     return KeyWord(place, envelope, event, key) if place is not None and is_logged else None
 
 
+def may_end(listed: TrustedSource, speaker: TrustedSource) -> bool:
+    """Whether whoever has one key of the trust roots may end another: the key itself may, and one that is listed under
+    the same name, for the same namespaces at least, and is not revoked from the start."""
+    if speaker.key.keyid == listed.key.keyid:
+        return True
+    # One that the trust roots revoke from some time on was in force before: its word on others is kept.
+    if speaker.name != listed.name or (speaker.revoked and speaker.since is None):
+        return False
+    return not speaker.namespaces or (bool(listed.namespaces) and set(listed.namespaces) <= set(speaker.namespaces))
+
+
 def _counts(said: KeyWord, listed: TrustedSource, trust: TrustRoots) -> bool:
-    key = listed.key
-    if said.signer != key.keyid:
-        if said.event.action is not KeyAction.REVOKED:
-            return False
-        other = trust.source(said.signer)
-        # One that the trust roots revoke from some time on was in force before: its word on others is kept.
-        if other is None or other.name != listed.name or (other.revoked and other.since is None):
-            return False
-        if other.namespaces and not (listed.namespaces and set(listed.namespaces) <= set(other.namespaces)):
-            return False  # it speaks for less than the key that it would end
-        key = other.key
-    return _verifies(said.envelope, key)
+    if said.signer == said.key.keyid:
+        return _verifies(said.envelope, listed.key)
+    speaker = trust.source(said.signer)
+    if said.event.action is not KeyAction.REVOKED or speaker is None or not may_end(listed, speaker):
+        return False
+    return _verifies(said.envelope, speaker.key)
 
 
 def _known(key: PublicKey, trust: TrustRoots) -> PublicKey:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from provenance.merkle.bulk import HashTier, hash_slices
+from provenance.machine.calibration import hash_tier
+from provenance.merkle.bulk import hash_slices
 from provenance.stores.trees.sorting import SortedTreeWriter
 from provenance.stores.trees.writing import TreeWriter
 from tests.bench.fingerprint.report import Row, interleaved
@@ -41,7 +42,7 @@ def _leaf_rows(*, quick: bool) -> list[Row]:
         loop, one, two = interleaved(
             [
                 lambda messages=messages: [sha256(message).digest() for message in messages],  # type: ignore[misc]
-                lambda data=data, offsets=offsets: hash_slices(data, offsets, tier=HashTier.LANES),  # type: ignore[misc]
+                lambda data=data, offsets=offsets: hash_slices(data, offsets, tier=hash_tier()),  # type: ignore[misc]
                 _halves(data, offsets),
             ],
             3 if quick else 7,
@@ -61,7 +62,7 @@ def _halves(data: np.ndarray, offsets: np.ndarray) -> Callable[[], None]:
 
     def run() -> None:
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda part: hash_slices(*part, tier=HashTier.LANES), parts))
+            list(pool.map(lambda part: hash_slices(*part, tier=hash_tier()), parts))
 
     return run
 
@@ -82,7 +83,7 @@ def _loop(leaves: np.ndarray) -> Callable[[], None]:
 
 def _root(leaves: np.ndarray) -> Callable[[], None]:
     def run() -> None:
-        with ThreadPoolExecutor(2) as pool, TreeWriter(None, tier=HashTier.LANES, pool=pool) as writer:
+        with ThreadPoolExecutor(2) as pool, TreeWriter(None, tier=hash_tier(), pool=pool) as writer:
             for start in range(0, len(leaves), _APPEND):
                 writer.append(leaves[start : start + _APPEND])
             writer.finish_root()
@@ -103,7 +104,7 @@ def run(*, quick: bool, folder: Path) -> list[Row]:
             f"{ours / count * 1e9:.0f} ns a leaf", f"{loop / _LOOP * 1e9:.0f} ns a leaf", ratio >= 10)
     )  # fmt: skip
     for size in (10_000, count // 10, count):
-        with TreeWriter(folder, tier=HashTier.LANES) as writer:
+        with TreeWriter(folder, tier=hash_tier()) as writer:
             writer.append(leaves[:size])
             tree = writer.finish()
         tree.close()
@@ -113,7 +114,7 @@ def run(*, quick: bool, folder: Path) -> list[Row]:
             Row(f"inclusion proof from a stored tree of {size:,}, cold", "", "under 1 ms, flat in n", None,
                 f"{cold:.2f} ms", "", cold < 1)
         )  # fmt: skip
-    with SortedTreeWriter(folder, tier=HashTier.LANES) as sorting:
+    with SortedTreeWriter(folder, tier=hash_tier()) as sorting:
         for start in range(0, count, _APPEND):
             sorting.append(leaves[start : start + _APPEND])
         index = sorting.finish()

@@ -16,6 +16,7 @@ from provenance.ledger.key_events import announce_key, revoke_key, rotate_key, s
 from provenance.ledger.offline import audit_offline
 from provenance.policy import Status
 from provenance.signature import encode_envelope, sign_envelope
+from provenance.signature.keys import derive_private_key
 from provenance.statement import PAYLOAD_TYPE
 from provenance.statement.finding import Finding, FindingState, Severity
 from provenance.statement.key_event import KeyAction, KeyEvent, KeyReason, NamedKey, encode_key_event
@@ -283,3 +284,35 @@ def test_a_complete_bundle_follows_whoever_ended_a_key(ledger_of_history: Ledger
         ledger.submit(_event(ledger, "museum", KeyAction.REVOKED, by="second", reason=KeyReason.RETIRED))
         report = verify_bundle(ledger.bundle("h/model", complete=True), ledger.trust_roots(with_blocks=True))
         assert [check.status for check in report.checks if check.id == "log.complete"] == [Status.PASSED]
+
+
+@pytest.mark.parametrize(
+    ("main", "speaker", "ends"),
+    [
+        ((), ("sandbox",), False),
+        (("sandbox", "museum"), ("sandbox",), False),
+        (("sandbox",), ("sandbox", "museum"), True),
+        (("sandbox",), (), True),
+        ((), (), True),
+    ],
+)
+def test_a_key_that_speaks_for_less_ends_no_key_of_its_name_here_either(
+    ledger: Ledger, main: tuple[str, ...], speaker: tuple[str, ...], ends: bool
+) -> None:
+    keys = [derive_private_key("ed25519", bytes([number]) * 32) for number in (1, 2)]
+    for one, namespaces in zip(keys, (main, speaker), strict=True):
+        ledger.keyring.trust_key("gallery", one.public, namespaces=namespaces)
+    event = KeyEvent(
+        NamedKey.of(keys[0].public.pem), KeyAction.REVOKED, "2026-11-20T12:00:00Z", reason=KeyReason.COMPROMISED
+    )
+    sent = encode_envelope(sign_envelope(encode_key_event(event), PAYLOAD_TYPE, keys[1]))
+    size = ledger.log.size()
+    if ends:
+        ledger.submit(sent)
+    else:
+        with pytest.raises(PolicyError, match="speaks for less"):
+            ledger.submit(sent)
+        assert ledger.log.size() == size
+    listed = ledger.keyring.trust().source(keys[0].public.keyid)
+    assert listed is not None
+    assert listed.revoked is ends
