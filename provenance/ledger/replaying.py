@@ -27,7 +27,7 @@ from provenance.ledger.copying import copy_checked
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint, reading_of
 from provenance.ledger.proofs import Proofs
 from provenance.ledger.run_folder import made_at
-from provenance.ledger.running import MAX_CODE_BYTES
+from provenance.ledger.run_program import MAX_CODE_BYTES
 from provenance.ledger.sampling import MAX_SAMPLE, SEED_BYTES, cut, draw
 from provenance.machine.commands import execute
 from provenance.signature import parse_envelope, verify_envelope
@@ -183,7 +183,11 @@ def _execute(run: Run, folder: Path, home: Path, timeout_s: float) -> None:
     try:
         execute(_words(run), folder, timeout_s, _bare_environment(home))
     except SourceError as error:
-        hint = None if run.code else "the run kept no code: name its files with `provenance run --code FILE`"
+        hint = None
+        if not run.code:
+            hint = "the run kept no code: name its files with `provenance run --code FILE`"
+        elif not any(one.named for one in run.code):
+            hint = "the run kept the file that its command names alone: name all with `provenance run --code FILE`"
         raise SourceError(error.what, expected=error.expected, got=error.got, where=error.where, hint=hint) from error
 
 

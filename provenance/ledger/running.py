@@ -20,14 +20,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from provenance.encoding import Digest, JsonValue, canonical_json
-from provenance.errors import ConflictError, LimitError, MalformedError, PolicyError, ProvenanceError, SourceError
+from provenance.errors import ConflictError, MalformedError, PolicyError, ProvenanceError, SourceError
 from provenance.ledger.reading import ReadUsage
 from provenance.ledger.receipts import Receipt
 from provenance.ledger.run_folder import changed_ns, files_in, is_in, made_at
-from provenance.ledger.run_program import find_revision, installed_packages
+from provenance.ledger.run_program import find_revision, installed_packages, read_code, script_of
 from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, MAX_MATERIALS, check_size
 from provenance.machine.commands import execute
 from provenance.machine.opens import Opens, watch_opens
@@ -47,9 +47,6 @@ from provenance.statement.usage import Usage
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger, Location
-
-MAX_CODE_BYTES: Final = 16 * 2**20
-"""One file of a program; data are inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +154,7 @@ class RunRecorder:
         self.expect_nothing()
         if self._row_wise is not None and not (self.folder / self._row_wise).is_file():
             raise MalformedError("run works by the rows of no file", expected="a table", got=self._row_wise)
+        self._code = self._find_code(command)
         self._command, self._started = tuple(command), _now()
         before = files_in(self.folder)
         with watch_opens(self.folder) as opens:
@@ -164,6 +162,11 @@ class RunRecorder:
         opens.is_whole = opens.is_whole and is_alone
         self._exit_code = 0  # of any other, `execute` raises
         self._observe(before, opens)
+
+    @property
+    def found_code(self) -> str | None:
+        """The file that was taken as code because the command names it; None if code was named, or none is kept."""
+        return next((one.path for one in self._code if not one.named), None)
 
     @property
     def unnamed(self) -> tuple[str, ...]:
@@ -294,22 +297,21 @@ class RunRecorder:
             raise MalformedError("path is the run's folder itself", expected="something in it", got=place)
         return path.as_posix()
 
-    def _read_code(self, paths: Sequence[str]) -> tuple[CodeFile, ...]:
+    def _read_code(self, paths: Sequence[str], *, named: bool = True) -> tuple[CodeFile, ...]:
         check_size("code files", len(paths), MAX_INPUTS, "files")
-        files: dict[str, CodeFile] = {}
-        for given in paths:
-            path = self._path(given)
-            place = self.folder / path
-            try:
-                if not place.is_file():
-                    raise SourceError("code is no file", expected="a file", where=given)
-                if place.stat().st_size > MAX_CODE_BYTES:
-                    raise LimitError("code file is too large", expected=f"at most {MAX_CODE_BYTES} bytes", got=given)
-                data = place.read_bytes()
-            except OSError as error:
-                raise SourceError("cannot read code", got=error.strerror, where=given) from error
-            files[path] = CodeFile(path, self._ledger.blobs.put(data))
-        return tuple(files.values())
+        files = {path: read_code(self.folder / path) for path in map(self._path, paths)}
+        return tuple(CodeFile(path, self._ledger.blobs.put(data), named) for path, data in files.items())
+
+    def _find_code(self, command: Sequence[str]) -> tuple[CodeFile, ...]:
+        """The file that a command names as its program, if nobody named any code and it is no input."""
+        word = script_of(command, self.folder)
+        if self._code or word is None:
+            return self._code
+        path = self._path(word)
+        taken = [one.path.removesuffix("/") for one in self._inputs if one.path is not None]
+        return (
+            () if is_in(path, [*taken, *(one.path for one in self._outputs)]) else self._read_code([path], named=False)
+        )
 
     def _environment(self) -> dict[str, str]:
         return {

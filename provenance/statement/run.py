@@ -95,10 +95,12 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class CodeFile:
-    """A file of the program that ran, by its path in the run's folder."""
+    """A file of the program that ran, by its path in the run's folder; `named` by whoever ran it, or else taken because
+    the command names it."""
 
     path: str
     digest: Digest
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,7 @@ class Run:
             [_input_json(one) for one in self.inputs] if self.listed is None else [_listed_json(self.listed)]
         )
         materials += [
-            {"name": one.path, "digest": {"sha256": one.digest.hex}, "annotations": {"role": "code"}}
+            {"name": one.path, "digest": {"sha256": one.digest.hex}, "annotations": _code_notes(one)}
             for one in self.code
         ]
         if self.revision is not None:
@@ -284,6 +286,10 @@ def _input_json(one: Input) -> JsonValue:
     if one.path is not None:
         annotations["path"] = one.path
     return {"name": str(one.pin.name), "digest": {"sha256": one.pin.digest.hex}, "annotations": annotations}
+
+
+def _code_notes(one: CodeFile) -> dict[str, JsonValue]:
+    return {"role": "code"} if one.named else {"role": "code", "from": "command"}
 
 
 def list_inputs(inputs: Sequence[Input]) -> tuple[bytes, bytes, InputList]:
@@ -424,7 +430,12 @@ def _read_materials(
             materials = MaterialList(notes.integer("count"), fields.digest_set("digest"), notes.digest("root"))
             listed = InputList(materials, notes.digest("paths"))
         elif role == "code":
-            code.append(CodeFile(fields.string("name"), fields.digest_set("digest")))
+            named = not notes.has("from")
+            if named:
+                notes.skip("from")
+            else:
+                notes.constant("from", "command")
+            code.append(CodeFile(fields.string("name"), fields.digest_set("digest"), named))
         elif role == "revision" and revision is None:
             revision = _read_revision(fields, notes)
         else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.paths import SHARED
+from tests.paths import PROJECT, SHARED
 from tests.sessions.session import Session
 
 SCRIPT = "import sys\nopen(sys.argv[2], 'w').write(open(sys.argv[1]).read().upper())\nprint('said by the program')\n"
@@ -82,6 +83,25 @@ def test_a_sample_of_records_is_replayed(session: Session) -> None:
     session.run("replay", "s/bigs", "--sample", "5", "--seed", "zz", code=2)
     shown = session.run("events", "s/bigs").out
     assert "a sample of 5 of 2000" in shown and "a sample of 688" in shown
+
+
+def test_a_run_as_readme_has_it_can_be_replayed(session: Session) -> None:
+    (text,) = re.findall(r"`(provenance run --input [^`]*)`", (PROJECT / "README.md").read_text("utf-8"))
+    (session.folder / "clean.py").write_text("open('out', 'w').write(open('raw/a').read().upper())\n")
+    (session.folder / "raw").mkdir()
+    (session.folder / "raw" / "a").write_text("words")
+    session.run("register", "raw", "--name", "s/folder", "--version", "1", "--key", "lab", "--no-anchor")
+    words = [word.replace("REF", "s/folder@1") for word in text.split()[1:]]
+    at = words.index("--")
+    for given, name in (
+        (words[:at], "ns/name"),
+        ([w for w in words[:at] if w not in ("--code", "clean.py")], "ns/bare"),
+    ):
+        named = [word.replace("ns/name", name) for word in given]
+        out = session.run(*named, "--key", "lab", *words[at:]).out
+        assert ("clean.py, as the command names it" in out) == (name == "ns/bare")
+        assert "REPRODUCED" in session.run("replay", name, "--key", "other").out
+        (session.folder / "out").unlink()
 
 
 def test_what_came_out_otherwise_is_named(session: Session) -> None:

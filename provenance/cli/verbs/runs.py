@@ -67,9 +67,11 @@ def run_command(
     """Run a command on inputs that verify, register what it makes, and sign how it was made.
 
     Inputs are read and verified before and after; an output must not be there before. The statement names the command,
-    the code, the git commit, and the installed packages; no environment variable. If the command fails, nothing is
-    recorded. What it prints goes to standard error. It does not inherit PROVENANCE_PASSPHRASE. An input that does not
-    reach the level that is required of it is refused, too, unless less is accepted; nothing then says that it verified.
+    the code, the git commit, and the installed packages; no environment variable. Without --code, the file
+    of the folder that the command names as its program (python clean.py, ./clean.sh) is kept. If the command fails,
+    nothing is recorded. What it prints goes to standard error. It does not inherit PROVENANCE_PASSPHRASE. An input that
+    does not reach the level that is required of it is refused, too, unless less is accepted; nothing then says that it
+    verified.
     """
     from provenance.cli.files import read_lines
     from provenance.ledger.fingerprinting import Wanted
@@ -103,6 +105,10 @@ def run_command(
     for one in made:
         pairs = [("registered", one.receipt.name), ("digest", one.receipt.digest), ("run", f"log entry {one.index}")]
         run.screen.pairs(pairs)
+    if recorder.found_code is not None:
+        run.screen.pairs(
+            [("code", f"{printable(recorder.found_code)}, as the command names it; --code FILE names others")]
+        )
     if recorder.unnamed:
         shown = ", ".join(printable(path) for path in recorder.unnamed[:_MAX_SHOWN])
         run.screen.pairs([("opened, too", f"{shown}: name what it needs with --input or --code")], style="warn")
@@ -113,6 +119,7 @@ def run_command(
     run.document(
         {
             "made": [one.to_json() for one in made],
+            "foundCode": recorder.found_code,
             "unnamed": list(recorder.unnamed),
             "unnamedWrites": list(recorder.unnamed_writes),
         }

@@ -20,7 +20,7 @@ from provenance.errors import (
 )
 from provenance.ledger import Ledger, fingerprint
 from provenance.ledger.reading import open_verified
-from provenance.ledger.run_program import find_revision
+from provenance.ledger.run_program import MAX_CODE_BYTES, find_revision, script_of
 from provenance.ledger.running import RunRecorder
 from provenance.policy import Level, Status
 from provenance.statement.finding import Finding, FindingState, Severity
@@ -28,7 +28,7 @@ from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.replay import ReplayResult
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
-from provenance.statement.run import Run
+from provenance.statement.run import CodeFile, Run
 from provenance.statement.usage import Usage
 
 DOUBLE = "import pathlib\nout = pathlib.Path('out')\nout.mkdir()\ntext = pathlib.Path('raw/a').read_text()\n"
@@ -309,11 +309,79 @@ def test_a_run_that_kept_no_code_says_what_is_missing(ledger: Ledger, folder: Pa
     recorder = RunRecorder(ledger, "double", folder=folder, key="someone")
     recorder.output("out", "h/bare", "1")
     recorder.input("raw")
-    recorder.execute(["python", "double.py"])
+    recorder.execute(["python", "-m", "double"])
+    assert recorder.found_code is None
     recorder.finish()
     with pytest.raises(SourceError) as caught:
         ledger.replay("h/bare", key="lab")
     assert caught.value.hint == "the run kept no code: name its files with `provenance run --code FILE`"
+
+
+def test_the_program_that_the_command_names_is_kept_if_nobody_names_code(ledger: Ledger, folder: Path) -> None:
+    recorder = RunRecorder(ledger, "double", folder=folder, key="someone")
+    recorder.output("out", "h/bare", "1")
+    recorder.input("raw")
+    recorder.execute([sys.executable, "-B", "double.py"])
+    recorder.finish()
+    (said,) = ledger.said_about("h/bare")
+    assert isinstance(said.event.body, Run)
+    assert said.event.body.code == (CodeFile("double.py", Digest.of(DOUBLE.encode()), named=False),)
+    assert (recorder.found_code, recorder.unnamed) == ("double.py", ())
+    assert ledger.replay("h/bare", key="lab").result is ReplayResult.REPRODUCED
+
+
+def test_code_that_somebody_named_is_all_there_is(ledger: Ledger, folder: Path) -> None:
+    recorder = RunRecorder(ledger, "double", folder=folder, code=["clock.py"], key="someone")
+    recorder.output("out", "h/bare", "1")
+    recorder.execute(["python", "double.py"])
+    assert (recorder.found_code, recorder.unnamed) == (None, ("double.py", "raw/a"))
+
+
+def test_a_program_that_is_input_is_no_code(ledger: Ledger, folder: Path) -> None:
+    ledger.register(folder / "double.py", "h/program", "1", key="someone", origin="https://h.example/p", anchor=False)
+    recorder = RunRecorder(ledger, "double", folder=folder, key="someone")
+    recorder.output("out", "h/bare", "1")
+    recorder.input("raw")
+    recorder.input("double.py")
+    recorder.execute(["python", "double.py"])
+    recorder.finish()
+    assert recorder.found_code is None
+    assert ledger.replay("h/bare", key="lab").result is ReplayResult.REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        ("python double.py --to x", "double.py"),
+        ("/usr/bin/python3.11 -W ignore -Xdev -u sub/../double.py", "sub/../double.py"),
+        ("bash -e run.sh raw/a", "run.sh"),
+        ("./run.sh raw/a", "./run.sh"),
+        ("sub/run.sh", "sub/run.sh"),
+        ("Rscript run.sh", "run.sh"),
+        ("python", None),
+        ("python -c print(1) double.py", None),
+        ("python -m double double.py", None),
+        ("python - double.py", None),
+        ("python none.py double.py", None),
+        ("python ../outside.py", None),
+        ("python {folder}/double.py", None),
+        ("cp double.py out", None),
+        ("run.sh", None),
+        ("python raw", None),
+        ("python a\0b", None),
+    ],
+)
+def test_which_file_a_command_names_as_its_program(folder: Path, command: str, found: str | None) -> None:
+    (folder / "sub").mkdir()
+    for name in ("run.sh", "sub/run.sh", "../outside.py"):
+        (folder / name).write_text("x")
+    assert script_of(command.format(folder=folder).split(" "), folder) == found
+
+
+def test_a_program_that_is_too_large_is_not_kept(folder: Path) -> None:
+    with (folder / "double.py").open("ab") as file:
+        file.truncate(MAX_CODE_BYTES + 1)
+    assert script_of(["python", "double.py"], folder) is None
 
 
 @pytest.mark.parametrize(

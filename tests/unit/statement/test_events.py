@@ -61,7 +61,7 @@ BODIES: list[Body] = [
         CREATED,
         "0123",
         ("python", "train.py", "--rate=0.5", "é"),
-        (CodeFile("train.py", Digest.of(b"code")),),
+        (CodeFile("train.py", Digest.of(b"code")), CodeFile("more.py", Digest.of(b"more"), named=False)),
         Revision("a" * 40, True, "https://git.example/x"),
         {"rate": 0.5, "seed": 1, "name": "x", "fast": True, "none": None},
         {"python": "3.11.2"},
