@@ -121,6 +121,7 @@ async def looking(client: httpx.AsyncClient, examples: Examples) -> None:
     ):
         examples[name] = example(summary, (await client.get(path)).raise_for_status().json())
     examples["checkpoint"] = example("A log of three entries", (await client.get("/checkpoint")).text)
+    examples["mapHead"] = example("Of the anchored checkpoint", (await client.get("/map/head")).text)
     tile = (await client.get("/tile/0/000.p/3")).raise_for_status().content
     examples["tile"] = example("Three leaf hashes, here in base64", b64encode(tile))
     cursors = {"anchorCursor": "YW5jaG9yczox", "versionCursor": "dmVyc2lvbnM6MA"}

@@ -53,7 +53,7 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "log consistency": "Print the proof that the log only grew.",
     "log about": "List every entry about something, with the proof that there are no others.",
     "log check-about": "Check an answer of `log about` with the log's key alone: every entry about something, and no other.",
-    "log export": "Write the log as files, for any web server: checkpoint, tiles and entry bundles (C2SP tlog-tiles).",
+    "log export": "Write the log as files, for any web server: checkpoint, tiles and entry bundles (C2SP tlog-tiles), map/head.",
     "log publish": "Publish what is new in the log to a bucket or folder.",
     "log monitor": "Follow a log, ours or not: that it only grows, that its entries are those it signed, and what is new in it.",
     "log mirror": "Copy a log, ours or not, as files that any web server can serve, once they are verified as `monitor` does.",

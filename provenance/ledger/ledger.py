@@ -34,6 +34,7 @@ from provenance.errors import (
     PolicyError,
     ProvenanceError,
     SourceError,
+    StoreError,
     VerificationError,
 )
 from provenance.fingerprint import FileEntry, Fingerprint, fingerprint_files
@@ -650,14 +651,19 @@ class Ledger:
         Where the log has witnesses, they cosign first: `WitnessError` if fewer do than the trust roots ask for, and
         nothing is sent.
         """
+        from provenance.ledger.mapping import NEAR_ENTRIES, keep_heads, wanted_checkpoint
         from provenance.ledger.witnessing import collect_for, require_quorum
 
         found = collect_for(self)
+        if found is None and self.log.size():
+            wanted_checkpoint(self)
         with self._anchorer() as anchorer:
             outcome = anchorer.anchor(lambda row: require_quorum(self, row, found))
         kept = self._store.checkpoint_at(outcome.size)
         if kept is not None:
             self.remember_shown(kept.note)
+            with suppress(StoreError):  # a map that cannot be written is told of by `fsck`
+                keep_heads(self, max_entries=NEAR_ENTRIES)
         return outcome
 
     def add_log_key(self) -> OwnLogKey:

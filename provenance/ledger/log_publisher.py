@@ -13,8 +13,9 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from provenance.errors import NotFoundError, ProvenanceError, WitnessError
+from provenance.errors import NotFoundError, ProvenanceError, StoreError, WitnessError
 from provenance.ledger.log_publishing import CountFiles, Published, publish_log
+from provenance.ledger.mapping import wanted_checkpoint
 from provenance.ledger.witnessing import Cosigning, collect_for, public_checkpoint, quorum_of, require_quorum
 from provenance.log import parse_checkpoint, parse_note
 from provenance.publishers import Publisher, open_publisher
@@ -38,15 +39,23 @@ def publish_ledger(ledger: Ledger, publisher: Publisher, *, progress: CountFiles
     Where the latest was not, the witnesses are asked first, within their time. If they do not cosign, the largest that
     they did is published, and `WitnessError` says why no more is.
     """
-    found, row = None, ledger.log.checkpoint()
+    row, problem = wanted_checkpoint(ledger), None
     if not quorum_of(ledger, row).is_met:
-        found = collect_for(ledger)
-    row, problem = _cosigned(ledger, found)
+        row, problem = _cosigned(ledger, collect_for(ledger))
     done = publish_log(ledger.log, publisher, row=row, progress=progress)
     ledger.remember_shown(row.note)
     if problem is not None:
         raise problem
     return done
+
+
+def carry_head(ledger: Ledger, publisher: Publisher, size: int) -> None:
+    """Put the newest head of the log's map that is kept, of those up to a size, beside the checkpoint that is there."""
+    kept = ledger.map.head(size)
+    if kept is None or (found := publisher.head()) == kept[1]:
+        return
+    if found is None or parse_checkpoint(parse_note(found).text).size <= kept[0]:
+        publisher.put_head(kept[1])
 
 
 def _cosigned(ledger: Ledger, found: Cosigning | None) -> tuple[CheckpointRow, WitnessError | None]:
@@ -79,6 +88,8 @@ class LogPublisher:
         self._ledger, self._address, self._tell, self._first_wait_s = ledger, address, tell, first_wait_s
         self._stop = threading.Event()
         self._note: bytes | None = None
+        self._size = 0
+        self._head: tuple[int, bytes] | None = None
         self._thread = threading.Thread(target=self._work, name="provenance-publisher", daemon=True)
         self._thread.start()
 
@@ -111,11 +122,23 @@ class LogPublisher:
         except NotFoundError:  # the log is empty
             return
         if row.note == self._note:
+            self._carry(publisher)
             return
         done = publish_ledger(self._ledger, publisher, progress=self._check_stop)
-        self._note = row.note if done.size == row.size else None
+        self._note, self._size = (row.note if done.size == row.size else None), done.size
         if done.files:
             self._tell(done)
+        self._carry(publisher)
+
+    def _carry(self, publisher: Publisher) -> None:
+        """The head of the map, once it is there: it comes after its checkpoint, and holds none up."""
+        try:
+            head = self._ledger.map.head(self._size)
+        except StoreError:  # who keeps the map tells of it
+            return
+        if head != self._head:
+            carry_head(self._ledger, publisher, self._size)
+            self._head = head
 
     def _check_stop(self, _done: int, _total: int) -> None:
         if self._stop.is_set():

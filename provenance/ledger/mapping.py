@@ -2,26 +2,29 @@
 
 Invariants: the map follows the log and never the other way round; a head is signed only over a map that was derived
 from the entries under the checkpoint that the log signed at that size; a map that is of another history than the log is
-made again.
+made again. Of every checkpoint that is about to be published the head is wanted, and kept when the map comes by:
+whoever publishes does not wait for it.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provenance.encoding import Digest
-from provenance.errors import ConflictError, NotFoundError, StoreError
+from provenance.errors import ConflictError, MalformedError, NotFoundError, StoreError, VerificationError
 from provenance.ledger.layout import exists, writable
 from provenance.log import parse_proof
-from provenance.log.map import MapAnswer, MapKey, keys_of, sign_head
+from provenance.log.map import MapAnswer, MapKey, keys_of, open_head, sign_head
 from provenance.signature import parse_envelope
 from provenance.statement.dataset import DATASET_PREDICATE
 from provenance.statement.frame import open_frame
 from provenance.statement.key_event import KEY_TYPE, read_key_event
+from provenance.stores import CheckpointRow
 from provenance.stores.log_map import LogMap, MapState
 from provenance.verify import Evidence
 from provenance.verify.completeness import needed_keys
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 BATCH_ENTRIES: Final = 4_096
 """Entries that become durable in the map together."""
+NEAR_ENTRIES: Final = 1_024
+"""How far behind the map may be for an anchor to bring it up: a quarter of a second at a million entries."""
 FILE: Final = "map.db"
 _TRIES: Final = 8
 
@@ -120,21 +125,97 @@ def _differences(ledger: Ledger) -> tuple[str, ...]:
     return ()
 
 
-def _follow(ledger: Ledger, kept: LogMap, progress: MapProgress | None) -> MapState:
+def wanted_checkpoint(ledger: Ledger) -> CheckpointRow:
+    """The latest checkpoint, the head of whose map is wanted from now on. `NotFoundError` if the log is empty.
+
+    A map that cannot be written keeps nobody from publishing: its head is missing then.
+    """
+    found: list[CheckpointRow] = []
+
+    def size_of() -> int:  # read while the map stands still, which so has not passed it
+        found.append(ledger.log.checkpoint())
+        return found[-1].size
+
+    if writable(ledger.layout.directory):
+        with suppress(StoreError):
+            ledger.map.want(size_of)
+    return found[-1] if found else ledger.log.checkpoint()
+
+
+def keep_heads(
+    ledger: Ledger,
+    *,
+    max_entries: int | None = None,
+    batch_entries: int = BATCH_ENTRIES,
+    progress: MapProgress | None = None,
+) -> None:
+    """Bring the map to the greatest size whose head is wanted, and keep all heads on the way; none that lies more than
+    `max_entries` ahead. Several may do so at once."""
+    for _ in range(_TRIES):
+        kept = ledger.map
+        upto = ledger.log.size() if max_entries is None else min(ledger.log.size(), kept.state().size + max_entries)
+        try:
+            while (wanted := kept.wanted(upto)) is not None:
+                _follow(ledger, kept, progress, upto=wanted, batch_entries=batch_entries)
+            return
+        except ConflictError:  # another process was faster
+            continue
+
+
+def _follow(
+    ledger: Ledger,
+    kept: LogMap,
+    progress: MapProgress | None,
+    *,
+    upto: int | None = None,
+    batch_entries: int = BATCH_ENTRIES,
+) -> MapState:
     state, size = kept.state(), ledger.log.checkpoint().size if ledger.log.size() else 0
     if state.size and (state.size > size or ledger.log.root_at(state.size) != state.log_root):
         kept.clear()
-    _grow(ledger, kept, size, progress)
+    _grow(ledger, kept, size if upto is None else min(upto, size), progress, batch_entries)
     return kept.state()
 
 
-def _grow(ledger: Ledger, kept: LogMap, size: int, progress: MapProgress | None) -> None:
-    for first in range(kept.state().size, size, BATCH_ENTRIES):
-        count = min(BATCH_ENTRIES, size - first)
-        keys = [_digests(row.envelope) for row in ledger.log.entries(first, count)]
-        kept.add(first, keys, ledger.log.root_at(first + count))
+def _grow(
+    ledger: Ledger, kept: LogMap, size: int, progress: MapProgress | None, batch_entries: int = BATCH_ENTRIES
+) -> None:
+    while True:
+        state = kept.state()
+        wanted = kept.wanted(size)
+        if wanted is not None and wanted <= state.size:
+            _keep_head(ledger, kept, state, wanted)
+            continue
+        stop = size if wanted is None else wanted
+        if state.size >= stop:
+            return
+        count = min(batch_entries, stop - state.size)
+        keys = [_digests(row.envelope) for row in ledger.log.entries(state.size, count)]
+        kept.add(state.size, keys, ledger.log.root_at(state.size + count))
         if progress is not None:
-            progress(first + count, size)
+            progress(state.size + count, size)
+
+
+def _keep_head(ledger: Ledger, kept: LogMap, state: MapState, wanted: int) -> None:
+    """Sign and keep a head that is wanted, or give it up, if it is of the past or no key of now holds for its size."""
+    head = _signed(ledger, state) if wanted == state.size else None
+    if head is None:
+        kept.give_up(wanted)
+    else:
+        kept.keep_head(state.size, head)
+
+
+def _signed(ledger: Ledger, state: MapState) -> bytes | None:
+    if state.head is not None:
+        return state.head
+    if state.log_root is None:
+        return None
+    try:
+        head = sign_head(ledger.keyring.note_signer(), state.size, state.log_root, state.root)
+        open_head(head, ledger.keyring.log_keys.keys())
+    except (MalformedError, VerificationError):  # keys that came later
+        return None
+    return head
 
 
 def _digests(envelope: bytes) -> Sequence[bytes]:

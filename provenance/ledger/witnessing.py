@@ -30,6 +30,7 @@ from provenance.errors import (
     WitnessError,
 )
 from provenance.ledger.layout import read_bounded, write_private
+from provenance.ledger.mapping import wanted_checkpoint
 from provenance.ledger.rollback import FILE, PUBLISHED, remember_shown, shown_checkpoint
 from provenance.limits import MAX_CONFIG_BYTES, MAX_KEY_BYTES, MAX_URI_CHARS
 from provenance.log import (
@@ -39,6 +40,8 @@ from provenance.log import (
     describe,
     encode_vkey,
     open_counted,
+    parse_checkpoint,
+    parse_note,
     parse_vkey,
     renew_signatures,
     verify_cosignature,
@@ -241,6 +244,7 @@ def collect(ledger: Ledger, timeout_s: float = DEFAULT_TIMEOUT_S) -> Cosigning:
     places, row = witnesses_of(ledger), ledger.log.checkpoint()
     if not places:
         raise NotFoundError("this log has no witness", hint="`provenance witness add URL KEY`")
+    row = wanted_checkpoint(ledger)  # what is cosigned is published
     answers = _ask_all(ledger, places, row, timeout_s)
     late = WitnessError("witness answered too slowly", expected=f"within {timeout_s:g} s a try")
     found = [answers.get(number, ((), late)) for number in range(len(places))]
@@ -310,6 +314,16 @@ def public_checkpoint(ledger: Ledger) -> bytes:
             if shown is not None and quorum_of(ledger, CheckpointRow(shown[1].size, shown[1].root, shown[0])).is_met:
                 return shown[0]
         raise
+
+
+def public_head(ledger: Ledger) -> bytes:
+    """The head of the log's map to show to anybody: the newest that is kept, of those up to the checkpoint that is
+    shown. `NotFoundError` while there is none."""
+    size = parse_checkpoint(parse_note(public_checkpoint(ledger)).text).size
+    kept = ledger.map.head(size)
+    if kept is None:
+        raise NotFoundError("no head of the log's map is kept yet", hint="one is signed for each published checkpoint")
+    return kept[1]
 
 
 class LogWentBackError(VerificationError):

@@ -17,7 +17,8 @@ origin `<origin>/map`, with the log's size, and for a root SHA-256(0x01 || root 
 
     — ledger.example/main IgRPDy...
 
-One head is signed for each size somebody asks at. A wrong one convicts the log: its signature, and the entries.
+One head is signed for each published checkpoint, and for each size that somebody asks at. A wrong one convicts the log:
+its signature, and the entries.
 """
 
 from __future__ import annotations

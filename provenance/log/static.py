@@ -25,6 +25,8 @@ from provenance.log.tile_nodes import fold
 from provenance.merkle import HASH_BYTES
 
 CHECKPOINT_PATH: Final = "checkpoint"
+HEAD_PATH: Final = "map/head"
+"""The head of the log's map (`provenance.log.map`); no part of tlog-tiles."""
 LENGTH_BYTES: Final = 2
 MAX_BUNDLE_BYTES: Final = TILE_WIDTH * (LENGTH_BYTES + 65_535)
 """A full entry bundle: 256 entries of any log, each at most 65,535 bytes after its length."""

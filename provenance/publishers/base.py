@@ -42,6 +42,12 @@ class Publisher(Protocol):
     def checkpoint(self, note: bytes) -> None:
         """Make everything durable that was put, then let the checkpoint be this one."""
 
+    def head(self) -> bytes | None:
+        """The head of the log's map that is there; None before the first."""
+
+    def put_head(self, note: bytes) -> None:
+        """Let the head of the log's map be this one, durably, at `map/head`."""
+
     def close(self) -> None:
         """Release the place."""
 

@@ -18,7 +18,7 @@ from typing import Final
 from provenance.errors import ConflictError, LogError
 from provenance.limits import MAX_NOTE_BYTES
 from provenance.log import encode_tile_path
-from provenance.log.static import CHECKPOINT_PATH, StaticPath, max_bytes_of
+from provenance.log.static import CHECKPOINT_PATH, HEAD_PATH, StaticPath, max_bytes_of
 from provenance.publishers.base import Publisher
 
 _DRAFT: Final = ".new-"
@@ -76,6 +76,19 @@ class DirectoryPublisher:
             self._sync()
             self._write(self._root / CHECKPOINT_PATH, note)
             os.fsync(self._lock)
+
+    def head(self) -> bytes | None:
+        """See `Publisher`."""
+        return self._read(self._root / HEAD_PATH, MAX_NOTE_BYTES)
+
+    def put_head(self, note: bytes) -> None:
+        """See `Publisher`."""
+        target = self._root / HEAD_PATH
+        with self._guarded(target):
+            self._make(target.parent)
+            self._write(target, note)
+            self._unsynced.add(target.parent)
+            self._sync()
 
     def close(self) -> None:
         """Let another process write here."""

@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 from provenance.errors import ConflictError, LogError, MalformedError, ProvenanceError
 from provenance.limits import MAX_NOTE_BYTES
 from provenance.log import encode_tile_path
-from provenance.log.static import CHECKPOINT_PATH, StaticPath, max_bytes_of
+from provenance.log.static import CHECKPOINT_PATH, HEAD_PATH, StaticPath, max_bytes_of
 from provenance.log.tile import TILE_WIDTH
 from provenance.publishers.base import Publisher
 
@@ -107,6 +107,18 @@ class S3Publisher:
             if self.published() != note:  # the answer to a write of ours may have been lost
                 what = "another process has published a checkpoint meanwhile"
                 raise ConflictError(what, where=self.label, hint="let one process publish here") from None
+
+    def head(self) -> bytes | None:
+        """See `Publisher`."""
+        answer = self._get(HEAD_PATH, MAX_NOTE_BYTES)
+        return None if answer is None else answer[1]
+
+    def put_head(self, note: bytes) -> None:
+        """See `Publisher`."""
+        try:
+            self._put(HEAD_PATH, note, {"ContentType": "text/plain; charset=utf-8", "CacheControl": "no-cache"})
+        except _RefusedError as error:
+            raise self._failed("cannot publish to the bucket", HEAD_PATH, error) from None
 
     def close(self) -> None:
         """Close the connections."""

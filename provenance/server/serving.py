@@ -24,6 +24,7 @@ from provenance.ledger import Ledger
 from provenance.ledger.access import AccessLog
 from provenance.ledger.log_publisher import LogPublisher
 from provenance.ledger.log_publishing import Published
+from provenance.ledger.map_keeper import MapKeeper
 from provenance.ledger.receiving import Receiver
 from provenance.server.app import create_app
 from provenance.server.bounds import DEFAULT_LIMITS, ServerLimits
@@ -80,14 +81,19 @@ def serve(
     """Serve the ledger in `ledger_dir` until SIGTERM or SIGINT.
 
     With `receiving`, lineage events are taken too; with `noting`, who asked for what is logged; with `publish`, the log
-    is published to that place as it grows, and neither waits for the other.
+    is published to that place as it grows, and neither waits for the other. The log's map is kept up aside.
 
     Port 0 is a free one. `listening` is told the URL once connections are taken. `NotFoundError`, `SignerError` or
     `StoreError` if the ledger cannot be used; `StoreError` if the address cannot.
     """
     with Ledger.open(ledger_dir) as ledger:
         ledger.keyring.note_signer()
-        with _receiver(ledger, receiving) as receiver, _access(ledger, noting) as access, _published(ledger, publish):
+        with (
+            closing(MapKeeper(ledger, tell=_tell_of_the_map)),
+            _receiver(ledger, receiving) as receiver,
+            _access(ledger, noting) as access,
+            _published(ledger, publish),
+        ):
             keys = receiving.bearer_keys if receiving is not None else ()
             app = create_app(ledger, limits=limits, receiver=receiver, bearer_keys=keys, access=access)
             run_app(app, host, port, limits=limits, listening=listening)
@@ -155,6 +161,10 @@ def _tell_of_publishing(outcome: Published | ProvenanceError) -> None:
         logger.info("published: size %d, %d files", outcome.size, outcome.files)
     else:
         logger.warning("publishing failed, and is tried again: %s", outcome.message)
+
+
+def _tell_of_the_map(error: ProvenanceError) -> None:
+    logger.warning("the log's map is not kept up, and is tried again: %s", error.message)
 
 
 @contextmanager

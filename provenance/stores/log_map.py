@@ -1,7 +1,8 @@
 """The log's map (`provenance.log.map`) in one SQLite file. Derived from the log: it can be thrown away and made again.
 
 Invariants: one transaction takes the map from one size of the log to another; what is read for one answer is of one
-size; memory does not grow with the log: a batch of entries at a time, a bucket at a time.
+size; memory does not grow with the log: a batch of entries at a time, a bucket at a time. A size whose head is wanted
+is not passed before its head is kept, for a map has one size only.
 
 The hashes of the buckets lie in tiles of 256 as a log's do: tile (l, n) has, of level 8 l of the tree, the hashes from
 256 n on. A tile that is not there is one of empty buckets.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -24,7 +25,11 @@ from provenance.log import TileReader
 from provenance.log.map import MAX_LISTED, BucketItem, bucket_bits, bucket_of, encode_bucket, index_leaf
 from provenance.merkle import CompactRange, fold_pairs, leaf_hash, node_hash, prove_inclusion
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+_BEFORE_HEADS: Final = 1
+"""A file that lacks the tables of heads, and nothing else."""
+MAX_HEADS: Final = 1_024
+"""Heads that are kept, and sizes that wait for one: of each the greatest so many."""
 _TILE_BITS: Final = 8
 _HASH_BYTES: Final = 32
 _TIMEOUT_S: Final = 30.0
@@ -37,8 +42,15 @@ CREATE TABLE IF NOT EXISTS tiles (level INTEGER, idx INTEGER, data BLOB NOT NULL
 CREATE TABLE IF NOT EXISTS state (
     id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, log_root BLOB, root BLOB NOT NULL, head BLOB
 );
+CREATE TABLE IF NOT EXISTS wanted (size INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS heads (size INTEGER PRIMARY KEY, head BLOB NOT NULL);
 """
-_TABLES: Final = ("keys", "lists", "tiles", "state")
+_TABLES: Final = ("keys", "lists", "tiles", "state", "wanted", "heads")
+
+_CUT: Final = {
+    "wanted": "DELETE FROM wanted WHERE size <= (SELECT size FROM wanted ORDER BY size DESC LIMIT 1 OFFSET ?)",
+    "heads": "DELETE FROM heads WHERE size <= (SELECT size FROM heads ORDER BY size DESC LIMIT 1 OFFSET ?)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +105,15 @@ class LogMap:
     def add(self, first: int, entries: Sequence[Sequence[bytes]], log_root: bytes) -> None:
         """Add the keys (32 bytes each) of the entries from `first` on; `log_root` is the log's root behind them.
 
-        `ConflictError` unless `first` is the size now.
+        `ConflictError` unless `first` is the size now, or if the head of a size that would be passed is wanted.
         """
         with self._writing():
             size = self._state().size
             if size != first:
                 raise ConflictError("entries do not continue the map", expected=size, got=first)
+            wanted = self._wanted(first + len(entries) - 1)
+            if wanted is not None:
+                raise ConflictError("a head is wanted before", expected=f"up to {wanted}", got=first + len(entries))
             lists: dict[bytes, list[int]] = {}
             for index, keys in enumerate(entries, first):
                 for key in dict.fromkeys(keys):
@@ -115,10 +130,42 @@ class LogMap:
             values = (first + len(entries), log_root, root)
             self._db.execute("INSERT INTO state (id, size, log_root, root) VALUES (1, ?, ?, ?)", values)
 
-    def keep_head(self, size: int, head: bytes) -> None:
-        """Keep the signed head, if the map is still of its size."""
+    def want(self, size_of: Callable[[], int]) -> bool:
+        """Have a head kept of a size, which is asked for while the map stands still; False if the map is past it."""
         with self._writing():
-            self._db.execute("UPDATE state SET head = ? WHERE size = ?", (head, size))
+            size = size_of()
+            if self._state().size > size:
+                return False
+            if self._db.execute("SELECT 1 FROM heads WHERE size = ?", (size,)).fetchone() is None:
+                self._db.execute("INSERT OR IGNORE INTO wanted VALUES (?)", (size,))
+                self._cut("wanted")
+            return True
+
+    def wanted(self, upto: int) -> int | None:
+        """The least size whose head is wanted, of those up to one."""
+        with self._guard, self._failing("reading"):
+            return self._wanted(upto)
+
+    def give_up(self, size: int) -> None:
+        """Want the head of a size no more."""
+        with self._writing():
+            self._db.execute("DELETE FROM wanted WHERE size = ?", (size,))
+
+    def keep_head(self, size: int, head: bytes) -> None:
+        """Keep the signed head, if the map is still of its size: until it grows, and further if the head was wanted."""
+        with self._writing():
+            if not self._db.execute("UPDATE state SET head = ? WHERE size = ?", (head, size)).rowcount:
+                return
+            if self._db.execute("DELETE FROM wanted WHERE size = ?", (size,)).rowcount:
+                self._db.execute("INSERT OR IGNORE INTO heads VALUES (?, ?)", (size, head))
+                self._cut("heads")
+
+    def head(self, upto: int) -> tuple[int, bytes] | None:
+        """The size and the note of the newest head that is kept, of those up to a size."""
+        with self._guard, self._failing("reading"):
+            sql = "SELECT size, head FROM heads WHERE size <= ? ORDER BY size DESC LIMIT 1"
+            row = self._db.execute(sql, (upto,)).fetchone()
+            return None if row is None else (int(row[0]), bytes(row[1]))
 
     def find(self, key: bytes) -> Found:
         """What an answer about a key is made of. `LimitError` if it has too many entries for one."""
@@ -138,6 +185,14 @@ class LogMap:
         if len(entries) > MAX_LISTED:
             raise LimitError("too many entries for one answer", expected=f"at most {MAX_LISTED}")
         return found
+
+    def _wanted(self, upto: int) -> int | None:
+        row = self._db.execute("SELECT min(size) FROM wanted WHERE size <= ?", (upto,)).fetchone()
+        return None if row[0] is None else int(row[0])
+
+    def _cut(self, table: str) -> None:
+        """Leave the greatest sizes."""
+        self._db.execute(_CUT[table], (MAX_HEADS,))
 
     def _state(self) -> MapState:
         row = self._db.execute("SELECT size, log_root, root, head FROM state").fetchone()
@@ -197,9 +252,10 @@ class LogMap:
 
     def _make(self, unless: int | None = None) -> None:
         with self._writing():
-            if unless is not None and self._version() == unless:  # another process was faster
+            version = self._version()
+            if unless is not None and version == unless:  # another process was faster
                 return
-            for table in _TABLES:
+            for table in _TABLES if unless is None or version != _BEFORE_HEADS else ():
                 self._db.execute(f"DROP TABLE IF EXISTS {table}")
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 self._db.execute(statement)

@@ -20,7 +20,7 @@ def export(
     run: Invocation,
     folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder; it is made if it is not there.")],
 ) -> int:
-    """Write the log as files, for any web server: checkpoint, tiles and entry bundles (C2SP tlog-tiles).
+    """Write the log as files, for any web server: checkpoint, tiles and entry bundles (C2SP tlog-tiles), map/head.
 
     Again, it writes what is new. A folder that holds another log, or another history of this one, is refused.
     """
@@ -38,8 +38,9 @@ def publish(
 def _publish(run: Invocation, address: str) -> int:
     from contextlib import closing
 
-    from provenance.ledger.log_publisher import publish_ledger
+    from provenance.ledger.log_publisher import carry_head, publish_ledger
     from provenance.ledger.log_publishing import OtherLogError
+    from provenance.ledger.mapping import keep_heads
     from provenance.publishers import open_publisher
 
     with run.ledger() as ledger:
@@ -49,6 +50,8 @@ def _publish(run: Invocation, address: str) -> int:
                 done = publish_ledger(ledger, publisher, progress=meter.count)
             except OtherLogError as error:
                 return _refused(run, error)
+            keep_heads(ledger, progress=meter.count)
+            carry_head(ledger, publisher, done.size)
     _show(run, done)
     return DONE
 

@@ -349,6 +349,17 @@ OPERATIONS: Final[dict[str, Operation]] = {
             **problems(404),
         },
     ),
+    "getMapHead": operation(
+        "log",
+        "The head of the log's map",
+        "A signed note over the roots of log and map, of the newest published checkpoint that has one: it comes after "
+        "its checkpoint. 404 before the first.",
+        {
+            "200": answer("The head.", content("text/plain", {"type": "string"}, "mapHead"), ETag="Of the note."),
+            "304": {"description": "It is the one the client has."},
+            **problems(404),
+        },
+    ),
     "getTile": operation(
         "log",
         "A tile or an entry bundle",

@@ -55,3 +55,15 @@ def test_the_checkpoint_is_replaced(place: Place) -> None:
     with closing(open_publisher(place.address)) as publisher:
         assert publisher.published() == b"another\n"
     assert place.files() == {"checkpoint": b"another\n"}
+
+
+def test_the_head_of_the_map_is_replaced(place: Place) -> None:
+    with closing(open_publisher(place.address)) as publisher:
+        assert publisher.head() is None
+        publisher.checkpoint(b"note\n")
+        publisher.put_head(b"one\n")
+        publisher.put_head(b"another\n")
+        assert publisher.head() == b"another\n"
+    with closing(open_publisher(place.address)) as publisher:
+        assert publisher.head() == b"another\n"
+    assert place.files() == {"checkpoint": b"note\n", "map/head": b"another\n"}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import time
 
 import pytest
 
 from provenance.log import (
     EntriesPath,
+    LogKey,
     TilePath,
     TileReader,
     encode_tile_path,
@@ -16,6 +18,7 @@ from provenance.log import (
     parse_entries,
     tile_width,
 )
+from provenance.log.map import open_head, read_answer, verify_answer
 from provenance.merkle import leaf_hash, prove_consistency, prove_inclusion, verify_consistency, verify_inclusion
 from provenance.merkle import root_of as naive_root
 from tests.e2e.server.conftest import HARBOUR, Prepared
@@ -215,3 +218,29 @@ def test_the_path_cannot_leave_the_log(server: ServerProcess) -> None:
         request = b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         answer = server.raw(request)
         assert answer.status == 404 and answer.problem()["status"] == 404, target
+
+
+def test_the_head_of_the_map_follows_the_checkpoint(
+    grown: tuple[Monitor, Monitor], server: ServerProcess, prepared: Prepared
+) -> None:
+    """Nobody asks for an answer: the server keeps the map up, and signs a head for what it shows."""
+    size, deadline = grown[1].size, time.monotonic() + 30
+    while True:
+        response = server.client.get("/map/head")
+        head = open_head(response.content, [LogKey(prepared.log_verifier)]) if response.status_code == 200 else None
+        if head is not None and head.size >= size:
+            break
+        assert response.status_code in (200, 404)
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert (response.headers["content-type"], response.headers["cache-control"]) == (
+        "text/plain; charset=utf-8",
+        "no-cache",
+    )
+    again = server.client.get("/map/head", headers={"If-None-Match": response.headers["etag"]})
+    assert again.status_code == 304
+    # It is the map that an answer of that size is of.
+    answer = read_answer(server.client.get("/v1/map/name/museum/none").json())
+    listed = verify_answer(answer, [LogKey(prepared.log_verifier)])
+    assert listed.entries == ()
+    assert (listed.size, answer.head) == (head.size, response.content)

@@ -273,7 +273,8 @@ def rolled_back(ledger: Ledger, write: Write, tmp_path: Path) -> Iterator[Ledger
         opened.anchor()
         _save(opened, tmp_path / "newer.db")
     shutil.copy(tmp_path / "saved.db", ledger.layout.database)
-    (ledger.layout.directory / "shown.checkpoint").unlink()  # as if the whole folder had been put back
+    for name in ("shown.checkpoint", "map.db"):  # as if the whole folder had been put back
+        (ledger.layout.directory / name).unlink()
     with Ledger.open(ledger.layout.directory) as opened:
         yield opened
 
@@ -324,7 +325,8 @@ def test_a_database_from_before_the_first_anchor_deploys_no_second_contract(
         opened.anchor()
         old_contract = opened.contract()
     shutil.copy(tmp_path / "saved.db", ledger.layout.database)
-    (ledger.layout.directory / "shown.checkpoint").unlink()  # as if the whole folder had been put back
+    for name in ("shown.checkpoint", "map.db"):  # as if the whole folder had been put back
+        (ledger.layout.directory / name).unlink()
     with Ledger.open(ledger.layout.directory) as opened:
         with pytest.raises(ChainError, match="the log went back") as raised:
             opened.anchor()
@@ -342,7 +344,8 @@ def test_a_backup_that_only_lacks_the_anchor_goes_on(ledger: Ledger, write: Writ
     with Ledger.open(ledger.layout.directory) as opened:
         opened.anchor()
     shutil.copy(tmp_path / "saved.db", ledger.layout.database)
-    (ledger.layout.directory / "shown.checkpoint").unlink()  # as if the whole folder had been put back
+    for name in ("shown.checkpoint", "map.db"):  # as if the whole folder had been put back
+        (ledger.layout.directory / name).unlink()
     with Ledger.open(ledger.layout.directory) as opened:
         outcome = opened.anchor()
         assert (outcome.status, outcome.size, outcome.gas_used, outcome.receipt) == ("already anchored", 1, 0, None)

@@ -112,6 +112,12 @@ class Stuck:
     def checkpoint(self, note: bytes) -> None:
         """It is taken."""
 
+    def head(self) -> None:
+        """Nothing is there."""
+
+    def put_head(self, note: bytes) -> None:
+        """It is taken."""
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -90,6 +90,7 @@ class _Watched:
             self._inner.read,
             self._inner.close,
         )
+        self.head, self.put_head = self._inner.head, self._inner.put_head
 
     def _step(self) -> None:
         self.steps += 1
