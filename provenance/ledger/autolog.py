@@ -4,8 +4,9 @@ Rules: what a watched reader is about to read must be registered, and verifies, 
 from then on: the file, or the nearest folder around it that was registered from there. What a watched writer wrote is
 the run's output, under a name made from its file's. What this run wrote itself may be read again and is no input. In
 SQL, every text that names something that is there counts as read, and one that names something only afterwards as
-written. Invariants: nothing is watched before `autolog` or after it; a read that cannot be vouched for is an error,
-or, if that is asked for, counted in the signed statement.
+written. Invariants: nothing is watched before `autolog` or after it; what one thread's call was found to name never
+stands for another's; a read that cannot be vouched for is an error, or, if that is asked for, counted in the signed
+statement.
 
     with ledger.run("clean") as run, autolog(run, namespace="titanic", version="2"):
         pandas.read_csv("raw/train.csv").dropna().to_parquet("cleaned.parquet")
@@ -70,7 +71,6 @@ class Autolog:
         self._names = {str(self._absolute(path)): name for path, name in (names or {}).items()}
         self._inputs: set[Path] = set()
         self._outputs: set[Path] = set()
-        self._sql: list[Path] = []
         self._guard = threading.RLock()
         self.unregistered = 0
         """Reads of what nothing vouches for; only with `unknown="count"`."""
@@ -111,36 +111,39 @@ class Autolog:
     ) -> None:
         self.remove()
 
-    def before(self, call: WatchedCall, argument: Any) -> None:
-        """Verify what is about to be read."""
+    def before(self, call: WatchedCall, argument: Any) -> list[Path]:
+        """Verify what is about to be read; where this call may write."""
         with self._guard:
+            if call.way == "write":
+                return [self._absolute(place) for place in places_in(argument)]
             if call.way == "read":
-                places = list(places_in(argument))
-                if not places:
-                    self._not_vouched_for("an open file or a buffer")
-                for place in places:
-                    found = list(self._matching(place))
-                    for path in found:
-                        self._read(path)
-                    if not found and call.may_fetch and "://" not in place:
-                        self._not_vouched_for(place)
-            elif call.way == "sql":
-                self._sql = []
-                for path in self._in_sql(argument):
-                    if path.exists():
-                        self._read(path)
-                    else:
-                        self._sql.append(path)
+                self._read_all(call, argument)
+                return []
+            written = []
+            for path in self._in_sql(argument):
+                if path.exists():
+                    self._read(path)
+                else:
+                    written.append(path)
+            return written
 
-    def after(self, call: WatchedCall, argument: Any) -> None:
+    def after(self, written: Sequence[Path]) -> None:
         """Note what was written."""
-        if call.way == "read":
-            return
         with self._guard:
-            written = self._sql if call.way == "sql" else [self._absolute(place) for place in places_in(argument)]
             for path in written:
                 if path.exists():
                     self._written(path)
+
+    def _read_all(self, call: WatchedCall, argument: Any) -> None:
+        places = list(places_in(argument))
+        if not places:
+            self._not_vouched_for("an open file or a buffer")
+        for place in places:
+            found = list(self._matching(place))
+            for path in found:
+                self._read(path)
+            if not found and call.may_fetch and "://" not in place:
+                self._not_vouched_for(place)
 
     def _read(self, path: Path) -> None:
         around = (path, *path.parents)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal, Protocol
 
@@ -48,11 +49,11 @@ class WatchedCall:
 class Watcher(Protocol):
     """Who is told of calls."""
 
-    def before(self, call: WatchedCall, argument: Any) -> None:
-        """A call is about to be made; what is raised here keeps it from being made."""
+    def before(self, call: WatchedCall, argument: Any) -> Sequence[Path]:
+        """A call is about to be made; what is raised here keeps it from being made. Places of the call, for `after`."""
 
-    def after(self, call: WatchedCall, argument: Any) -> None:
-        """A call was made and returned."""
+    def after(self, written: Sequence[Path]) -> None:
+        """A call was made and returned; `written` is what `before` gave for this very call."""
 
 
 def _calls(module: str, owner: str, way: Way, place: int, *named: str) -> list[WatchedCall]:
@@ -165,9 +166,9 @@ class Patches:
                 return plain(*arguments, **named)
             inside.now = True
             try:
-                watcher.before(call, argument)
+                places = watcher.before(call, argument)
                 result = plain(*arguments, **named)
-                watcher.after(call, argument)
+                watcher.after(places)
             finally:
                 inside.now = False
             return result

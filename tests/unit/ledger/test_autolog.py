@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import io
+import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +260,20 @@ def test_nothing_is_warned_of_when_all_are_watched(ledger: Ledger, folder: Path)
         warnings.simplefilter("error")
         with _watch(run):
             pd.read_csv("raw/t.csv").to_csv("out.csv")
+
+
+def test_what_threads_write_at_once_is_all_recorded(ledger: Ledger, folder: Path) -> None:
+    gate = threading.Barrier(2, timeout=30)
+
+    def pass_gate(x: int) -> int:  # both calls were told of before either returns
+        gate.wait()
+        return x
+
+    def write(name: str) -> None:
+        with duckdb.connect() as connection:
+            connection.create_function("pass_gate", pass_gate, ["BIGINT"], "BIGINT")
+            connection.execute(f"COPY (SELECT pass_gate(1)) TO '{name}.csv'")
+
+    with ledger.run("clean", inputs=["raw"], key="someone") as run, _watch(run), ThreadPoolExecutor(2) as pool:
+        assert len(list(pool.map(write, ("one", "two")))) == 2
+    assert {row.name for row in ledger.datasets()} >= {"one", "two"}
