@@ -116,7 +116,7 @@ def test_policy_page() -> None:
 
 
 def test_trust_roots_page() -> None:
-    _, shown = blocks("trust-roots.md")
+    *_, shown = blocks("trust-roots.md")
     logs = [NoteSigner("ledger.example/main", bytes([number]) * 32).verifier for number in (1, 2)]
     witnesses = [Cosigner("witness.example/w1", bytes([number]) * 32).verifier for number in (3, 4)]
     old, new, retired, younger = (encode_vkey(verifier) for verifier in (*logs, *witnesses))
