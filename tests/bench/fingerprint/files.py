@@ -90,7 +90,8 @@ def _row(
     )  # fmt: skip
 
 
-def _instructions() -> set[str]:
+def instructions() -> set[str]:
+    """What the processor says that it can do, as Linux names it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())
@@ -131,7 +132,7 @@ def run(*, quick: bool, folder: Path) -> list[Row]:
     shutil.rmtree(sixteen)
     many = _large(folder, 32, total)
     times = _turns(_ours(many, "sha256"), _hashlib(many), rounds)
-    have = _instructions()
+    have = instructions()
     goal, why = (
         (1.0, " (SHA-NI)") if "sha_ni" in have else (3.0, " (AVX-512)") if "avx512f" in have else (2.0, " (AVX2)")
     )
