@@ -3,8 +3,9 @@
 Steps: 1 every input is read and must be what was registered, verified with its lineage (or, where less is accepted, not
 spoken against: nothing says of such an input that it was verified); 2 what makes the outputs runs;
 3 the inputs are read again: they are what they were; 4 each output is registered with the inputs as its parents; 5 the
-run is stated of each. Invariants: an output did not exist before the run; a run that failed states nothing; no
-environment variable and no output of a program is recorded.
+run is stated of each. Invariants: an output did not exist before a command or a step, and of no run is a file of one as
+it was before (by its time of change); a run that failed states nothing; no environment variable and no output of a
+program is recorded.
 
     with ledger.run("clean", inputs=["raw"], code=["clean.py"], key="lab") as run:
         clean("raw", "cleaned")
@@ -26,7 +27,7 @@ from provenance.encoding import Digest, JsonValue, canonical_json
 from provenance.errors import ConflictError, MalformedError, PolicyError, ProvenanceError, SourceError
 from provenance.ledger.reading import ReadUsage
 from provenance.ledger.receipts import Receipt
-from provenance.ledger.run_folder import changed_ns, files_in, is_in, made_at
+from provenance.ledger.run_folder import changed_ns, check_made_since, files_in, is_in, made_at, set_mark
 from provenance.ledger.run_program import find_revision, installed_packages, read_code, script_of
 from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, MAX_MATERIALS, check_size
 from provenance.machine.commands import execute
@@ -107,7 +108,7 @@ class RunRecorder:
         self._unnamed_writes: tuple[str, ...] = ()
         self._inputs: list[Input] = []
         self._outputs: list[Output] = []
-        self._started = _now()
+        self._mark, self._started = set_mark(self.folder), _now()
         self._invocation = secrets.token_hex(8)
 
     def input(self, place: Location, reference: str | None = None) -> Pin:
@@ -218,6 +219,8 @@ class RunRecorder:
         for one in self._inputs:
             if one.path is not None and self._verified(one.path.removesuffix("/"), str(one.pin.name)) != one.pin:
                 raise SourceError("input changed while the run read it", where=one.path)
+        for output in self._outputs:
+            check_made_since(made_at(self.folder, output.path), output.path, self._mark)
         environment = self._environment()
         inputs, listed = self._stated_inputs()
         made = []

@@ -18,8 +18,9 @@ from provenance.errors import (
     SourceError,
     VerificationError,
 )
-from provenance.ledger import Ledger, fingerprint
+from provenance.ledger import Ledger, fingerprint, run_folder
 from provenance.ledger.reading import open_verified
+from provenance.ledger.run_folder import set_mark
 from provenance.ledger.run_program import MAX_CODE_BYTES, find_revision, script_of
 from provenance.ledger.running import RunRecorder
 from provenance.policy import Level, Status
@@ -169,6 +170,58 @@ def test_what_was_there_before_is_no_output(ledger: Ledger, folder: Path) -> Non
     (folder / "out" / "old").write_text("old")
     with pytest.raises(SourceError, match="output is there before the run"):
         recorder.execute(["true"])
+
+
+@pytest.mark.parametrize("kept", ["old", "made/old", "made/deep/old"])
+def test_what_a_block_of_python_did_not_write_is_no_output_of_it(ledger: Ledger, folder: Path, kept: str) -> None:
+    (folder / "made" / "deep").mkdir(parents=True)
+    (folder / kept).write_text("made last year, of something else")
+    size = ledger.log.size()
+    with (
+        pytest.raises(SourceError, match="output was there before the run") as caught,
+        ledger.run("clean", inputs=["raw"], folder=folder, key="someone") as run,
+    ):
+        (folder / "made" / "new").write_text("new")
+        run.output(kept.split("/")[0], "h/old", "1")
+    assert caught.value.where == kept
+    assert ledger.log.size() == size
+
+
+@pytest.mark.parametrize("way", ["write", "append", "replace", "again"])
+def test_an_output_may_be_written_over(ledger: Ledger, folder: Path, way: str) -> None:
+    (folder / "made").write_text("before")
+    with ledger.run("clean", inputs=["raw"], folder=folder, key="someone") as run:
+        if way == "replace":
+            (folder / "other").write_text("after")
+            (folder / "other").replace(folder / "made")
+        else:
+            with (folder / "made").open("a" if way == "append" else "w") as file:
+                file.write("before" if way == "again" else "after")
+        run.output("made", "h/made", "1")
+    assert [said.event.about.name.version for said in ledger.said_about("h/made")] == ["1"]
+
+
+def test_a_mark_tells_what_was_changed_a_moment_before_from_what_is_changed_a_moment_after(tmp_path: Path) -> None:
+    for number in range(20):
+        before, after = tmp_path / f"before{number}", tmp_path / f"after{number}"
+        before.write_text("x")
+        mark = set_mark(tmp_path)
+        after.write_text("x")
+        assert mark.is_past
+        assert (mark.is_before(before), mark.is_before(after)) == (True, False)
+    assert len(list(tmp_path.iterdir())) == 40
+
+
+def test_a_mark_on_a_clock_that_stands_still_refuses_only_what_is_older(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("x")
+    now = (tmp_path / "a").lstat().st_ctime_ns
+    monkeypatch.setattr(run_folder, "_clock_ns", lambda folder: now)
+    mark = set_mark(tmp_path)
+    assert (mark.is_past, mark.is_before(tmp_path / "a")) == (False, False)
+    monkeypatch.setattr(run_folder, "_clock_ns", lambda folder: now + 1)
+    assert set_mark(tmp_path).is_before(tmp_path / "a")
 
 
 @pytest.mark.parametrize("place", ["..", "/etc/passwd", ".", "raw/../.."])
