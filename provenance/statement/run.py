@@ -181,6 +181,13 @@ class Run:
         if self.revision is not None and self.revision.repository is not None:
             check_no_secret(self.revision.repository, "repository")
 
+    @property
+    def read_nothing(self) -> bool:
+        """Whether all that it opened in its folder was told of, and no file of its inputs was among it."""
+        if self.observed is None or not self.observed.whole or self.observed.files:
+            return False
+        return self.listed is not None or (bool(self.inputs) and all(one.path is not None for one in self.inputs))
+
     def input_of(self, path: str) -> Input | None:
         """The input that a path of the run's folder is, or is in; None if it is none."""
         inside = (one for one in self.inputs if one.path is not None and one.path.endswith("/"))

@@ -93,8 +93,10 @@ class AuditItem:
                 found.append("nobody says whether it holds personal data")
             if not standards.origin_geography:
                 found.append("no geography is declared")
-        elif not any(isinstance(one.body, Run) for one in self.remarks):
+        elif not (runs := [one.body for one in self.remarks if isinstance(one.body, Run)]):
             found.append("nobody says how it was made")
+        elif any(run.read_nothing for run in runs):
+            found.append("a run that is said to have made it opened no file of its inputs")
         if standards.personal_data and standards.basis is None:
             found.append("it holds personal data, and no ground of collection is declared")
         if not any(isinstance(one.body, Quality) for one in self.remarks):

@@ -358,6 +358,8 @@ def run_checks(subject: str, statement: DatasetStatement, verdicts: Iterable[Eve
             )
             if run.observed is not None and run.observed.unnamed:
                 note += f"; it opened {run.observed.unnamed} files of its folder that nobody named"
+            if run.read_nothing:
+                note += "; it opened no file of its inputs"
             checks.append(Check("run", subject, Status.PASSED, note, where=verdict.where))
             continue
         note = "the run did not read what the artefact is said to be made from"
@@ -422,7 +424,7 @@ def agreement_check(
 ) -> Check | None:
     """What replays came to, the last of each signer and run: failed if one differs, passed if one that somebody else
     than the registrant (by key, and by name) made reproduced these very files; None if there is none of a run that
-    counts.
+    counts. What a run makes again that opened no file of its inputs is agreement on nothing: not performed.
 
     A sample can fail it and never pass it, and another sample takes nothing back: the signer's next whole replay does.
     """
@@ -458,9 +460,14 @@ def agreement_check(
                 note = "what comes of some of its input's records is not in it"
                 found = f"{replay.sample.missing} of {replay.sample.found} records are missing"
             return Check("agreement", subject, Status.FAILED, note, found=found, where=verdict.where)
-    others = [v for v, replay in whole.values() if not v.is_of(registrant) and replay.found == file_root]
+    blind = {v.envelope for v in known if isinstance(v.event.body, Run) and v.event.body.read_nothing}
+    others = [one for one in whole.values() if not one[0].is_of(registrant) and one[1].found == file_root]
+    seeing = [verdict for verdict, replay in others if replay.run not in blind]
+    if seeing:
+        return Check("agreement", subject, Status.PASSED, f"reproduced: {seeing[-1].where}")
     if others:
-        return Check("agreement", subject, Status.PASSED, f"reproduced: {others[-1].where}")
+        note = "reproduced by a run that opened no file of its inputs: it says nothing of what it was made from"
+        return Check("agreement", subject, Status.NOT_PERFORMED, note, where=others[-1][0].where)
     if whole:
         note = "nobody but its registrant reproduced it, file for file"
         return Check("agreement", subject, Status.NOT_PERFORMED, note)

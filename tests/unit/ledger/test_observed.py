@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from provenance.machine import opens
 from provenance.machine.opens import watch_opens
 from provenance.policy import Status
 from provenance.statement.run import Run
+from provenance.verify import Check
 
 SCRIPT = """
 import mmap, os, pathlib, sys
@@ -248,3 +250,32 @@ def test_who_is_still_at_work_is_found_and_not_killed(
     while not (folder / "late").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert (folder / "late").exists()
+
+
+def _copied(ledger: Ledger, folder: Path, command: Sequence[str]) -> dict[str, Check]:
+    (folder / "canned.csv").write_text("invented\n")
+    recorder = RunRecorder(ledger, "work", folder=folder, code=["canned.csv"], key="someone")
+    recorder.output("out", "h/out", "1")
+    recorder.input("raw")
+    recorder.execute(command)
+    recorder.finish()
+    ledger.keyring.new("other")
+    ledger.replay("h/out", key="other")
+    return {check.id: check for check in ledger.verify("h/out").checks if check.subject == "h/out@1"}
+
+
+def test_a_run_that_opened_no_input_says_so_and_is_agreed_with_by_nobody(ledger: Ledger, folder: Path) -> None:
+    checks = _copied(ledger, folder, ["cp", "canned.csv", "out"])
+    assert checks["run"].status is Status.PASSED
+    assert checks["run"].note.endswith("; it opened no file of its inputs")
+    assert checks["agreement"].status is Status.NOT_PERFORMED
+    assert "opened no file" in checks["agreement"].note
+    gap = ("h/out@1", "a run that is said to have made it opened no file of its inputs")
+    assert gap in ledger.audit("h/out")[0].gaps()
+
+
+def test_one_file_of_an_input_is_enough(ledger: Ledger, folder: Path) -> None:
+    checks = _copied(ledger, folder, ["sh", "-c", "cat raw/a > /dev/null; cp canned.csv out"])
+    assert checks["run"].note == "made by sh in step work"
+    assert checks["agreement"].status is Status.PASSED
+    assert not [gap for _, gap in ledger.audit("h/out")[0].gaps() if "opened no file" in gap]

@@ -369,3 +369,21 @@ def test_what_looks_like_a_secret_in_words_is_refused_before_it_is_logged(body: 
         parse_event(event, strict=True)
     assert "hunter2" not in str(caught.value)
     assert parse_event(event).body == body
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"inputs": (), "listed": list_inputs([Input(OTHER, "raw.csv")])[2]}, True),
+        ({"inputs": ()}, False),
+        ({"inputs": (Input(OTHER),)}, False),
+        ({"observed": None}, False),
+        ({"observed": Observed(1, Digest.of(b"usage"), 0, True)}, False),
+        ({"observed": Observed(0, Digest.of(b"usage"), 0, False)}, False),
+    ],
+)
+def test_a_run_read_nothing_only_if_all_was_told_of(changes: dict[str, Any], expected: bool) -> None:
+    observed = Observed(0, Digest.of(b"usage"), 0, True)
+    run = Run("clean", (Input(OTHER, "raw.csv"),), "out", CREATED, CREATED, "0123", observed=observed)
+    assert replace(run, **changes).read_nothing is expected

@@ -18,7 +18,7 @@ from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.replay import Replay, ReplayResult, Sample
 from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
-from provenance.statement.run import Input, Run
+from provenance.statement.run import Input, Observed, Run
 from provenance.statement.usage import Usage
 from provenance.verify import Check, Evidence, Report, parse_bundle, verify_evidence
 from provenance.verify.evidence import encode_bundle
@@ -525,6 +525,36 @@ def test_a_replay_by_somebody_else_counts_for_a_run_that_counts(
     report = _report(lineage, "c", indexes)
     assert _check(report, "agreement").status is expected
     assert report.sound == (expected is not Status.FAILED)
+
+
+NOTHING = Observed(0, Digest.of(b"usage"), 1, True)
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        ([NOTHING], Status.NOT_PERFORMED),
+        ([replace(NOTHING, files=1)], Status.PASSED),
+        ([replace(NOTHING, whole=False)], Status.PASSED),
+        ([None], Status.PASSED),
+        ([NOTHING, None], Status.PASSED),
+        ([None, NOTHING], Status.PASSED),
+    ],
+)
+def test_a_replay_of_a_run_that_read_nothing_is_no_agreement(runs: list[Observed | None], expected: Status) -> None:
+    lineage = _lineage()
+    root = lineage.statements["c"].fingerprint.file_root
+    indexes = list[int]()
+    for number, observed in enumerate(runs):
+        inputs = (Input(lineage.pin("b"), "b.csv"),)
+        run = replace(_run(lineage), inputs=inputs, observed=observed, invocation=f"{number}")
+        indexes.append(_said(lineage, "c", run, key(number + 1)))
+        digest = lineage.log.entries_at(indexes)[-1].digest
+        indexes.append(_said(lineage, "c", Replay(digest, ReplayResult.REPRODUCED, root), key(2)))
+        if observed == NOTHING:
+            differs = _said(lineage, "c", Replay(digest, ReplayResult.DIFFERS, Digest.of(b"other")), key(2))
+            assert not _report(lineage, "c", [*indexes, differs]).sound
+    assert _check(_report(lineage, "c", indexes), "agreement").status is expected
 
 
 SAMPLES: list[tuple[list[bool | None], Status]] = [
