@@ -19,8 +19,8 @@ from provenance.ledger.receiving import EventLog, catch_up, read_event
 from provenance.ledger.reference import pinned_name
 from provenance.lineage.imports import MAX_DOCUMENT_BYTES, Declared, Origin, read_document, run_id_of, tell
 from provenance.lineage.imports.telling import PRODUCER
-from provenance.stores.lineage_graph import GraphNode
 from provenance.stores.lineage_index import LineageIndex
+from provenance.stores.lineage_nodes import GraphNode
 
 if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger, Location
@@ -58,13 +58,18 @@ class DeclaredNode:
     node: GraphNode
     registered: tuple[str, ...]
 
+    @property
+    def version(self) -> str | None:
+        """The version that was written last, or of what nobody is known to have written, that was read last."""
+        return _version(self.node)
+
     def to_json(self) -> dict[str, JsonValue]:
         """The node as a JSON value."""
         one = self.node
         return {
             "id": one.id,
             "type": one.type,
-            "version": one.version,
+            "version": self.version,
             "before": list(one.before),
             "after": list(one.after),
             "registered": list(self.registered),
@@ -154,7 +159,7 @@ def declared_graph(
         index.close()
     if not found:
         raise NotFoundError("no event names this node", got=node, hint="import a document that does")
-    return tuple(DeclaredNode(one, _registered(ledger, one.version)) for one in found)
+    return tuple(DeclaredNode(one, _registered(ledger, _version(one))) for one in found)
 
 
 def open_index(ledger: Ledger) -> LineageIndex:
@@ -166,6 +171,10 @@ def open_index(ledger: Ledger) -> LineageIndex:
         index.close()
         raise
     return index
+
+
+def _version(node: GraphNode) -> str | None:
+    return next(iter(node.read_versions), None) if node.version is None else node.version
 
 
 def _registered(ledger: Ledger, version: str | None) -> tuple[str, ...]:

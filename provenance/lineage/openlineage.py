@@ -2,8 +2,8 @@
 
 Invariants: what the specification requires is required, and an event without it is refused with what is wrong; what it
 leaves open is taken as it comes; a facet that is not interpreted is kept with the event's bytes; edges lead from the
-inputs of a job to it and from it to its outputs, and the sources of a dataset are those that its `lineage` facet says,
-else those of its `columnLineage`, else all inputs of its run, marked as inferred.
+inputs of a job to it and from it to its outputs, and the sources of a dataset are those that its `lineage` facet and
+its `columnLineage` say, or none is said: other events of the run may say more, so nothing is inferred from one alone.
 
 Source: OpenLineage 2-0-2 (RunEvent, JobEvent, DatasetEvent); facets `lineage`, `columnLineage`, `schema`, `version`,
 and those of `provenance.lineage.facets`.
@@ -72,8 +72,8 @@ class DatasetId:
 
 @dataclass(frozen=True, slots=True)
 class DatasetSaid:
-    """What an event says of a dataset. `sources` are what it was made from, `is_declared` if the event itself says so;
-    `columns` are (its field, source, the source's field), `facets` what it says of owners and quality."""
+    """What an event says of a dataset. `sources` are what it says it was made from, if `is_declared`; `columns` are
+    (its field, source, the source's field), `facets` what it says of owners and quality."""
 
     id: DatasetId
     version: str | None = None
@@ -157,16 +157,13 @@ def _io(event: Object) -> tuple[tuple[DatasetSaid, ...], tuple[DatasetSaid, ...]
         tuple(_dataset(item, f"event.{name}[{number}]") for number, item in enumerate(_list(event, name)))
         for name in ("inputs", "outputs")
     )
-    all_inputs = tuple(dict.fromkeys(one.id for one in inputs))
     explicit = _job_lineage(event)
-    completed = []
-    for one in outputs:
-        sources, is_declared = one.sources, one.is_declared
-        if one.id in explicit:
-            sources, is_declared = tuple(dict.fromkeys((*sources, *explicit[one.id]))), True
-        elif not is_declared:
-            sources = all_inputs
-        completed.append(replace(one, sources=sources, is_declared=is_declared))
+    completed = [
+        replace(one, sources=tuple(dict.fromkeys((*one.sources, *explicit[one.id]))), is_declared=True)
+        if one.id in explicit
+        else one
+        for one in outputs
+    ]
     return inputs, tuple(completed)
 
 

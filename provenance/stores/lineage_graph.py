@@ -1,7 +1,8 @@
-"""Reading the graph of lineage events, from one committed state of its index.
+"""Walking the graph of lineage events, over one committed state of its index.
 
-Invariants: nothing is written; a level of the walk is one query, and what is shown of all nodes is one query a table;
-how many nodes and edges an answer has is bounded.
+Invariants: nothing is written; a step of the walk is a few queries; a job that is reached from a dataset leads on only
+through the runs that read or wrote it, so that what two runs of one job did is not mixed; runs that failed lead
+nowhere; how many nodes and edges an answer has is bounded.
 """
 
 from __future__ import annotations
@@ -9,39 +10,38 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from provenance.errors import LimitError, MalformedError
-from provenance.lineage.event_time import format_time_us
 from provenance.lineage.openlineage import NodeKey
-from provenance.stores.lineage_rows import FIELDS_SAID, VERSION_SAID
+from provenance.stores.lineage_nodes import Edges, GraphNode, NodeReader
+from provenance.stores.lineage_schema import FAILED, LINEAGE, NO_JOB, READ
 
 MAX_NODES: Final = 10_000
 MAX_EDGES: Final = 200_000
 """Edges of a graph, and as many sources of its datasets."""
 _FIELD: Final = "datasetField:"
 _MAX_NAMED: Final = 8
+_LIVE: Final = f"shapes.runs > 0 AND shapes.job <> {NO_JOB}"
+EDGES: Final = f"""(SELECT DISTINCT shapes.job, shape_io.role, shape_io.dataset
+    FROM shape_io JOIN shapes ON shapes.id = shape_io.shape WHERE {_LIVE})"""  # noqa: S608 - numbers of this project
 _AMONG: Final = "(SELECT value FROM json_each(?))"
-
-
-@dataclass(frozen=True, slots=True)
-class GraphNode:
-    """A job or dataset with its edges, as node ids; `facets` are what was said last of its owners and quality."""
-
-    id: str
-    type: str
-    namespace: str
-    name: str
-    created: str
-    updated: str
-    version: str | None
-    fields: list[dict[str, Any]]
-    sources: list[dict[str, Any]]
-    before: list[str]
-    after: list[str]
-    facets: dict[str, Any]
+_TOUCHING: Final = f"""SELECT DISTINCT shape_io.shape, shapes.job
+    FROM shape_io JOIN shapes ON shapes.id = shape_io.shape WHERE shape_io.dataset IN {_AMONG} AND {_LIVE}"""  # noqa: S608 - likewise
+_OF_JOB: Final = f"SELECT id, job FROM shapes WHERE job IN {_AMONG} AND {_LIVE}"  # noqa: S608 - likewise
+_WITHIN: Final = f"""SELECT shapes.job, shape_io.role, shape_io.dataset FROM shape_io
+    JOIN shapes ON shapes.id = shape_io.shape WHERE shape_io.shape IN {_AMONG}"""  # noqa: S608 - likewise
+_OF_DATASETS: Final = f"""SELECT DISTINCT shapes.job, shape_io.role, shape_io.dataset FROM shape_io
+    JOIN shapes ON shapes.id = shape_io.shape WHERE shape_io.dataset IN {_AMONG} AND {_LIVE}"""  # noqa: S608 - likewise
+# Of each job the latest live run that says what columns were made from; of two at one instant all, to be told apart.
+_COLUMNS: Final = f"""WITH live AS (
+        SELECT runs.job, said.time, said.text FROM said JOIN runs ON runs.id = said.run
+        WHERE said.dataset = ? AND said.kind = '{LINEAGE}' AND runs.state NOT IN {FAILED}
+    ), latest AS (SELECT job, max(time) AS time FROM live GROUP BY job)
+    SELECT DISTINCT job, time, texts.value FROM live JOIN latest USING (job, time) JOIN texts ON texts.id = live.text
+    ORDER BY job, texts.value"""  # noqa: S608 - likewise
+Column = tuple[str, NodeKey, str]
 
 
 class GraphReader:
@@ -52,104 +52,119 @@ class GraphReader:
 
     def graph(self, node: str, depth: int, namespace: str | None) -> list[GraphNode]:
         """See `LineageIndex.graph`."""
-        start = _only(node, [(key, None) for key in self._keys(node, namespace)])
+        start = _only(node, [(found, None) for found in self._named(node, namespace)])
         if start is None:
             return []
-        seen, frontier = {start[0]}, [start[0]]
-        for _ in range(depth):
-            edges = (*self._edges("destination", frontier), *self._edges("origin", frontier))
-            frontier = sorted({end for edge in edges for end in edge} - seen)
-            seen.update(frontier)
-            if len(seen) > MAX_NODES:
-                raise _too_large(f"{MAX_NODES} nodes")
-            if not frontier:
-                break
-        return sorted(self._shown(seen), key=lambda one: (one.id, one.namespace))
+        (number, key), _ = start
+        walk = _Walk(self)
+        if key.kind == "job":
+            walk.jobs.add(number)
+            reached = walk.follow(self.rows(_OF_JOB, [number]))
+            walk.step({1: reached} if depth else {}, depth)
+        else:
+            walk.step({0: {number}}, depth)
+        edges = Edges()
+        for origin, destination in walk.edges:
+            edges.add(origin, destination)
+        for job, role, dataset in self.rows(_OF_DATASETS, sorted(walk.datasets)):
+            edges.add(*((dataset, job) if role == READ else (job, dataset)))
+        shown = NodeReader(self._db, self.rows).shown(walk.jobs | walk.datasets, edges)
+        return sorted(shown, key=lambda one: (one.id, one.namespace))
 
     def columns(self, node: str, namespace: str | None) -> list[tuple[str, str, str]]:
         """See `LineageIndex.columns`."""
         found = _only(node, self._meant(node, namespace))
         if found is None:
             return []
-        rows = self._db.execute(
-            """SELECT field, source, source_field FROM columns WHERE dataset = ?1 AND (?2 IS NULL OR field = ?2)
-               ORDER BY field, source, source_field""",
-            found,
-        )
-        return [(str(a), NodeKey.parse(b).id, str(c)) for a, b, c in rows]
+        (number, _), field = found
+        columns = {one for one in self._columns(number) if field is None or one[0] == field}
+        return sorted((name, source.id, column) for name, source, column in columns)
 
-    def _keys(self, node: str, namespace: str | None) -> list[str]:
-        """The nodes that have this id, and this namespace if it is given."""
-        rows = self._db.execute("SELECT id FROM nodes WHERE shown = ? ORDER BY id", (node,)).fetchall()
-        return [key for (key,) in rows if namespace is None or NodeKey.parse(key).namespace == namespace]
-
-    def _meant(self, node: str, namespace: str | None) -> list[tuple[str, str | None]]:
-        """The datasets, and fields of them, that an id can mean."""
-        if not node.startswith(_FIELD):
-            return [(key, None) for key in self._keys(node, namespace)]
-        parts = node.removeprefix(_FIELD).split(":")
-        found: list[tuple[str, str | None]] = []
-        for end in range(2, len(parts)):
-            field, has = ":".join(parts[end:]), "SELECT 1 FROM columns WHERE dataset = ? AND field = ?"
-            keys = self._keys("dataset:" + ":".join(parts[:end]), namespace)
-            found += [(key, field) for key in keys if self._db.execute(has, (key, field)).fetchone()]
+    def rows(self, query: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+        """The rows of a query about some ids, of which there may be `MAX_EDGES`."""
+        found: list[tuple[Any, ...]] = self._db.execute(f"{query} LIMIT ?", (json.dumps(ids), MAX_EDGES + 1)).fetchall()
+        if len(found) > MAX_EDGES:
+            raise _too_large(f"{MAX_EDGES} edges")
         return found
 
-    def _edges(self, end: str, nodes: Iterable[str]) -> list[tuple[str, str]]:
-        """(origin, destination) of the edges one end of which is among these."""
-        return self._rows(f"SELECT origin, destination FROM edges WHERE {end} IN {_AMONG}", nodes)  # noqa: S608
+    def _columns(self, dataset: int) -> list[Column]:
+        """What columns of a dataset were made from, by the latest run of each job, as far as it has them still."""
+        latest = {job: (time, value) for job, time, value in self._db.execute(_COLUMNS, (dataset,))}
+        told = NodeReader(self._db, self.rows).fields([dataset]).get(dataset)
+        found: list[Column] = []
+        for time, value in latest.values():
+            for name, source, column in json.loads(value)["columns"]:
+                if told is None or told.time <= time or told.has(name):
+                    found.append((name, NodeKey.parse(source), column))
+        return found
 
-    def _rows(self, query: str, nodes: Iterable[str]) -> list[tuple[Any, ...]]:
-        given = (json.dumps(list(nodes)), MAX_EDGES + 1)
-        rows: list[tuple[Any, ...]] = self._db.execute(f"{query} LIMIT ?", given).fetchall()
-        if len(rows) > MAX_EDGES:
-            raise _too_large(f"{MAX_EDGES} edges")
-        return rows
+    def _named(self, node: str, namespace: str | None) -> list[tuple[int, NodeKey]]:
+        """The nodes that have this id, and this namespace if it is given."""
+        rows = self._db.execute("SELECT id, key FROM nodes WHERE shown = ? ORDER BY key", (node,)).fetchall()
+        nodes = [(int(number), NodeKey.parse(key)) for number, key in rows]
+        return [(number, key) for number, key in nodes if namespace is None or key.namespace == namespace]
 
-    def _shown(self, keys: set[str]) -> Iterator[GraphNode]:
-        before, after = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
-        for origin, destination in self._edges("destination", keys):
-            before[destination].append(NodeKey.parse(origin).id)
-        for origin, destination in self._edges("origin", keys):
-            after[origin].append(NodeKey.parse(destination).id)
-        sources = defaultdict[str, list[dict[str, Any]]](list)
-        query = f"SELECT dataset, source, declared FROM sources WHERE dataset IN {_AMONG}"  # noqa: S608
-        for dataset, source, declared in self._rows(query, keys):
-            sources[dataset].append({"origin": NodeKey.parse(source).id, "declared": bool(declared)})
-        said = defaultdict[str, dict[str, Any]](dict)
-        query = f"SELECT node, facet, value FROM facets WHERE node IN {_AMONG} ORDER BY node, facet"  # noqa: S608
-        for key, name, value in self._rows(query, keys):
-            said[key][name] = json.loads(value)
-        query = f"SELECT id, created, updated FROM nodes WHERE id IN {_AMONG}"  # noqa: S608
-        for key, created, updated in self._rows(query, keys):
-            node = NodeKey.parse(key)
-            yield GraphNode(
-                id=node.id,
-                type=node.kind.upper(),
-                namespace=node.namespace,
-                name=node.name,
-                created=format_time_us(created),
-                updated=format_time_us(updated),
-                version=said[key].pop(VERSION_SAID, None),
-                fields=said[key].pop(FIELDS_SAID, []),
-                sources=sorted(sources[key], key=lambda one: str(one["origin"])),
-                before=sorted(before[key]),
-                after=sorted(after[key]),
-                facets=said[key],
-            )
+    def _meant(self, node: str, namespace: str | None) -> list[_Meant]:
+        """The datasets, and fields of them, that an id can mean."""
+        if not node.startswith(_FIELD):
+            return [(found, None) for found in self._named(node, namespace)]
+        parts = node.removeprefix(_FIELD).split(":")
+        found: list[_Meant] = []
+        for end in range(2, len(parts)):
+            field = ":".join(parts[end:])
+            datasets = self._named("dataset:" + ":".join(parts[:end]), namespace)
+            found += [(one, field) for one in datasets if any(name == field for name, _, _ in self._columns(one[0]))]
+        return found
+
+
+_Meant = tuple[tuple[int, NodeKey], str | None]
+
+
+class _Walk:
+    """What a walk has reached: jobs and datasets, and the edges of the runs that it came through."""
+
+    def __init__(self, reader: GraphReader) -> None:
+        self._rows = reader.rows
+        self.jobs, self.datasets, self.edges = set[int](), set[int](), set[tuple[int, int]]()
+        self._shapes = set[int]()
+
+    def step(self, waiting: dict[int, set[int]], depth: int) -> None:
+        """Walk from datasets that wait at a level to all that are `depth` steps from the start at most."""
+        pending = defaultdict[int, set[int]](set, waiting)
+        for level in range(depth + 1):
+            fresh = pending.pop(level, set()) - self.datasets
+            self.datasets |= fresh
+            self._check()
+            if fresh and level < depth:
+                pending[level + 2] |= self.follow(self._rows(_TOUCHING, sorted(fresh)))
+
+    def follow(self, shapes: Iterable[tuple[int, int]]) -> set[int]:
+        """The datasets of the runs of these shapes, (shape, job), which were not followed yet."""
+        fresh = {shape: job for shape, job in shapes if shape not in self._shapes}
+        self._shapes |= fresh.keys()
+        self.jobs |= set(fresh.values())
+        self._check()
+        found = set()
+        for job, role, dataset in self._rows(_WITHIN, sorted(fresh)):
+            found.add(dataset)
+            self.edges.add((dataset, job) if role == READ else (job, dataset))
+        return found
+
+    def _check(self) -> None:
+        if len(self.jobs) + len(self.datasets) > MAX_NODES:
+            raise _too_large(f"{MAX_NODES} nodes")
 
 
 def _too_large(expected: str) -> LimitError:
     return LimitError("graph is too large", expected=f"at most {expected}", hint="ask for a smaller depth")
 
 
-def _only(node: str, found: Sequence[tuple[str, str | None]]) -> tuple[str, str | None] | None:
+def _only(node: str, found: Sequence[_Meant]) -> _Meant | None:
     """The one thing that an id means, or None."""
     if len(found) > 1:
-        said = [(NodeKey.parse(key), field) for key, field in found[:_MAX_NAMED]]
         meant = [
             f"namespace {one.namespace}, name {one.name}" + (f", field {field}" if field is not None else "")
-            for one, field in said
+            for (_, one), field in found[:_MAX_NAMED]
         ]
         hint = "say which with namespace=..."
         raise MalformedError(f"{node} is the id of {len(found)} things", got="; ".join(meant), hint=hint)

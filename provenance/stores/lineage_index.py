@@ -15,50 +15,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import groupby, islice
-from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
 from provenance.encoding import Digest
 from provenance.errors import LimitError, StoreError
 from provenance.lineage.openlineage import LineageEvent
-from provenance.stores.lineage_graph import GraphNode, GraphReader
-from provenance.stores.lineage_rows import EVENT, statements_of
+from provenance.stores.lineage_graph import EDGES, GraphReader
+from provenance.stores.lineage_nodes import GraphNode
+from provenance.stores.lineage_rows import EventWriter
+from provenance.stores.lineage_schema import SCHEMA_VERSION, TABLES
 from provenance.stores.sqlite.connections import Readers
 
 PRIVATE_MODE: Final = 0o600
-_VERSION: Final = 4
-_PIECE_ROWS: Final = 500
-"""Rows that are written at a time, while nobody else reads or writes."""
 _PAUSE_S: Final = 0.001
+_ENDED: Final = object()
 MAX_READ_S: Final = 10
 _STEPS_BETWEEN_LOOKS: Final = 100_000
 """Instructions of SQLite's between two looks at the clock: some milliseconds."""
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS events (
-    digest BLOB PRIMARY KEY, entry INTEGER NOT NULL, kind TEXT NOT NULL, time INTEGER NOT NULL, run TEXT,
-    producer TEXT NOT NULL, flags TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS events_run ON events (run);
-CREATE TABLE IF NOT EXISTS nodes (
-    id TEXT PRIMARY KEY, shown TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS nodes_shown ON nodes (shown);
-CREATE TABLE IF NOT EXISTS edges (origin TEXT, destination TEXT, PRIMARY KEY (origin, destination)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS edges_back ON edges (destination, origin);
-CREATE TABLE IF NOT EXISTS sources (
-    dataset TEXT, source TEXT, declared INTEGER NOT NULL, PRIMARY KEY (dataset, source)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS columns (
-    dataset TEXT, field TEXT, source TEXT, source_field TEXT, PRIMARY KEY (dataset, field, source, source_field)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS facets (
-    node TEXT, facet TEXT, time INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (node, facet)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS position (id INTEGER PRIMARY KEY CHECK (id = 1), entry INTEGER NOT NULL);
-INSERT OR IGNORE INTO position VALUES (1, 0);
-"""
 
 
 class LineageIndex:
@@ -72,6 +46,7 @@ class LineageIndex:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")  # the log is what must survive; this is made again from it
             self._make()
+        self._writer = EventWriter(self._db)
         self._readers = Readers(self._open_reader, path)
 
     def _open_reader(self) -> sqlite3.Connection:
@@ -96,11 +71,11 @@ class LineageIndex:
     def _make(self) -> None:
         """Make the tables; those of another version are thrown away: all of it is made again from the log."""
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version != _VERSION:
+        if version != SCHEMA_VERSION:
             names = self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
             for (name,) in names:
                 self._db.execute(f"DROP TABLE {name}")
-        self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
+        self._db.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
 
     def close(self) -> None:
         """Release the file."""
@@ -147,22 +122,14 @@ class LineageIndex:
         Large events are written in pieces, so that others who write or read have their turn; those that read meanwhile
         see a part of them.
         """
-        statements = (one for _, event in events for one in statements_of(event))
-        while piece := list(islice(statements, _PIECE_ROWS)):
+        work, ended = self._writer.write(entry, events), False
+        while not ended:
             with self._writing():
-                for sql, rows in groupby(piece, itemgetter(0)):
-                    self._db.executemany(sql, [values for _, values in rows])
-            if len(piece) == _PIECE_ROWS:
+                ended = next(work, _ENDED) is _ENDED
+                if ended:
+                    self._skip(entry + 1 if settled is None else settled())
+            if not ended:
                 time.sleep(_PAUSE_S)  # who lets go of a lock and takes it again is always the first to have it
-        with self._writing():
-            self._db.executemany(
-                EVENT,
-                [
-                    (digest.raw, entry, one.kind, one.time_us, one.run, one.producer, ", ".join(one.flags))
-                    for digest, one in events
-                ],
-            )
-            self._skip(entry + 1 if settled is None else settled())
 
     def skip(self, size: int) -> None:
         """Say that entries below `size` are indexed, or hold no events."""
@@ -200,6 +167,7 @@ class LineageIndex:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
+                self._writer.forget()
                 self._db.execute("ROLLBACK")
                 raise
 
@@ -222,6 +190,6 @@ class LineageIndex:
         """How many events, nodes and edges there are."""
         with self._failing("reading"):
             return {
-                name: int(self._db.execute(f"SELECT count(*) FROM {name}").fetchone()[0])  # noqa: S608 - fixed words
-                for name in ("events", "nodes", "edges")
+                name: int(self._db.execute(f"SELECT count(*) FROM {rows}").fetchone()[0])  # noqa: S608 - fixed words
+                for name, rows in (("events", "events"), ("nodes", "nodes"), ("edges", EDGES))
             }

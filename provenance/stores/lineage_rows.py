@@ -1,66 +1,205 @@
-"""What a lineage event writes into the index of such events: statements of SQL, in an order that may be cut anywhere.
+"""What lineage events write into their index.
 
-Invariants: each of them may run twice and in any order among those of other events, and the result is the same: of
-what is said of a node, the latest by event time stays, and of two at one instant the greater text.
+Invariants: what an event writes may be written twice, and in any order among what others write, and the result is the
+same: of what one run says of one dataset the latest by event time stays, of two at one instant the greater text, and so
+of what is said of a node's owners and quality, and of the state that a run ended in. What is written between two pauses
+is bounded, and right whether or not the rest follows.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
+from provenance.encoding import Digest
 from provenance.lineage.openlineage import DatasetSaid, LineageEvent, NodeKey
+from provenance.stores.lineage_schema import EVENT_RUN, FIELDS, LINEAGE, NO_JOB, READ, WRITTEN
+from provenance.stores.lineage_shapes import PIECE_ROWS, ShapeWriter
 
-Value = str | int | bytes | None
-Statement = tuple[str, tuple[Value, ...]]
-VERSION_SAID: Final = "version"
-FIELDS_SAID: Final = "schema"
-"""A dataset's version and fields stand beside the facets that are shown, under the names of theirs."""
-EVENT: Final = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
-_NODE: Final = """INSERT INTO nodes VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-    created = min(created, excluded.created), updated = max(updated, excluded.updated)"""
-_EDGE: Final = "INSERT OR IGNORE INTO edges VALUES (?, ?)"
-_SOURCE: Final = """INSERT INTO sources VALUES (?, ?, ?)
-    ON CONFLICT DO UPDATE SET declared = max(declared, excluded.declared)"""
-_COLUMN: Final = "INSERT OR IGNORE INTO columns VALUES (?, ?, ?, ?)"
-_SAID: Final = """INSERT INTO facets VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+_MAX_KNOWN: Final = 50_000
+_MAX_KNOWN_TEXTS: Final = 2_000
+_MAX_KNOWN_CHARS: Final = 4_096
+_NEVER: Final = -(2**63)
+_ENDS: Final = ("COMPLETE", "FAIL", "ABORT")
+_EVENT: Final = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
+_NODE: Final = "INSERT OR IGNORE INTO nodes (key, shown, created, updated) VALUES (?, ?, ?, ?)"
+_NODE_TIMES: Final = "UPDATE nodes SET created = min(created, ?), updated = max(updated, ?) WHERE id = ?"
+_RUN: Final = """INSERT INTO runs (run, job, ended, state) VALUES (?, ?, ?, ?) ON CONFLICT (run, job) DO UPDATE SET
+    state = CASE WHEN (excluded.ended, excluded.state) > (ended, state) THEN excluded.state ELSE state END,
+    ended = max(ended, excluded.ended) RETURNING id"""
+_IO: Final = "INSERT OR IGNORE INTO io VALUES (?, ?, ?)"
+_VERSION: Final = """INSERT INTO versions VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET time = excluded.time WHERE excluded.time > time"""
+_SAID: Final = """INSERT INTO said VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    time = excluded.time, text = excluded.text
+    WHERE excluded.time > time OR (excluded.time = time AND (SELECT value FROM texts WHERE id = excluded.text)
+        > (SELECT value FROM texts WHERE id = said.text))"""
+_FACET: Final = """INSERT INTO facets VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     time = excluded.time, value = excluded.value WHERE (excluded.time, excluded.value) > (time, value)"""
 
 
-def statements_of(event: LineageEvent) -> Iterator[Statement]:
-    """The nodes and edges of an event, and what it says of them."""
-    time_us = event.time_us
-    for said in (*event.inputs, *event.outputs, *((event.dataset,) if event.dataset else ())):
-        yield from _dataset(said, time_us)
-    if event.job_node is not None:
-        job = event.job_node.text
-        yield _node(event.job_node, time_us)
-        for name, value in event.job_facets:
-            yield _SAID, (job, name, time_us, value.decode())
-        for one in event.inputs:
-            yield _EDGE, (one.id.node.text, job)
-        for one in event.outputs:
-            yield _EDGE, (job, one.id.node.text)
+@dataclass(slots=True)
+class _KnownNode:
+    id: int
+    created: int
+    updated: int
 
 
-def _dataset(said: DatasetSaid, time_us: int) -> Iterator[Statement]:
-    node = said.id.node.text
-    yield _node(said.id.node, time_us)
-    for name, value in said.facets:
-        yield _SAID, (node, name, time_us, value.decode())
-    if said.version is not None:
-        yield _SAID, (node, VERSION_SAID, time_us, json.dumps(said.version))
-    if said.fields:
-        shown = json.dumps([{"name": field, "type": kind} for field, kind in said.fields])
-        yield _SAID, (node, FIELDS_SAID, time_us, shown)
-    for source in said.sources:
-        if source != said.id:
-            yield _node(source.node, time_us)
-            yield _SOURCE, (node, source.node.text, said.is_declared)
-    for field, source, column in said.columns:
-        yield _COLUMN, (node, field, source.node.text, column)
+@dataclass(slots=True)
+class _Rows:
+    """Rows that wait to be written: of runs, by the keys of their nodes."""
+
+    times: dict[NodeKey, tuple[int, int]] = field(default_factory=dict)
+    io: list[tuple[int, int, NodeKey]] = field(default_factory=list)
+    versions: list[tuple[int, int, NodeKey, str, int]] = field(default_factory=list)
+    said: list[tuple[int, int, NodeKey, str, int, int]] = field(default_factory=list)
+    facets: list[tuple[NodeKey, str, int, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.times) + len(self.io) + len(self.versions) + len(self.said) + len(self.facets)
+
+    def see(self, node: NodeKey, time_us: int) -> None:
+        first, last = self.times.get(node, (time_us, time_us))
+        self.times[node] = (min(first, time_us), max(last, time_us))
 
 
-def _node(node: NodeKey, time_us: int) -> Statement:
-    return _NODE, (node.text, node.id, time_us, time_us)
+class EventWriter:
+    """Writes events over one connection, within transactions of its caller."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db, self._shapes = db, ShapeWriter(db)
+        self._nodes: dict[NodeKey, _KnownNode] = {}
+        self._texts: dict[str, int] = {}
+
+    def forget(self) -> None:
+        """Forget what a transaction wrote that was rolled back."""
+        self._nodes.clear()
+        self._texts.clear()
+        self._shapes.forget()
+
+    def write(self, entry: int, events: Sequence[tuple[Digest, LineageEvent]]) -> Iterator[None]:
+        """Write the events of one log entry; the transaction may be committed and another begun at each pause."""
+        rows, runs = _Rows(), dict[int, None]()
+        for number, (digest, event) in enumerate(events, 1):
+            time_us = event.time_us
+            run = self._run(digest, event, time_us)
+            runs[run] = None
+            for role, said in _datasets(event):
+                yield from self._take(rows, run, role, said, time_us)
+                if len(rows) >= PIECE_ROWS:
+                    self._flush(rows)
+                    rows = _Rows()
+                    yield
+            if event.job_node is not None and event.job_facets:
+                rows.see(event.job_node, time_us)
+                rows.facets += [(event.job_node, name, time_us, value.decode()) for name, value in event.job_facets]
+            if number % PIECE_ROWS == 0:
+                yield
+        self._flush(rows)
+        if len(rows) + len(runs) >= PIECE_ROWS:
+            yield
+        yield from self._shapes.reshape(runs)
+        self._db.executemany(
+            _EVENT,
+            [
+                (digest.raw, entry, one.kind, one.time_us, one.run, one.producer, ", ".join(one.flags))
+                for digest, one in events
+            ],
+        )
+
+    def _run(self, digest: Digest, event: LineageEvent, time_us: int) -> int:
+        node, job = event.job_node, NO_JOB
+        if node is not None:
+            job = self._ids({node: (time_us, time_us)})[node]
+        name = EVENT_RUN + digest.hex if event.run is None else event.run.lower()
+        ended, state = (time_us, event.state) if event.state in _ENDS else (_NEVER, "")
+        return int(self._db.execute(_RUN, (name, job, ended, state)).fetchone()[0])
+
+    def _take(self, rows: _Rows, run: int, role: int, said: DatasetSaid, time_us: int) -> Generator[None, None, None]:
+        node = said.id.node
+        rows.see(node, time_us)
+        rows.io.append((run, role, node))
+        if said.version is not None:
+            rows.versions.append((run, role, node, said.version, time_us))
+        if said.fields:
+            shown = json.dumps([{"name": name, "type": kind} for name, kind in said.fields])
+            rows.said.append((run, role, node, FIELDS, time_us, (yield from self._text(shown, (), time_us))))
+        if said.is_declared:
+            sources = [one.node for one in said.sources if one != said.id]
+            columns = [(name, one.node.text, column) for name, one, column in said.columns]
+            value = json.dumps({"sources": [one.text for one in sources], "columns": columns})
+            rows.said.append((run, role, node, LINEAGE, time_us, (yield from self._text(value, sources, time_us))))
+        rows.facets += [(node, name, time_us, value.decode()) for name, value in said.facets]
+
+    def _text(self, value: str, sources: Sequence[NodeKey], time_us: int) -> Generator[None, None, int]:
+        """The id of a text, which is kept once, and of what it names as sources."""
+        if not sources and (known := self._texts.get(value)) is not None:
+            return known
+        digest, find = Digest.of(value.encode()).raw, "SELECT id FROM texts WHERE digest = ?"
+        found = self._db.execute(find, (digest,)).fetchone()
+        # It has its digest once all that belongs to it is there: what was cut off is written again.
+        made = "INSERT INTO texts (value) VALUES (?) RETURNING id"
+        text = self._db.execute(made, (value,)).fetchone()[0] if found is None else None
+        for start in range(0, len(sources), PIECE_ROWS):
+            ids = self._ids(dict.fromkeys(sources[start : start + PIECE_ROWS], (time_us, time_us)))
+            if text is not None:
+                rows = [(text, one) for one in ids.values()]
+                self._db.executemany("INSERT OR IGNORE INTO text_sources VALUES (?, ?)", rows)
+            if len(sources) > PIECE_ROWS:
+                yield
+        if text is not None:
+            self._db.execute("UPDATE OR IGNORE texts SET digest = ? WHERE id = ?", (digest, text))
+            found = self._db.execute(find, (digest,)).fetchone()  # of two writers the first
+        if len(value) <= _MAX_KNOWN_CHARS:
+            if len(self._texts) > _MAX_KNOWN_TEXTS:
+                self._texts.clear()
+            self._texts[value] = int(found[0])
+        return int(found[0])
+
+    def _flush(self, rows: _Rows) -> None:
+        ids = self._ids(rows.times)
+        io = [(run, role, ids[node]) for run, role, node in rows.io]
+        self._db.executemany(_IO, io)
+        if rows.versions:
+            values = [(run, role, ids[node], version, time_us) for run, role, node, version, time_us in rows.versions]
+            self._db.executemany(_VERSION, values)
+        if rows.said:
+            said = [(run, role, ids[node], kind, time_us, text) for run, role, node, kind, time_us, text in rows.said]
+            self._db.executemany(_SAID, said)
+        if rows.facets:
+            facets = [(ids[node], name, time_us, value) for node, name, time_us, value in rows.facets]
+            self._db.executemany(_FACET, facets)
+        self._shapes.grow(io)
+
+    def _ids(self, times: dict[NodeKey, tuple[int, int]]) -> dict[NodeKey, int]:
+        """The ids of nodes, which are made if need be, that were seen between these times."""
+        if len(self._nodes) > _MAX_KNOWN:
+            self._nodes.clear()
+        missing = [node for node in times if node not in self._nodes]
+        if missing:
+            self._db.executemany(_NODE, [(node.text, node.id, *times[node]) for node in missing])
+            for node in missing:
+                query = "SELECT id, created, updated FROM nodes WHERE key = ?"
+                self._nodes[node] = _KnownNode(*self._db.execute(query, (node.text,)).fetchone())
+        widened, found = [], {}
+        for node, (first, last) in times.items():
+            known = self._nodes[node]
+            found[node] = known.id
+            if first < known.created or last > known.updated:
+                known.created, known.updated = min(known.created, first), max(known.updated, last)
+                widened.append((first, last, known.id))
+        if widened:
+            self._db.executemany(_NODE_TIMES, widened)
+        return found
+
+
+def _datasets(event: LineageEvent) -> Iterator[tuple[int, DatasetSaid]]:
+    for said in event.inputs:
+        yield READ, said
+    for said in event.outputs:
+        yield WRITTEN, said
+    if event.dataset is not None:
+        yield WRITTEN, event.dataset

@@ -146,7 +146,7 @@ def _poll(run: Invocation, server: str, ask: Callable[[], Iterator[Imported]], p
 
 def _show(run: Invocation, nodes: tuple[DeclaredNode, ...]) -> None:
     for one in nodes:
-        run.screen.spans((printable(one.node.id), "strong"), (f"  {one.node.version or ''}", "faint"))
+        run.screen.spans((printable(one.node.id), "strong"), (f"  {one.version or ''}", "faint"))
         run.screen.pairs(
             [
                 *(("  from", printable(name)) for name in one.node.before),

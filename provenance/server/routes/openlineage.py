@@ -33,7 +33,7 @@ from provenance.server.parameters import read_query
 from provenance.server.problems import UNAUTHORIZED, RequestRefusedError, busy
 from provenance.server.service import Service, Slots
 from provenance.statement.received import MAX_EVENT_BYTES, MAX_EVENTS
-from provenance.stores.lineage_graph import GraphNode
+from provenance.stores.lineage_nodes import GraphNode
 
 MAX_LARGE_BYTES: Final = 16 * 2**20
 """Large events that are read, parsed or waiting at a time; more are told to come back."""
@@ -254,6 +254,8 @@ def _shown(node: GraphNode) -> dict[str, Any]:
         data |= {
             "physicalName": node.name,
             "currentVersion": node.version,
+            "versions": node.versions,
+            "readVersions": node.read_versions,
             "fields": node.fields,
             "sources": node.sources,
         }

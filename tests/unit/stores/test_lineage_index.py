@@ -7,6 +7,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,21 @@ def test_how_much_is_read_is_bounded(index: LineageIndex, monkeypatch: pytest.Mo
         index.graph("job:n:j", 0)
     monkeypatch.undo()
     assert len(index.graph("job:n:j", 0)) == 1
+
+
+def test_an_index_of_an_earlier_version_is_made_anew(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "i.db")) as db:
+        db.executescript(
+            """CREATE TABLE nodes (id TEXT PRIMARY KEY, shown TEXT) WITHOUT ROWID;
+            CREATE INDEX nodes_shown ON nodes (shown);
+            CREATE TABLE edges (origin TEXT, destination TEXT); CREATE TABLE position (id INTEGER, entry INTEGER);
+            INSERT INTO position VALUES (1, 7); PRAGMA user_version = 4"""
+        )
+    index = LineageIndex(tmp_path / "i.db")
+    assert index.position() == 0
+    _add(index, _event(inputs=[_dataset("d", "a")]))
+    assert index.counts() == {"events": 1, "nodes": 2, "edges": 1}
+    index.close()
 
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:

@@ -1,0 +1,200 @@
+"""What is shown of nodes of the graph: of many at a time, one query for each kind of thing.
+
+Invariants: a dataset's version is one that was written, never one that was read; its fields are those that a writer
+said last, else a reader; a run that failed wrote nothing; of two things said at one instant the greater text holds.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from provenance.lineage.event_time import format_time_us
+from provenance.lineage.openlineage import NodeKey
+from provenance.stores.lineage_schema import EVENT_RUN, FAILED, FIELDS, READ, WRITTEN
+
+MAX_VERSIONS: Final = 5
+_MAX_LOOKED_AT: Final = 50
+_AMONG: Final = "(SELECT value FROM json_each(?))"
+_DECLARED: Final = f"""SELECT DISTINCT shape_io.dataset, text_sources.source, 1 FROM shape_io
+    JOIN shapes ON shapes.id = shape_io.shape JOIN text_sources ON text_sources.text = shape_io.lineage
+    WHERE shape_io.dataset IN {_AMONG} AND shapes.runs > 0"""  # noqa: S608 - words of this project
+_INFERRED: Final = f"""SELECT DISTINCT made.dataset, used.dataset, 0 FROM shape_io made
+    JOIN shapes ON shapes.id = made.shape JOIN shape_io used ON used.shape = made.shape AND used.role = {READ}
+    WHERE made.dataset IN {_AMONG} AND made.role = {WRITTEN} AND made.lineage IS NULL AND shapes.runs > 0
+    AND used.dataset <> made.dataset"""  # noqa: S608 - likewise
+_HAVING: Final = (
+    "SELECT each.value FROM json_each(?) each WHERE EXISTS (SELECT 1 FROM {} WHERE dataset = each.value {})"
+)
+_HAVE_VERSIONS: Final = _HAVING.format("versions", "")
+_HAVE_FIELDS: Final = _HAVING.format("said", f"AND kind = '{FIELDS}'")
+_FIELDS: Final = f"""SELECT said.time, texts.value FROM said CROSS JOIN runs ON runs.id = said.run
+    CROSS JOIN texts ON texts.id = said.text
+    WHERE said.dataset = ?1 AND said.kind = '{FIELDS}' AND said.role = ?2
+    AND (said.role = {READ} OR runs.state NOT IN {FAILED})
+    ORDER BY said.time DESC, texts.value DESC LIMIT 1"""  # noqa: S608 - likewise
+_WRITTEN: Final = f"""SELECT versions.time, versions.version, runs.run, runs.id FROM versions
+    CROSS JOIN runs ON runs.id = versions.run
+    WHERE versions.dataset = ? AND versions.role = {WRITTEN} AND runs.state NOT IN {FAILED}
+    ORDER BY versions.time DESC, versions.version DESC LIMIT {_MAX_LOOKED_AT}"""  # noqa: S608 - likewise
+_READ: Final = f"""SELECT version FROM versions WHERE dataset = ? AND role = {READ}
+    ORDER BY time DESC, version DESC LIMIT {_MAX_LOOKED_AT}"""  # noqa: S608 - likewise
+_INPUTS: Final = f"""SELECT versions.run, nodes.key, versions.version FROM versions
+    JOIN nodes ON nodes.id = versions.dataset WHERE versions.run IN {_AMONG} AND versions.role = {READ}
+    ORDER BY versions.run, nodes.key, versions.version"""  # noqa: S608 - likewise
+Rows = Callable[[str, Sequence[int]], list[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """A job or dataset with its edges, as node ids; `facets` are what was said last of its owners and quality.
+
+    `version` was written last, `versions` are the last that were written, each with the run and the versions of what
+    that run read, `read_versions` the last that were read.
+    """
+
+    id: str
+    type: str
+    namespace: str
+    name: str
+    created: str
+    updated: str
+    version: str | None
+    versions: list[dict[str, Any]]
+    read_versions: list[str]
+    fields: list[dict[str, Any]]
+    sources: list[dict[str, Any]]
+    before: list[str]
+    after: list[str]
+    facets: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsSaid:
+    """The fields of a dataset, and when they were said."""
+
+    time: int
+    fields: list[dict[str, Any]]
+
+    def has(self, name: str) -> bool:
+        """Whether there is this field, or the one that this is a part of, whatever the case."""
+        wanted = name.casefold()
+        return any(
+            wanted == known or wanted.startswith((f"{known}.", f"{known}["))
+            for known in (str(one["name"]).casefold() for one in self.fields)
+        )
+
+
+@dataclass(slots=True)
+class Edges:
+    """Edges by either end."""
+
+    before: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    after: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    def add(self, origin: int, destination: int) -> None:
+        """Add an edge."""
+        self.after[origin].add(destination)
+        self.before[destination].add(origin)
+
+
+@dataclass(slots=True)
+class _Versions:
+    written: list[dict[str, Any]]
+    read: list[str]
+
+
+class NodeReader:
+    """Reads over one connection; `rows` gives the rows of a query about some ids, of which it bounds the number."""
+
+    def __init__(self, db: sqlite3.Connection, rows: Rows) -> None:
+        self._db, self._rows = db, rows
+
+    def shown(self, nodes: set[int], edges: Edges) -> Iterator[GraphNode]:
+        """These nodes, with those edges that lead to and from them."""
+        ids = sorted(nodes)
+        sources, versions, fields = self._sources(ids), self._versions(ids), self.fields(ids)
+        said = defaultdict[int, dict[str, Any]](dict)
+        query = f"SELECT node, facet, value FROM facets WHERE node IN {_AMONG} ORDER BY node, facet"  # noqa: S608
+        for number, name, value in self._rows(query, ids):
+            said[number][name] = json.loads(value)
+        ends = {end for one in ids for end in (*edges.before[one], *edges.after[one])}
+        ends |= {source for one in sources.values() for source in one}
+        keys = self._keys(sorted(ends | nodes))
+        query = f"SELECT id, created, updated FROM nodes WHERE id IN {_AMONG}"  # noqa: S608 - words of this project
+        for number, created, updated in self._rows(query, ids):
+            node, told, found = keys[number], fields.get(number), versions.get(number) or _Versions([], [])
+            yield GraphNode(
+                id=node.id,
+                type=node.kind.upper(),
+                namespace=node.namespace,
+                name=node.name,
+                created=format_time_us(created),
+                updated=format_time_us(updated),
+                version=found.written[0]["version"] if found.written else None,
+                versions=found.written,
+                read_versions=found.read,
+                fields=told.fields if told else [],
+                sources=sorted(
+                    ({"origin": keys[source].id, "declared": declared} for source, declared in sources[number].items()),
+                    key=lambda one: str(one["origin"]),
+                ),
+                before=sorted(keys[one].id for one in edges.before[number]),
+                after=sorted(keys[one].id for one in edges.after[number]),
+                facets=said[number],
+            )
+
+    def fields(self, datasets: Sequence[int]) -> dict[int, FieldsSaid]:
+        """The fields of those of these datasets that have any."""
+        found = {}
+        for (dataset,) in self._rows(_HAVE_FIELDS, datasets):
+            for role in (WRITTEN, READ):
+                row = self._db.execute(_FIELDS, (dataset, role)).fetchone()
+                if row is not None:
+                    found[dataset] = FieldsSaid(row[0], json.loads(row[1]))
+                    break
+        return found
+
+    def _keys(self, ids: Sequence[int]) -> dict[int, NodeKey]:
+        query = f"SELECT id, key FROM nodes WHERE id IN {_AMONG}"  # noqa: S608 - words of this project
+        return {number: NodeKey.parse(key) for number, key in self._rows(query, ids)}
+
+    def _sources(self, ids: Sequence[int]) -> defaultdict[int, dict[int, bool]]:
+        """What datasets were made from, and whether that was declared of a run or inferred from all that it read."""
+        found = defaultdict[int, dict[int, bool]](dict)
+        for dataset, source, declared in (*self._rows(_INFERRED, ids), *self._rows(_DECLARED, ids)):
+            found[dataset][source] = bool(declared)
+        return found
+
+    def _versions(self, ids: Sequence[int]) -> dict[int, _Versions]:
+        datasets = [dataset for (dataset,) in self._rows(_HAVE_VERSIONS, ids)]
+        written = {dataset: self._written(dataset) for dataset in datasets}
+        inputs = defaultdict[int, list[dict[str, str]]](list)
+        runs = sorted({run for rows in written.values() for *_, run in rows})
+        for run, key, version in self._rows(_INPUTS, runs):
+            inputs[run].append({"origin": NodeKey.parse(key).id, "version": version})
+        found = {}
+        for dataset, rows in written.items():
+            read = [version for (version,) in self._db.execute(_READ, (dataset,))]
+            shown = [
+                {"version": version, "time": format_time_us(time), "run": run, "inputs": inputs[number]}
+                for time, version, run, number in rows
+            ]
+            found[dataset] = _Versions(shown, list(dict.fromkeys(read))[:MAX_VERSIONS])
+        return found
+
+    def _written(self, dataset: int) -> list[tuple[int, str, str | None, int]]:
+        """(time, version, run, its number) of the last versions, one of each run, latest first."""
+        by_run: dict[int, tuple[int, str, str | None, int]] = {}
+        for time, version, run, number in self._db.execute(_WRITTEN, (dataset,)):
+            by_run.setdefault(number, (time, version, run if is_run(run) else None, number))
+        return sorted(by_run.values(), key=lambda one: (one[0], one[1], one[2] or ""), reverse=True)[:MAX_VERSIONS]
+
+
+def is_run(name: str) -> bool:
+    """Whether this is the name of a run, and not of an event without one."""
+    return not name.startswith(EVENT_RUN)
