@@ -1,9 +1,9 @@
 """Batches of decisions: a journal becomes a dataset of records that is signed and logged.
 
-Invariants: a journal is removed only when every decision in it is in the log; one of which some cannot be read, or that
-differs from what was logged of it before, is kept under a name that is not tried again, and `kept_journals` lists it; a
-row keeps its number whatever was damaged before it; everything is synced before it is logged, and not written again
-afterwards; files are 0600, folders 0700.
+Invariants: a journal is removed only when every decision in it is in the log; one of which some cannot be read, that
+differs from what was logged of it before, or that says it is another model's, is kept under a name that is not tried
+again, and `kept_journals` lists it; of another model's nothing is logged; a row keeps its number whatever was damaged
+before it; everything is synced before it is logged, and not written again afterwards; files are 0600.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from provenance.errors import MalformedError, NotFoundError, SourceError, StoreError
-from provenance.ledger.decision_journal import SUFFIX, Decided, read_journal
+from provenance.ledger.decision_folders import KEPT
+from provenance.ledger.decision_journal import Decided, read_journal, version_of
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint
-from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.layout import sync_folder
 from provenance.ledger.receipts import Receipt
 
@@ -26,31 +26,8 @@ if TYPE_CHECKING:
     from provenance.ledger.ledger import Ledger
 
 SALT_BYTES: Final = 16
-KEPT: Final = ".kept"
-"""What the name of a journal ends in whose decisions are not all in the log."""
 _TABLE: Final = "decisions.arrow"
 _WANTED: Final = Wanted(records=True)
-
-
-def folder_of(directory: Path, model: str) -> Path:
-    """Where a ledger in `directory` keeps the decisions of a pinned model."""
-    return directory / "decisions" / model.replace("/", "_")
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of a model's decisions, private, and the one above it."""
-    try:
-        for one in (folder.parent, folder):
-            one.mkdir(exist_ok=True, mode=0o700)
-            if one.stat().st_mode & 0o077:  # releases before this one left the upper one open
-                one.chmod(0o700)
-    except OSError as error:
-        raise StoreError("cannot make the folder of decisions", got=error.strerror, where=folder) from error
-
-
-def version_of(path: Path) -> str:
-    """The version of the batch that a journal becomes."""
-    return path.name.removesuffix(SUFFIX)
 
 
 def log_journal(
@@ -59,16 +36,16 @@ def log_journal(
     """Make a dataset of a journal's decisions, register it, and remove the journal; None if that added nothing.
 
     The caller holds the journal's claim. Safe to repeat: what was cut off after the entry was logged finds that entry.
-    A decision that cannot be read is a row of nulls, and the journal is then kept.
+    A decision that cannot be read is a row of nulls, and the journal is then kept; so is one of another model.
     """
     if not path.exists():  # another recorder of this model logged it
         return None
-    noted, receipt = read_journal(path), None
+    noted, receipt, pin = read_journal(path), None, ledger.pin(model)
     batch, reference = path.parent / version_of(path), f"{name}@{version_of(path)}"
-    is_logged = True
+    is_logged = noted.model in (None, pin.envelope)
     try:
-        if noted.damaged < len(noted.rows):
-            table = _table(noted.rows, ledger.pin(model).digest.raw)
+        if is_logged and noted.damaged < len(noted.rows):
+            table = _table(noted.rows, pin.digest.raw)
             if _is_registered(ledger, reference):  # and is not written again: what is in the log stays as it is
                 receipt, is_logged = ledger.receipt(reference), _is_batch(ledger, reference, batch, table)
             else:
@@ -91,31 +68,6 @@ def log_journal(
     except OSError as error:
         raise StoreError("cannot log the decisions", got=error.strerror, where=path) from error
     return receipt
-
-
-def kept_journals(folder: Path) -> list[Path]:
-    """Journals under a folder whose decisions are not all in the log, and that are not tried again."""
-    return sorted(folder.rglob(f"*{SUFFIX}{KEPT}"))
-
-
-def kept_problem(folder: Path) -> StoreError | None:
-    """What to say of the journals that are kept in a model's folder; None if there are none."""
-    kept = sorted(folder.glob(f"*{SUFFIX}{KEPT}"))
-    if not kept:
-        return None
-    hint = "what can be read of it is in the log; restore or examine the rest, then move the file away"
-    noun = "a journal" if len(kept) == 1 else f"{len(kept)} journals"
-    return StoreError(f"not all decisions of {noun} are in the log", where=", ".join(map(str, kept[:10])), hint=hint)
-
-
-def examine_decisions(directory: Path, report: FsckReport) -> None:
-    """Tell of journals in a ledger's folder: kept ones are findings, those that wait for the log are notes."""
-    folder = directory / "decisions"
-    for path in kept_journals(folder):
-        report.find(f"decisions: not all of {path.relative_to(folder)} are in the log")
-    waiting = len(list(folder.rglob(f"*{SUFFIX}")))
-    if waiting:
-        report.note(f"journals of decisions that are not in the log yet: {waiting}")
 
 
 def _is_registered(ledger: Ledger, reference: str) -> bool:

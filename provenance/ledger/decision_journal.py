@@ -3,11 +3,13 @@
 Invariants: a decision is in the file, handed to the operating system, before it is acknowledged: a process that is
 killed loses none (a power cut may lose what was not synced; batches are synced before they are logged); a decision
 that was written in part is cut off again, or the file is written no more; files and folder are private; a file belongs
-to one process, by its lock, from its first byte until it is logged.
+to one process, by its lock, from its first byte until it is logged; it says whose decisions it holds.
 
-Bytes, 128 a decision, big-endian: time in microseconds since 1970 (8), salt (16), SHA-256(salt || input) (32),
-SHA-256(salt || output) (32), SHA-256 of an explanation or zeros (32), whether there is one (1), zeros (3), CRC-32 of
-all before it (4).
+Bytes, 128 first: "decisions" and zeros (16), SHA-256 of the model's envelope, which is its log entry (32), zeros (76),
+CRC-32 of all before it (4). Then 128 a decision, big-endian: time in microseconds since 1970 (8), salt (16),
+SHA-256(salt || input) (32), SHA-256(salt || output) (32), SHA-256 of an explanation or zeros (32), whether there is
+one (1), zeros (3), CRC-32 of all before it (4). A file whose name does not end in `.v2.journal` is of an earlier
+release and has no such beginning.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ import errno
 import fcntl
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from provenance.encoding import Digest
 from provenance.errors import StoreError
 
 RECORD: Final = struct.Struct(">Q16s32s32s32s?3x")
@@ -29,6 +33,11 @@ RECORD_BYTES: Final = RECORD.size + 4
 _CRC: Final = struct.Struct(">I")
 NO_EXPLANATION: Final = bytes(32)
 SUFFIX: Final = ".journal"
+"""What the name of any journal ends in."""
+HEADED: Final = ".v2.journal"
+"""What the name of a journal ends in that says whose decisions it holds."""
+_HEADER: Final = struct.Struct(">16s32s76x")
+_MAGIC: Final = b"decisions".ljust(16, b"\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +53,14 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What a journal holds: a row a decision, None where one cannot be read; `is_whole` if there is nothing else."""
+    """What a journal holds: a row a decision, None where one cannot be read; `is_whole` if there is nothing else.
+
+    `model` is the SHA-256 of the envelope of the model that decided; None if that cannot be read, or is not said.
+    """
 
     rows: tuple[Decided | None, ...]
     is_whole: bool
+    model: Digest | None = None
 
     @property
     def damaged(self) -> int:
@@ -70,9 +83,10 @@ class Claim:
 
 
 class Journal:
-    """A file of decisions that this process writes. `is_broken`: it ends in a part of a decision, and is done."""
+    """A file of decisions that this process writes; its name ends in `HEADED`. `model` is the SHA-256 of the envelope
+    of the model that decides. `is_broken`: it ends in a part of a decision, and is done."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, model: Digest) -> None:
         self.path, self.count, self.is_broken, self._file = path, 0, False, -1
         # Under a name that nobody looks for until it is locked: a journal without a lock would be taken for abandoned.
         begun = path.with_name(f"{path.name}.new")
@@ -81,8 +95,13 @@ class Journal:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             self._file = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.write(self._file, _with_crc(_HEADER.pack(_MAGIC, model.raw))) != RECORD_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             begun.rename(path)
         except OSError as error:
+            if self._file >= 0:
+                with contextlib.suppress(OSError):
+                    begun.unlink()
             self.abandon()
             raise StoreError("cannot begin a journal of decisions", got=error.strerror, where=path) from error
 
@@ -93,7 +112,7 @@ class Journal:
         """
         if self.is_broken:
             raise StoreError("a decision was not written: the journal ends in a part of one", where=self.path)
-        data = packed + _CRC.pack(crc32(packed))
+        data = _with_crc(packed)
         try:
             if (written := os.write(self._file, data)) != RECORD_BYTES:
                 raise StoreError("a decision was not written", expected=f"{RECORD_BYTES} bytes", got=written)
@@ -130,13 +149,13 @@ class Journal:
         if self._file < 0:
             return
         try:
-            os.ftruncate(self._file, self.count * RECORD_BYTES)
+            os.ftruncate(self._file, (1 + self.count) * RECORD_BYTES)
         except OSError:
             self.is_broken = True
 
 
 def read_journal(path: Path) -> Noted:
-    """What is noted in a file, in its order; what is damaged is passed over.
+    """What is noted in a file, in its order, and whose it is; what is damaged is passed over.
 
     Every 128 bytes that are no record count as one that cannot be read, so that the rows after it keep their numbers;
     fewer are what was written in part and never acknowledged.
@@ -146,8 +165,11 @@ def read_journal(path: Path) -> Noted:
     except OSError as error:
         raise StoreError("cannot read the decisions", got=error.strerror, where=path) from error
     rows: list[Decided | None] = []
-    at = end = 0
-    is_whole = True
+    model, at, is_whole = None, 0, True
+    if path.name.endswith(HEADED):
+        model, at = _parse_header(data), RECORD_BYTES
+        is_whole = model is not None or len(data) < 2 * RECORD_BYTES
+    end = at
     while at + RECORD_BYTES <= len(data):
         one = _parse(data[at : at + RECORD_BYTES])
         if one is None:
@@ -158,20 +180,37 @@ def read_journal(path: Path) -> Noted:
             rows += [None] * ((at - end) // RECORD_BYTES)
         rows.append(one)
         at = end = at + RECORD_BYTES
-    lost = (len(data) - end) // RECORD_BYTES
-    return Noted((*rows, *[None] * lost), is_whole and not lost)
+    lost = max(len(data) - end, 0) // RECORD_BYTES
+    return Noted((*rows, *[None] * lost), is_whole and not lost, model)
 
 
-def adopt(folder: Path, limit: int) -> list[Claim]:
-    """Journals in a folder that no process holds, oldest first, at most `limit`: they are this one's from now on."""
+def version_of(path: Path) -> str:
+    """The version of the batch that a journal becomes."""
+    return path.name.removesuffix(HEADED).removesuffix(SUFFIX)
+
+
+def adopt(folders: Sequence[Path], limit: int) -> list[Claim]:
+    """Journals in these folders that no process holds, oldest first, at most `limit`: this one's from now on."""
     claims: list[Claim] = []
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    for path in sorted((path for folder in folders for path in folder.glob(f"*{SUFFIX}")), key=lambda one: one.name):
         if len(claims) >= limit:
             break
         claim = _claim(path)
         if claim is not None:
             claims.append(claim)
     return claims
+
+
+def _with_crc(packed: bytes) -> bytes:
+    return packed + _CRC.pack(crc32(packed))
+
+
+def _parse_header(data: bytes) -> Digest | None:
+    packed, end = data[: _HEADER.size], data[_HEADER.size : RECORD_BYTES]
+    if len(packed + end) != RECORD_BYTES or end != _CRC.pack(crc32(packed)):
+        return None
+    magic, model = _HEADER.unpack(packed)
+    return Digest(model) if magic == _MAGIC else None
 
 
 def _parse(data: bytes) -> Decided | None:

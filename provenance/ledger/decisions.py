@@ -23,17 +23,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from provenance.errors import MalformedError, ProvenanceError, StoreError
-from provenance.ledger.decision_batches import (
-    SALT_BYTES,
-    folder_of,
-    kept_problem,
-    log_journal,
-    make_folder,
-    version_of,
-)
+from provenance.ledger.decision_batches import SALT_BYTES, log_journal
+from provenance.ledger.decision_folders import earlier_folder_of, folder_of, folders_of, kept_problem, make_folder
 from provenance.ledger.decision_forks import survive_forks
 from provenance.ledger.decision_functions import recording
-from provenance.ledger.decision_journal import NO_EXPLANATION, RECORD, SUFFIX, Claim, Journal, adopt
+from provenance.ledger.decision_journal import HEADED, NO_EXPLANATION, RECORD, Claim, Journal, adopt, version_of
 from provenance.ledger.decision_model import verify_model
 from provenance.ledger.decision_process import log_apart
 from provenance.ledger.receipts import Receipt
@@ -92,13 +86,14 @@ class Decisions:
         self.model_digest = pin.digest
         verify_model(ledger, self.model, place, required)
         self._name = f"{pin.name.dataset}.decisions"
-        self._folder = folder_of(ledger.layout.directory, self.model)
-        make_folder(self._folder)
+        self._entry = pin.envelope
+        self._folder = make_folder(ledger.layout.directory, pin.name)
+        self._folders = folders_of(ledger, pin.name)
         self._is_forked = False
         self._journal = self._begin()
         self._prepare()
-        self._waiting += adopt(self._folder, MAX_WAITING)
-        self._kept = kept_problem(self._folder)
+        self._waiting += adopt(self._folders, MAX_WAITING)
+        self._kept = kept_problem(self._folders)
         self.problem: ProvenanceError | None = self._kept
         """Why the last batch could not be logged (it is tried again with the next), or which journals are kept because
         not all of their decisions are in the log."""
@@ -183,7 +178,7 @@ class Decisions:
 
     def _begin(self) -> Journal:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-        return Journal(self._folder / f"{now}-{secrets.token_hex(4)}{SUFFIX}")
+        return Journal(self._folder / f"{now}-{secrets.token_hex(4)}{HEADED}", self._entry)
 
     def _writable(self) -> Journal:
         """The journal that takes the next decision. The guard is held."""
@@ -242,7 +237,7 @@ class Decisions:
     def _adopt(self) -> None:
         """Take over the journals of processes that are gone."""
         with self._guard:
-            self._waiting += adopt(self._folder, MAX_WAITING - len(self._waiting))
+            self._waiting += adopt(self._folders, MAX_WAITING - len(self._waiting))
         self._looked_s = time.monotonic()
 
     def _log_waiting(self) -> None:
@@ -259,7 +254,7 @@ class Decisions:
                     claim.release()
                     if receipt is not None:
                         self.receipts.append(receipt)
-                self._kept = kept_problem(self._folder)
+                self._kept = kept_problem(self._folders)
 
     def _log(self, claims: Sequence[Claim]) -> Iterator[Receipt | None]:
         if self._is_forked:
@@ -302,8 +297,10 @@ def check_decision(record: Mapping[str, Any], salt: bytes, given: bytes, answer:
 
 def salt_of(ledger: Ledger, model: str, ticket_dataset: str, row: int) -> bytes:
     """The salt of a decision, kept on this machine; whoever erases it makes the record say nothing for ever."""
-    folder = folder_of(ledger.layout.directory, str(ledger.pin(model).name))
-    path = folder / f"{ticket_dataset.rpartition('@')[2]}.salts"
+    name, file_name = ledger.pin(model).name, f"{ticket_dataset.rpartition('@')[2]}.salts"
+    path = folder_of(ledger.layout.directory, name) / file_name
+    if not path.exists() and (earlier := earlier_folder_of(ledger.layout.directory, name) / file_name).exists():
+        path = earlier  # versions are random: those of another model are not in the way
     if row < 0:
         raise MalformedError("the batch has no such row", got=row)
     try:

@@ -43,7 +43,7 @@ from provenance.ledger.audit import Auditor, FsckProgress
 from provenance.ledger.audit_logs import is_trusted, logs_about
 from provenance.ledger.blocks import KnownBlocks
 from provenance.ledger.contents import Contents
-from provenance.ledger.decision_batches import examine_decisions
+from provenance.ledger.decision_folders import examine_decisions
 from provenance.ledger.fingerprinting import Wanted, find_fingerprint, open_records
 from provenance.ledger.fsck_report import FsckReport
 from provenance.ledger.gathering import receipt_of
@@ -1048,7 +1048,7 @@ class Ledger:
         report = Auditor(self._store, self.blobs, self.layout.trees, log_keys, self.keyring.trust()).run(
             independent=independent, progress=progress
         )
-        examine_decisions(self.layout.directory, report)
+        examine_decisions(self, report)
         try:
             self.check_shown()
         except LogFaultError as fault:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from provenance.encoding import Digest
 from provenance.errors import MalformedError, StoreError
 from provenance.ledger import Ledger
 from provenance.ledger import decisions as module
@@ -17,11 +18,12 @@ from provenance.ledger.decision_journal import RECORD, RECORD_BYTES, Journal, ad
 from provenance.ledger.decisions import check_decision, salt_of
 from tests.unit.ledger.decision_rows import all_rows, logged_rows, rows_of
 
+_MODEL = Digest.of(b"the model's entry")
 _PACKED = RECORD.pack(7, bytes(16), bytes(32), bytes(32), bytes(32), False)
 
 
 def _folder(ledger: Ledger) -> Path:
-    return ledger.layout.directory / "decisions" / "acme_model@1"
+    return ledger.layout.directory / "decisions" / "acme" / "model@1"
 
 
 def _short(monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
@@ -35,7 +37,7 @@ def _short(monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
     monkeypatch.setattr(os, "write", once)
 
 
-@pytest.mark.parametrize("room_bytes", [3 * RECORD_BYTES + 40, 3 * RECORD_BYTES])
+@pytest.mark.parametrize("room_bytes", [4 * RECORD_BYTES + 40, 4 * RECORD_BYTES])
 def test_a_full_disk_costs_the_decision_that_found_it(ledger: Ledger, model: Path, room_bytes: int) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with ledger.decisions("acme/model", model, key="someone") as decisions:
@@ -80,7 +82,7 @@ def test_a_signal_between_writing_and_counting_leaves_nothing(tmp_path: Path, mo
         write(descriptor, data)
         raise KeyboardInterrupt
 
-    journal = Journal(tmp_path / "x.journal")
+    journal = Journal(tmp_path / "x.v2.journal", _MODEL)
     journal.add(_PACKED)
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", interrupted)
@@ -107,7 +109,7 @@ def _left_behind(ledger: Ledger, model: Path, count: int) -> tuple[list[Any], Pa
 def test_one_flipped_bit_costs_one_decision_and_the_journal_is_kept(ledger: Ledger, model: Path) -> None:
     tickets, path = _left_behind(ledger, model, 100)
     data = bytearray(path.read_bytes())
-    data[10 * RECORD_BYTES + 60] ^= 1
+    data[11 * RECORD_BYTES + 60] ^= 1
     path.write_bytes(data)
     with ledger.decisions("acme/model", model, key="someone") as decisions:
         decisions.flush()
@@ -130,7 +132,7 @@ def test_one_flipped_bit_costs_one_decision_and_the_journal_is_kept(ledger: Ledg
         salt_of(ledger, "acme/model", tickets[0].dataset, 100)
     assert (path.exists(), kept.read_bytes()) == (False, bytes(data))
     report = ledger.fsck()
-    assert [one for one in report.findings if f"acme_model@1/{kept.name}" in one] == report.findings != []
+    assert [one for one in report.findings if f"acme/model@1/{kept.name}" in one] == report.findings != []
     with ledger.decisions("acme/model", model, key="someone") as again:  # it is named until somebody moved it away
         again.flush()
         assert again.problem is not None and again.receipts == []
@@ -152,16 +154,16 @@ def test_one_flipped_bit_costs_one_decision_and_the_journal_is_kept(ledger: Ledg
 def test_what_follows_damage_is_read(
     tmp_path: Path, where: int, fragment: bytes, rows: list[int | None], is_whole: bool
 ) -> None:
-    journal = Journal(tmp_path / "x.journal")
+    journal = Journal(tmp_path / "x.v2.journal", _MODEL)
     for _ in range(4):
         journal.add(_PACKED)
     journal.abandon()
     data = journal.path.read_bytes()
-    cut = where * RECORD_BYTES
+    cut = (1 + where) * RECORD_BYTES
     journal.path.write_bytes(data[:cut] + fragment + data[cut:])
     noted = read_journal(journal.path)
     assert [one and one.time_us for one in noted.rows] == rows
-    assert noted.is_whole == is_whole
+    assert (noted.is_whole, noted.model) == (is_whole, _MODEL)
 
 
 def test_a_journal_of_nothing_that_can_be_read_is_kept(ledger: Ledger, model: Path) -> None:
@@ -185,11 +187,11 @@ def test_what_was_logged_under_another_key_is_in_the_log_and_what_was_not_is_kep
         second.flush()
         assert (second.problem, path.exists()) == (None, False)
         assert [receipt.name for receipt in second.receipts] == [tickets[0].dataset]
-    path.write_bytes(data[: 2 * RECORD_BYTES])
+    path.write_bytes(data[: 3 * RECORD_BYTES])
     with ledger.decisions("acme/model", model, key="other") as third:
         third.flush()
         assert third.problem is not None and not path.exists()
-    assert path.with_name(f"{path.name}.kept").read_bytes() == data[: 2 * RECORD_BYTES]
+    assert path.with_name(f"{path.name}.kept").read_bytes() == data[: 3 * RECORD_BYTES]
     assert [len(rows) for rows in all_rows(ledger).values()] == [len(tickets)]
 
 
@@ -205,7 +207,7 @@ def test_a_journal_belongs_to_one_process_until_it_is_logged(
         ticket = decisions.record(b"i", b"o")
         with pytest.raises(StoreError, match="disk is full"):
             decisions.flush()
-        assert adopt(_folder(ledger), 10) == []
+        assert adopt([_folder(ledger)], 10) == []
         assert "journals of decisions that are not in the log yet: 2" in ledger.fsck().notes
         with pytest.raises(StoreError, match="disk is full"):
             decisions.close()

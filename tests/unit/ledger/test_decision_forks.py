@@ -142,14 +142,14 @@ def _in_child(work: Callable[[], object]) -> int:
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_leaves_the_parents_journal_alone(ledger: Ledger, model: Path) -> None:
-    folder = ledger.layout.directory / "decisions" / "acme_model@1"
+    folder = ledger.layout.directory / "decisions" / "acme" / "model@1"
     with ledger.decisions("acme/model", model, key="someone") as decisions:
         ticket = decisions.record(b"i", b"o")
         assert _in_child(decisions.close) == 0  # a child that recorded nothing logs nothing, and closes nothing
         assert _in_child(lambda: decisions.record(b"j", b"o")) == 0
         assert decisions.record(b"k", b"o").row == 1
         assert len(list(folder.glob("*.journal"))) == 2
-        (left,) = adopt(folder, 10)
+        (left,) = adopt([folder], 10)
         left.release()
         assert all_rows(ledger) == {}
     assert [len(rows) for rows in all_rows(ledger).values()] in ([2, 1], [1, 2])
@@ -165,11 +165,11 @@ def test_a_child_leaves_the_parents_journal_alone(ledger: Ledger, model: Path) -
 def test_a_process_of_its_own_says_what_stood_in_its_way(
     ledger: Ledger, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = ledger.layout.directory / "decisions" / "acme_model@1"
+    folder = ledger.layout.directory / "decisions" / "acme" / "model@1"
     decisions = ledger.decisions("acme/model", model, key="someone")
     decisions.record(b"i", b"o")
     decisions._journal.abandon()
-    (claim,) = adopt(folder, 1)
+    (claim,) = adopt([folder], 1)
     where = ledger.layout.directory
     model_name = ("acme/model.decisions", "acme/model@1", [claim])
     with pytest.raises(StoreError, match=r"forked process could not be logged: .*nobody"):

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 import provenance
+from provenance.encoding import Digest
 from provenance.errors import NotFoundError, StoreError, VerificationError
 from provenance.ledger import Ledger
 from provenance.ledger import decisions as module
@@ -68,10 +69,12 @@ def test_equal_inputs_are_not_seen_to_be_equal(ledger: Ledger, model: Path) -> N
 
 def test_folders_of_earlier_releases_are_closed(ledger: Ledger, model: Path) -> None:
     folder = ledger.layout.directory / "decisions"
-    (folder / "acme_model@1").mkdir(parents=True)
-    folder.chmod(0o755)
+    folders = [folder, folder / "acme", folder / "acme/model@1", folder / "acme_model@1"]
+    for one in folders:
+        one.mkdir(parents=True, exist_ok=True)
+        one.chmod(0o755)
     ledger.decisions("acme/model", model, key="someone").close()
-    assert [stat.S_IMODE(one.stat().st_mode) for one in (folder, folder / "acme_model@1")] == [0o700, 0o700]
+    assert {stat.S_IMODE(one.stat().st_mode) for one in folders} == {0o700}
 
 
 def test_a_model_that_does_not_verify_is_refused(ledger: Ledger, model: Path) -> None:
@@ -185,25 +188,29 @@ def test_what_cannot_be_logged_waits_and_is_bounded(
 def test_a_torn_record_is_dropped_and_no_byte_can_be_changed(tmp_path: Path) -> None:
     from provenance.ledger.decision_journal import RECORD
 
-    journal = Journal(tmp_path / "x.journal")
+    whose, cut_off = Digest.of(b"the model's entry"), tmp_path / "y.v2.journal"
+    journal = Journal(tmp_path / "x.v2.journal", whose)
     for number in range(3):
         journal.add(RECORD.pack(number, bytes(16), bytes(32), bytes(32), bytes(32), False))
     journal.end()
-    data = (tmp_path / "x.journal").read_bytes()
-    assert len(data) == 3 * RECORD_BYTES == 3 * 128
+    data = (tmp_path / "x.v2.journal").read_bytes()
+    assert len(data) == 4 * RECORD_BYTES == 4 * 128
     for cut in range(len(data)):
-        (tmp_path / "y").write_bytes(data[:cut])
-        noted = read_journal(tmp_path / "y")
-        assert (len(noted.rows), noted.damaged, noted.is_whole) == (cut // RECORD_BYTES, 0, True)
-    for place in range(RECORD_BYTES, 2 * RECORD_BYTES):
+        cut_off.write_bytes(data[:cut])
+        noted = read_journal(cut_off)
+        assert (len(noted.rows), noted.damaged, noted.is_whole) == (max(cut // RECORD_BYTES - 1, 0), 0, True)
+        assert noted.model == (whose if cut >= RECORD_BYTES else None)
+    for place in range(3 * RECORD_BYTES):
         changed = bytearray(data)
         changed[place] ^= 1
-        (tmp_path / "y").write_bytes(changed)
-        noted = read_journal(tmp_path / "y")
-        assert [one and one.time_us for one in noted.rows] == [0, None, 2]
-        assert (noted.damaged, noted.is_whole) == (1, False)
+        cut_off.write_bytes(changed)
+        noted = read_journal(cut_off)
+        damaged = place // RECORD_BYTES - 1
+        assert [one and one.time_us for one in noted.rows] == [None if n == damaged else n for n in range(3)]
+        assert (noted.damaged, noted.is_whole) == (int(damaged >= 0), False)
+        assert noted.model == (None if damaged < 0 else whose)
     with pytest.raises(StoreError):
-        Journal(tmp_path / "x.journal")
+        Journal(tmp_path / "x.v2.journal", whose)
 
 
 def test_a_function_and_a_service_are_recorded(ledger: Ledger, model: Path) -> None:
