@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from provenance.encoding import Digest, parse_foreign_json
 from provenance.errors import MalformedError, PolicyError, ProvenanceError, StoreError
+from provenance.lineage.event_time import parse_time_us
 from provenance.lineage.imports.telling import PRODUCER
 from provenance.lineage.openlineage import LineageEvent, parse_event
 from provenance.lineage.signed_event import is_signed, open_signed
@@ -194,7 +195,8 @@ class EventLog:
             entry = self._ledger.append_batch(envelope)
             self._unindexed.add(entry)
             self._next = entry + 1
-        self._index.add(entry, [(digest, event) for digest, _, event in batch], lambda: self._settled(entry))
+        told = [(digest, event) for digest, _, event in batch]
+        self._index.add(entry, told, lambda: self._settled(entry), parse_time_us(now, "created"))
         with self._guard:
             self._unindexed.remove(entry)  # one whose indexing failed stays: the next start indexes it
         return entry
@@ -230,7 +232,7 @@ def catch_up(ledger: Ledger, index: LineageIndex) -> None:
             if frame.predicate_type == RECEIVED_TYPE:
                 received = read_received(frame)
                 raws = parse_batch(ledger.blobs.get(received.batch, max_bytes=MAX_BATCH_BYTES))
-                index.add(row.index, list(_readable(raws)))
+                index.add(row.index, list(_readable(raws)), received_us=parse_time_us(received.created, "created"))
         position += len(rows)
         index.skip(position)
 
@@ -254,4 +256,5 @@ def _opened(raw: bytes) -> tuple[Envelope | None, LineageEvent]:
     event = parse_event(parse_foreign_json(told, what="event", max_bytes=MAX_EVENT_BYTES))
     if envelope is None:
         return None, event
-    return envelope, replace(event, flags=(*event.flags, f"signed by {envelope.signatures[0].keyid}"))
+    keyid = envelope.signatures[0].keyid
+    return envelope, replace(event, flags=(*event.flags, f"signed by {keyid}"), signer=keyid)

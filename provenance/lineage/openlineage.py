@@ -87,7 +87,7 @@ class DatasetSaid:
 @dataclass(frozen=True, slots=True)
 class LineageEvent:
     """An event, as far as it means lineage. `job` is (namespace, name), `job_facets` what is said of its owners and
-    tests; `flags` say what is missing, and let pass."""
+    tests; `flags` say what is missing, and let pass; `signer` is the keyid of who signed it."""
 
     kind: EventKind
     time: str
@@ -100,6 +100,7 @@ class LineageEvent:
     dataset: DatasetSaid | None = None
     job_facets: Facets = ()
     flags: tuple[str, ...] = field(default=())
+    signer: str | None = None
 
     @property
     def time_us(self) -> int:

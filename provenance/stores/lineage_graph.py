@@ -34,12 +34,14 @@ _WITHIN: Final = f"""SELECT shapes.job, shape_io.role, shape_io.dataset FROM sha
     JOIN shapes ON shapes.id = shape_io.shape WHERE shape_io.shape IN {_AMONG}"""  # noqa: S608 - likewise
 _OF_DATASETS: Final = f"""SELECT DISTINCT shapes.job, shape_io.role, shape_io.dataset FROM shape_io
     JOIN shapes ON shapes.id = shape_io.shape WHERE shape_io.dataset IN {_AMONG} AND {_LIVE}"""  # noqa: S608 - likewise
-# Of each job the latest live run that says what columns were made from; of two at one instant all, to be told apart.
+# Of each job the latest live run that says what columns were made from; of two at one instant the greater text. What
+# nobody signed counts where nothing was.
 _COLUMNS: Final = f"""WITH live AS (
-        SELECT runs.job, said.time, said.text FROM said JOIN runs ON runs.id = said.run
+        SELECT runs.job, said.trust, said.time, said.text FROM said JOIN runs ON runs.id = said.run
         WHERE said.dataset = ? AND said.kind = '{LINEAGE}' AND runs.state NOT IN {FAILED}
-    ), latest AS (SELECT job, max(time) AS time FROM live GROUP BY job)
-    SELECT DISTINCT job, time, texts.value FROM live JOIN latest USING (job, time) JOIN texts ON texts.id = live.text
+    ), latest AS (SELECT job, max(time) AS time FROM live WHERE trust = (SELECT max(trust) FROM live) GROUP BY job)
+    SELECT DISTINCT job, trust, time, texts.value FROM live JOIN latest USING (job, time)
+    JOIN texts ON texts.id = live.text WHERE trust = (SELECT max(trust) FROM live)
     ORDER BY job, texts.value"""  # noqa: S608 - likewise
 Column = tuple[str, NodeKey, str]
 
@@ -89,12 +91,12 @@ class GraphReader:
 
     def _columns(self, dataset: int) -> list[Column]:
         """What columns of a dataset were made from, by the latest run of each job, as far as it has them still."""
-        latest = {job: (time, value) for job, time, value in self._db.execute(_COLUMNS, (dataset,))}
+        latest = {job: ((trust, time), value) for job, trust, time, value in self._db.execute(_COLUMNS, (dataset,))}
         told = NodeReader(self._db, self.rows).fields([dataset]).get(dataset)
         found: list[Column] = []
-        for time, value in latest.values():
+        for said, value in latest.values():
             for name, source, column in json.loads(value)["columns"]:
-                if told is None or told.time <= time or told.has(name):
+                if told is None or (told.trust, told.time) <= said or told.has(name):
                     found.append((name, NodeKey.parse(source), column))
         return found
 

@@ -2,7 +2,8 @@
 
 Invariants: the file can be thrown away and made again; readers have connections of their own and see one committed
 state, so that nobody who writes waits for them; the order in which events come makes no difference: what is
-shown of a dataset is the latest by event time, and of those at one instant the greatest; times are microseconds in UTC;
+shown of a dataset is what a signer said, if any did, and of that the latest by event time, which counts as at most
+shortly after the event was received, and of those at one instant the greatest; times are microseconds in UTC;
 a node is known by `NodeKey.text`, for two may share the id that Marquez writes; an event is known by the SHA-256 of its
 bytes.
 """
@@ -115,14 +116,22 @@ class LineageIndex:
             return {run for run in runs if self._db.execute(query, (run, producer)).fetchone()}
 
     def add(
-        self, entry: int, events: Sequence[tuple[Digest, LineageEvent]], settled: Callable[[], int] | None = None
+        self,
+        entry: int,
+        events: Sequence[tuple[Digest, LineageEvent]],
+        settled: Callable[[], int] | None = None,
+        received_us: int | None = None,
     ) -> None:
         """Index the events of one log entry, and say that all below `settled()` are indexed: up to it, by default.
+
+        `received_us` is when they were received, in microseconds since 1970: now, by default. What an event says of a
+        later time than shortly after that is taken to be said then.
 
         Large events are written in pieces, so that others who write or read have their turn; those that read meanwhile
         see a part of them.
         """
-        work, ended = self._writer.write(entry, events), False
+        received_us = time.time_ns() // 1_000 if received_us is None else received_us
+        work, ended = self._writer.write(entry, events, received_us), False
         while not ended:
             with self._writing():
                 ended = next(work, _ENDED) is _ENDED

@@ -20,10 +20,10 @@ from provenance.stores.lineage_schema import EVENT_RUN, FAILED, FIELDS, READ, WR
 MAX_VERSIONS: Final = 5
 _MAX_LOOKED_AT: Final = 50
 _AMONG: Final = "(SELECT value FROM json_each(?))"
-_DECLARED: Final = f"""SELECT DISTINCT shape_io.dataset, text_sources.source, 1 FROM shape_io
+_DECLARED: Final = f"""SELECT DISTINCT shape_io.dataset, text_sources.source, shapes.trust, 1 FROM shape_io
     JOIN shapes ON shapes.id = shape_io.shape JOIN text_sources ON text_sources.text = shape_io.lineage
     WHERE shape_io.dataset IN {_AMONG} AND shapes.runs > 0"""  # noqa: S608 - words of this project
-_INFERRED: Final = f"""SELECT DISTINCT made.dataset, used.dataset, 0 FROM shape_io made
+_INFERRED: Final = f"""SELECT DISTINCT made.dataset, used.dataset, shapes.trust, 0 FROM shape_io made
     JOIN shapes ON shapes.id = made.shape JOIN shape_io used ON used.shape = made.shape AND used.role = {READ}
     WHERE made.dataset IN {_AMONG} AND made.role = {WRITTEN} AND made.lineage IS NULL AND shapes.runs > 0
     AND used.dataset <> made.dataset"""  # noqa: S608 - likewise
@@ -32,17 +32,19 @@ _HAVING: Final = (
 )
 _HAVE_VERSIONS: Final = _HAVING.format("versions", "")
 _HAVE_FIELDS: Final = _HAVING.format("said", f"AND kind = '{FIELDS}'")
-_FIELDS: Final = f"""SELECT said.time, texts.value FROM said CROSS JOIN runs ON runs.id = said.run
-    CROSS JOIN texts ON texts.id = said.text
-    WHERE said.dataset = ?1 AND said.kind = '{FIELDS}' AND said.role = ?2
+_FIELDS: Final = f"""SELECT said.trust, said.time, texts.value, speakers.name FROM said
+    CROSS JOIN runs ON runs.id = said.run CROSS JOIN texts ON texts.id = said.text
+    LEFT JOIN speakers ON speakers.id = said.speaker WHERE said.dataset = ? AND said.kind = '{FIELDS}'
     AND (said.role = {READ} OR runs.state NOT IN {FAILED})
-    ORDER BY said.time DESC, texts.value DESC LIMIT 1"""  # noqa: S608 - likewise
-_WRITTEN: Final = f"""SELECT versions.time, versions.version, runs.run, runs.id FROM versions
-    CROSS JOIN runs ON runs.id = versions.run
+    ORDER BY said.trust DESC, said.role DESC, said.time DESC, texts.value DESC LIMIT 1"""  # noqa: S608 - likewise
+_WRITTEN: Final = f"""SELECT versions.trust, versions.time, versions.version, runs.run, runs.id, speakers.name
+    FROM versions CROSS JOIN runs ON runs.id = versions.run LEFT JOIN speakers ON speakers.id = versions.speaker
     WHERE versions.dataset = ? AND versions.role = {WRITTEN} AND runs.state NOT IN {FAILED}
-    ORDER BY versions.time DESC, versions.version DESC LIMIT {_MAX_LOOKED_AT}"""  # noqa: S608 - likewise
+    ORDER BY versions.trust DESC, versions.time DESC, versions.version DESC LIMIT {_MAX_LOOKED_AT}"""  # noqa: S608 - likewise
+_FACETS: Final = f"""SELECT node, facet, value, speakers.name FROM facets
+    LEFT JOIN speakers ON speakers.id = facets.speaker WHERE node IN {_AMONG} ORDER BY node, facet"""  # noqa: S608
 _READ: Final = f"""SELECT version FROM versions WHERE dataset = ? AND role = {READ}
-    ORDER BY time DESC, version DESC LIMIT {_MAX_LOOKED_AT}"""  # noqa: S608 - likewise
+    ORDER BY trust DESC, time DESC, version DESC LIMIT {_MAX_LOOKED_AT}"""  # noqa: S608 - likewise
 _INPUTS: Final = f"""SELECT versions.run, nodes.key, versions.version FROM versions
     JOIN nodes ON nodes.id = versions.dataset WHERE versions.run IN {_AMONG} AND versions.role = {READ}
     ORDER BY versions.run, nodes.key, versions.version"""  # noqa: S608 - likewise
@@ -53,8 +55,9 @@ Rows = Callable[[str, Sequence[int]], list[tuple[Any, ...]]]
 class GraphNode:
     """A job or dataset with its edges, as node ids; `facets` are what was said last of its owners and quality.
 
-    `version` was written last, `versions` are the last that were written, each with the run and the versions of what
-    that run read, `read_versions` the last that were read.
+    `said_by` says of version, schema and each facet who said it: the keyid of a key that signed it, `import` for what
+    this ledger imported, None for what anybody may have sent. `version` was written last, `versions` are the last that
+    were written, each with the run and the versions of what that run read, `read_versions` the last that were read.
     """
 
     id: str
@@ -71,14 +74,17 @@ class GraphNode:
     before: list[str]
     after: list[str]
     facets: dict[str, Any]
+    said_by: dict[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class FieldsSaid:
-    """The fields of a dataset, and when they were said."""
+    """The fields of a dataset, when they were said, by whom, and whether that was signed or imported."""
 
+    trust: int
     time: int
     fields: list[dict[str, Any]]
+    speaker: str | None
 
     def has(self, name: str) -> bool:
         """Whether there is this field, or the one that this is a part of, whatever the case."""
@@ -102,6 +108,16 @@ class Edges:
         self.before[destination].add(origin)
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    trust: int
+    time: int
+    version: str
+    run: str
+    number: int
+    speaker: str | None
+
+
 @dataclass(slots=True)
 class _Versions:
     written: list[dict[str, Any]]
@@ -118,16 +134,19 @@ class NodeReader:
         """These nodes, with those edges that lead to and from them."""
         ids = sorted(nodes)
         sources, versions, fields = self._sources(ids), self._versions(ids), self.fields(ids)
-        said = defaultdict[int, dict[str, Any]](dict)
-        query = f"SELECT node, facet, value FROM facets WHERE node IN {_AMONG} ORDER BY node, facet"  # noqa: S608
-        for number, name, value in self._rows(query, ids):
-            said[number][name] = json.loads(value)
+        said, by = defaultdict[int, dict[str, Any]](dict), defaultdict[int, dict[str, str | None]](dict)
+        for number, name, value, speaker in self._rows(_FACETS, ids):
+            said[number][name], by[number][name] = json.loads(value), speaker
         ends = {end for one in ids for end in (*edges.before[one], *edges.after[one])}
         ends |= {source for one in sources.values() for source in one}
         keys = self._keys(sorted(ends | nodes))
         query = f"SELECT id, created, updated FROM nodes WHERE id IN {_AMONG}"  # noqa: S608 - words of this project
         for number, created, updated in self._rows(query, ids):
             node, told, found = keys[number], fields.get(number), versions.get(number) or _Versions([], [])
+            if told is not None:
+                by[number][FIELDS] = told.speaker
+            if found.written:
+                by[number]["version"] = found.written[0]["saidBy"]
             yield GraphNode(
                 id=node.id,
                 type=node.kind.upper(),
@@ -140,59 +159,71 @@ class NodeReader:
                 read_versions=found.read,
                 fields=told.fields if told else [],
                 sources=sorted(
-                    ({"origin": keys[source].id, "declared": declared} for source, declared in sources[number].items()),
+                    (
+                        {"origin": keys[source].id, "declared": bool(declared), "signed": bool(trust)}
+                        for source, (trust, declared) in sources[number].items()
+                    ),
                     key=lambda one: str(one["origin"]),
                 ),
                 before=sorted(keys[one].id for one in edges.before[number]),
                 after=sorted(keys[one].id for one in edges.after[number]),
                 facets=said[number],
+                said_by=by[number],
             )
 
     def fields(self, datasets: Sequence[int]) -> dict[int, FieldsSaid]:
         """The fields of those of these datasets that have any."""
         found = {}
         for (dataset,) in self._rows(_HAVE_FIELDS, datasets):
-            for role in (WRITTEN, READ):
-                row = self._db.execute(_FIELDS, (dataset, role)).fetchone()
-                if row is not None:
-                    found[dataset] = FieldsSaid(row[0], json.loads(row[1]))
-                    break
+            row = self._db.execute(_FIELDS, (dataset,)).fetchone()
+            if row is not None:
+                trust, time, value, speaker = row
+                found[dataset] = FieldsSaid(trust, time, json.loads(value), speaker)
         return found
 
     def _keys(self, ids: Sequence[int]) -> dict[int, NodeKey]:
         query = f"SELECT id, key FROM nodes WHERE id IN {_AMONG}"  # noqa: S608 - words of this project
         return {number: NodeKey.parse(key) for number, key in self._rows(query, ids)}
 
-    def _sources(self, ids: Sequence[int]) -> defaultdict[int, dict[int, bool]]:
-        """What datasets were made from, and whether that was declared of a run or inferred from all that it read."""
-        found = defaultdict[int, dict[int, bool]](dict)
-        for dataset, source, declared in (*self._rows(_INFERRED, ids), *self._rows(_DECLARED, ids)):
-            found[dataset][source] = bool(declared)
+    def _sources(self, ids: Sequence[int]) -> defaultdict[int, dict[int, tuple[int, int]]]:
+        """What datasets were made from; whether that was signed or imported, and whether it was declared of a run or
+        inferred from all that it read: the best of what is said of each."""
+        found = defaultdict[int, dict[int, tuple[int, int]]](dict)
+        for dataset, source, *how in (*self._rows(_INFERRED, ids), *self._rows(_DECLARED, ids)):
+            found[dataset][source] = max(found[dataset].get(source, (0, 0)), (how[0], how[1]))
         return found
 
     def _versions(self, ids: Sequence[int]) -> dict[int, _Versions]:
         datasets = [dataset for (dataset,) in self._rows(_HAVE_VERSIONS, ids)]
         written = {dataset: self._written(dataset) for dataset in datasets}
         inputs = defaultdict[int, list[dict[str, str]]](list)
-        runs = sorted({run for rows in written.values() for *_, run in rows})
+        runs = sorted({one.number for rows in written.values() for one in rows})
         for run, key, version in self._rows(_INPUTS, runs):
             inputs[run].append({"origin": NodeKey.parse(key).id, "version": version})
         found = {}
         for dataset, rows in written.items():
             read = [version for (version,) in self._db.execute(_READ, (dataset,))]
             shown = [
-                {"version": version, "time": format_time_us(time), "run": run, "inputs": inputs[number]}
-                for time, version, run, number in rows
+                {
+                    "version": one.version,
+                    "time": format_time_us(one.time),
+                    "run": one.run if is_run(one.run) else None,
+                    "saidBy": one.speaker,
+                    "inputs": inputs[one.number],
+                }
+                for one in rows
             ]
             found[dataset] = _Versions(shown, list(dict.fromkeys(read))[:MAX_VERSIONS])
         return found
 
-    def _written(self, dataset: int) -> list[tuple[int, str, str | None, int]]:
-        """(time, version, run, its number) of the last versions, one of each run, latest first."""
-        by_run: dict[int, tuple[int, str, str | None, int]] = {}
-        for time, version, run, number in self._db.execute(_WRITTEN, (dataset,)):
-            by_run.setdefault(number, (time, version, run if is_run(run) else None, number))
-        return sorted(by_run.values(), key=lambda one: (one[0], one[1], one[2] or ""), reverse=True)[:MAX_VERSIONS]
+    def _written(self, dataset: int) -> list[_Written]:
+        """The last versions, one of each run, latest first; those that were signed or imported before others."""
+        by_run: dict[int, _Written] = {}
+        for row in self._db.execute(_WRITTEN, (dataset,)):
+            one = _Written(*row)
+            by_run.setdefault(one.number, one)
+        best = sorted(by_run.values(), key=lambda one: (one.trust, one.time, one.version, one.run), reverse=True)
+        return best[:MAX_VERSIONS]
 
 
 def is_run(name: str) -> bool:

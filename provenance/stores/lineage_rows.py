@@ -2,7 +2,8 @@
 
 Invariants: what an event writes may be written twice, and in any order among what others write, and the result is the
 same: of what one run says of one dataset the latest by event time stays, of two at one instant the greater text, and so
-of what is said of a node's owners and quality, and of the state that a run ended in. What is written between two pauses
+of what is said of a node's owners and quality, and of the state that a run ended in; what anybody may have said never
+takes the place of what was signed or imported. What is written between two pauses
 is bounded, and right whether or not the rest follows.
 """
 
@@ -15,30 +16,37 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from provenance.encoding import Digest
+from provenance.lineage.imports.telling import PRODUCER
 from provenance.lineage.openlineage import DatasetSaid, LineageEvent, NodeKey
-from provenance.stores.lineage_schema import EVENT_RUN, FIELDS, LINEAGE, NO_JOB, READ, WRITTEN
+from provenance.stores.lineage_schema import ANYBODY, EVENT_RUN, FIELDS, LINEAGE, NO_JOB, READ, WRITTEN
 from provenance.stores.lineage_shapes import PIECE_ROWS, ShapeWriter
 
+MAX_AHEAD_US: Final = 5 * 60 * 1_000_000
+"""How far a sender's clock may be ahead of the receiver's; what is said of a later time counts as said then."""
 _MAX_KNOWN: Final = 50_000
 _MAX_KNOWN_TEXTS: Final = 2_000
 _MAX_KNOWN_CHARS: Final = 4_096
+IMPORTS: Final = "import"
+"""The speaker of what `provenance import` logged."""
 _NEVER: Final = -(2**63)
 _ENDS: Final = ("COMPLETE", "FAIL", "ABORT")
 _EVENT: Final = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)"
 _NODE: Final = "INSERT OR IGNORE INTO nodes (key, shown, created, updated) VALUES (?, ?, ?, ?)"
 _NODE_TIMES: Final = "UPDATE nodes SET created = min(created, ?), updated = max(updated, ?) WHERE id = ?"
-_RUN: Final = """INSERT INTO runs (run, job, ended, state) VALUES (?, ?, ?, ?) ON CONFLICT (run, job) DO UPDATE SET
+_RUN: Final = """INSERT INTO runs (run, job, trust, ended, state) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (run, job, trust) DO UPDATE SET
     state = CASE WHEN (excluded.ended, excluded.state) > (ended, state) THEN excluded.state ELSE state END,
     ended = max(ended, excluded.ended) RETURNING id"""
 _IO: Final = "INSERT OR IGNORE INTO io VALUES (?, ?, ?)"
-_VERSION: Final = """INSERT INTO versions VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET time = excluded.time WHERE excluded.time > time"""
-_SAID: Final = """INSERT INTO said VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-    time = excluded.time, text = excluded.text
+_VERSION: Final = """INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET time = excluded.time, speaker = excluded.speaker WHERE excluded.time > time"""
+_SAID: Final = """INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    time = excluded.time, text = excluded.text, speaker = excluded.speaker
     WHERE excluded.time > time OR (excluded.time = time AND (SELECT value FROM texts WHERE id = excluded.text)
         > (SELECT value FROM texts WHERE id = said.text))"""
-_FACET: Final = """INSERT INTO facets VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-    time = excluded.time, value = excluded.value WHERE (excluded.time, excluded.value) > (time, value)"""
+_FACET: Final = """INSERT INTO facets VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    time = excluded.time, value = excluded.value, speaker = excluded.speaker
+    WHERE (excluded.speaker > 0, excluded.time, excluded.value) > (speaker > 0, time, value)"""
 
 
 @dataclass(slots=True)
@@ -48,20 +56,34 @@ class _KnownNode:
     updated: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Of which run an event tells, when, and who says so."""
+
+    run: int
+    time_us: int
+    speaker: int
+
+    @property
+    def trust(self) -> int:
+        return int(self.speaker != ANYBODY)
+
+
 @dataclass(slots=True)
 class _Rows:
     """Rows that wait to be written: of runs, by the keys of their nodes."""
 
     times: dict[NodeKey, tuple[int, int]] = field(default_factory=dict)
     io: list[tuple[int, int, NodeKey]] = field(default_factory=list)
-    versions: list[tuple[int, int, NodeKey, str, int]] = field(default_factory=list)
-    said: list[tuple[int, int, NodeKey, str, int, int]] = field(default_factory=list)
-    facets: list[tuple[NodeKey, str, int, str]] = field(default_factory=list)
+    versions: list[tuple[_Told, int, NodeKey, str]] = field(default_factory=list)
+    said: list[tuple[_Told, int, NodeKey, str, int]] = field(default_factory=list)
+    facets: list[tuple[_Told, NodeKey, str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.times) + len(self.io) + len(self.versions) + len(self.said) + len(self.facets)
 
     def see(self, node: NodeKey, time_us: int) -> None:
+        """Note that a node was spoken of."""
         first, last = self.times.get(node, (time_us, time_us))
         self.times[node] = (min(first, time_us), max(last, time_us))
 
@@ -73,29 +95,30 @@ class EventWriter:
         self._db, self._shapes = db, ShapeWriter(db)
         self._nodes: dict[NodeKey, _KnownNode] = {}
         self._texts: dict[str, int] = {}
+        self._speakers: dict[str, int] = {}
 
     def forget(self) -> None:
         """Forget what a transaction wrote that was rolled back."""
         self._nodes.clear()
         self._texts.clear()
+        self._speakers.clear()
         self._shapes.forget()
 
-    def write(self, entry: int, events: Sequence[tuple[Digest, LineageEvent]]) -> Iterator[None]:
+    def write(self, entry: int, events: Sequence[tuple[Digest, LineageEvent]], received_us: int) -> Iterator[None]:
         """Write the events of one log entry; the transaction may be committed and another begun at each pause."""
         rows, runs = _Rows(), dict[int, None]()
         for number, (digest, event) in enumerate(events, 1):
-            time_us = event.time_us
-            run = self._run(digest, event, time_us)
-            runs[run] = None
+            told = self._told(digest, event, received_us)
+            runs[told.run] = None
             for role, said in _datasets(event):
-                yield from self._take(rows, run, role, said, time_us)
+                yield from self._take(rows, told, role, said)
                 if len(rows) >= PIECE_ROWS:
                     self._flush(rows)
                     rows = _Rows()
                     yield
             if event.job_node is not None and event.job_facets:
-                rows.see(event.job_node, time_us)
-                rows.facets += [(event.job_node, name, time_us, value.decode()) for name, value in event.job_facets]
+                rows.see(event.job_node, told.time_us)
+                rows.facets += [(told, event.job_node, name, value.decode()) for name, value in event.job_facets]
             if number % PIECE_ROWS == 0:
                 yield
         self._flush(rows)
@@ -110,29 +133,41 @@ class EventWriter:
             ],
         )
 
-    def _run(self, digest: Digest, event: LineageEvent, time_us: int) -> int:
+    def _told(self, digest: Digest, event: LineageEvent, received_us: int) -> _Told:
+        time_us = min(event.time_us, received_us + MAX_AHEAD_US)
         node, job = event.job_node, NO_JOB
         if node is not None:
             job = self._ids({node: (time_us, time_us)})[node]
         name = EVENT_RUN + digest.hex if event.run is None else event.run.lower()
+        speaker = self._speaker(IMPORTS if event.producer == PRODUCER else event.signer)
         ended, state = (time_us, event.state) if event.state in _ENDS else (_NEVER, "")
-        return int(self._db.execute(_RUN, (name, job, ended, state)).fetchone()[0])
+        run = self._db.execute(_RUN, (name, job, int(speaker != ANYBODY), ended, state)).fetchone()
+        return _Told(int(run[0]), time_us, speaker)
 
-    def _take(self, rows: _Rows, run: int, role: int, said: DatasetSaid, time_us: int) -> Generator[None, None, None]:
-        node = said.id.node
+    def _speaker(self, name: str | None) -> int:
+        """Who says something: a key by its keyid, or imports."""
+        if name is None:
+            return ANYBODY
+        if name not in self._speakers:
+            self._db.execute("INSERT OR IGNORE INTO speakers (name) VALUES (?)", (name,))
+            (self._speakers[name],) = self._db.execute("SELECT id FROM speakers WHERE name = ?", (name,)).fetchone()
+        return self._speakers[name]
+
+    def _take(self, rows: _Rows, told: _Told, role: int, said: DatasetSaid) -> Generator[None, None, None]:
+        node, time_us = said.id.node, told.time_us
         rows.see(node, time_us)
-        rows.io.append((run, role, node))
+        rows.io.append((told.run, role, node))
         if said.version is not None:
-            rows.versions.append((run, role, node, said.version, time_us))
+            rows.versions.append((told, role, node, said.version))
         if said.fields:
             shown = json.dumps([{"name": name, "type": kind} for name, kind in said.fields])
-            rows.said.append((run, role, node, FIELDS, time_us, (yield from self._text(shown, (), time_us))))
+            rows.said.append((told, role, node, FIELDS, (yield from self._text(shown, (), time_us))))
         if said.is_declared:
             sources = [one.node for one in said.sources if one != said.id]
             columns = [(name, one.node.text, column) for name, one, column in said.columns]
             value = json.dumps({"sources": [one.text for one in sources], "columns": columns})
-            rows.said.append((run, role, node, LINEAGE, time_us, (yield from self._text(value, sources, time_us))))
-        rows.facets += [(node, name, time_us, value.decode()) for name, value in said.facets]
+            rows.said.append((told, role, node, LINEAGE, (yield from self._text(value, sources, time_us))))
+        rows.facets += [(told, node, name, value.decode()) for name, value in said.facets]
 
     def _text(self, value: str, sources: Sequence[NodeKey], time_us: int) -> Generator[None, None, int]:
         """The id of a text, which is kept once, and of what it names as sources."""
@@ -164,13 +199,19 @@ class EventWriter:
         io = [(run, role, ids[node]) for run, role, node in rows.io]
         self._db.executemany(_IO, io)
         if rows.versions:
-            values = [(run, role, ids[node], version, time_us) for run, role, node, version, time_us in rows.versions]
-            self._db.executemany(_VERSION, values)
+            versions = [
+                (told.run, role, ids[node], version, told.trust, told.time_us, told.speaker)
+                for told, role, node, version in rows.versions
+            ]
+            self._db.executemany(_VERSION, versions)
         if rows.said:
-            said = [(run, role, ids[node], kind, time_us, text) for run, role, node, kind, time_us, text in rows.said]
+            said = [
+                (told.run, role, ids[node], kind, told.trust, told.time_us, text, told.speaker)
+                for told, role, node, kind, text in rows.said
+            ]
             self._db.executemany(_SAID, said)
         if rows.facets:
-            facets = [(ids[node], name, time_us, value) for node, name, time_us, value in rows.facets]
+            facets = [(ids[node], name, told.time_us, value, told.speaker) for told, node, name, value in rows.facets]
             self._db.executemany(_FACET, facets)
         self._shapes.grow(io)
 

@@ -30,7 +30,7 @@ _COPY: Final = f"""INSERT INTO shape_io SELECT ?4, role, dataset, text
     WHERE true ON CONFLICT DO UPDATE SET lineage = excluded.lineage RETURNING role, dataset"""  # noqa: S608 - likewise
 _ORDERED: Final = f"{_ROWS} ORDER BY io.role, io.dataset LIMIT ?2"
 _OWN: Final = "SELECT id, own FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND own IS NOT NULL"
-_RUN: Final = f"SELECT job, shape, own, state IN {FAILED} FROM runs WHERE id = ?"  # noqa: S608 - likewise
+_RUN: Final = f"SELECT job, trust, shape, own, state IN {FAILED} FROM runs WHERE id = ?"  # noqa: S608 - likewise
 _Row = tuple[int, int, int | None]
 
 
@@ -62,13 +62,13 @@ class ShapeWriter:
         self._count(counts)
 
     def _reshape(self, run: int, rows: list[_Row], counts: Counter[int]) -> None:
-        job, before, own, has_failed = self._db.execute(_RUN, (run,)).fetchone()
+        job, trust, before, own, has_failed = self._db.execute(_RUN, (run,)).fetchone()
         if has_failed or not rows:
             after = None
         elif len(rows) > SHARED_ROWS:
             after = own
         else:
-            after = self._shared(job, rows)
+            after = self._shared(job, trust, rows)
         if after != before:
             self._db.execute("UPDATE runs SET shape = ? WHERE id = ?", (after, run))
             if before is not None:
@@ -87,15 +87,15 @@ class ShapeWriter:
         self._db.executemany("UPDATE shapes SET runs = runs + ? WHERE id = ?", rows)
         counts.clear()
 
-    def _shared(self, job: int, rows: list[_Row]) -> int:
-        """The shape that all runs of a job with these rows have."""
-        digest = sha256(repr((job, rows)).encode()).digest()
+    def _shared(self, job: int, trust: int, rows: list[_Row]) -> int:
+        """The shape that all runs of a job with these rows have, of those that are trusted or of those that are not."""
+        digest = sha256(repr((job, trust, rows)).encode()).digest()
         if (known := self._known.get(digest)) is not None:
             return known
         found = self._db.execute("SELECT id FROM shapes WHERE digest = ?", (digest,)).fetchone()
         if found is None:
-            made = "INSERT INTO shapes (digest, job, runs) VALUES (?, ?, 0) RETURNING id"
-            found = self._db.execute(made, (digest, job)).fetchone()
+            made = "INSERT INTO shapes (digest, job, trust, runs) VALUES (?, ?, ?, 0) RETURNING id"
+            found = self._db.execute(made, (digest, job, trust)).fetchone()
             self._db.executemany("INSERT INTO shape_io VALUES (?, ?, ?, ?)", [(found[0], *row) for row in rows])
         if len(self._known) > _MAX_KNOWN:
             self._known.clear()
@@ -104,13 +104,13 @@ class ShapeWriter:
 
     def _copy(self, run: int) -> Iterator[None]:
         """Give a run a shape of its own, if it has none, with all that it has by now."""
-        query = "SELECT job, own, is_copied FROM runs WHERE id = ?"
-        job, own, is_copied = self._db.execute(query, (run,)).fetchone()
+        query = "SELECT job, trust, own, is_copied FROM runs WHERE id = ?"
+        job, trust, own, is_copied = self._db.execute(query, (run,)).fetchone()
         if is_copied:
             return
         if own is None:
-            made = "INSERT INTO shapes (job, runs) VALUES (?, 0) RETURNING id"
-            (own,) = self._db.execute(made, (job,)).fetchone()
+            made = "INSERT INTO shapes (job, trust, runs) VALUES (?, ?, 0) RETURNING id"
+            (own,) = self._db.execute(made, (job, trust)).fetchone()
             self._db.execute("UPDATE runs SET own = ? WHERE id = ?", (own, run))  # from now on it grows with the run
         place, copied = (-1, -1), PIECE_ROWS
         while copied == PIECE_ROWS:

@@ -249,6 +249,7 @@ def _shown(node: GraphNode) -> dict[str, Any]:
         "createdAt": node.created,
         "updatedAt": node.updated,
         "facets": node.facets,
+        "saidBy": node.said_by,
     }
     if node.type == "DATASET":
         data |= {

@@ -8,15 +8,20 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from starlette.testclient import TestClient
 
 from provenance.errors import MalformedError, StoreError
 from provenance.ledger import Ledger
+from provenance.ledger.importing import open_index
 from provenance.ledger.receiving import LARGE_EVENT_BYTES, MAX_WAITING, MAX_WAITING_BYTES, Receiver, read_event
+from provenance.lineage.event_time import parse_time_us
+from provenance.lineage.signed_event import sign_event
 from provenance.merkle import leaf_hash, prove_inclusion, verify_inclusion
 from provenance.server.app import create_app
 from provenance.server.routes.openlineage import MAX_LARGE_BYTES
@@ -143,7 +148,8 @@ def test_the_graph_is_what_marquez_would_show(client: TestClient) -> None:
     assert x["data"]["fields"] == [{"name": "c", "type": "int"}]
     # The order in which events come makes no difference: the later version by event time is the current one.
     assert x["data"]["currentVersion"] == "2"
-    assert x["data"]["sources"] == [{"origin": "dataset:d:a", "declared": True}]
+    assert x["data"]["sources"] == [{"origin": "dataset:d:a", "declared": True, "signed": False}]
+    assert x["data"]["saidBy"] == {"schema": None, "version": None}
     assert len(client.get("/api/v1/lineage", params={"nodeId": "dataset:d:x"}).json()["graph"]) == 6
     for node in ("dataset:d:x", "datasetField:d:x:c"):
         columns = client.get("/api/v1/column-lineage", params={"nodeId": node}).json()["columns"]
@@ -302,11 +308,11 @@ def test_what_dies_while_a_large_event_is_indexed_leaves_it_out_of_no_index(
     gate, began = threading.Event(), threading.Event()
     genuine = receiver.index.add
 
-    def slow(entry: int, events: Any, settled: Any = None) -> None:
+    def slow(entry: int, events: Any, *more: Any) -> None:
         if len(events[0][1].outputs) > 1:
             began.set()
             assert gate.wait(60)
-        genuine(entry, events, settled)
+        genuine(entry, events, *more)
 
     monkeypatch.setattr(receiver.index, "add", slow)
     outputs = [{"namespace": "d", "name": f"n{number}" * 10} for number in range(2_000)]
@@ -349,6 +355,30 @@ def test_the_index_can_be_thrown_away(ledger: Ledger) -> None:
     assert again.index.counts() == counts
     assert counts["events"] == len(GOOD)
     again.close()
+
+
+def test_who_said_it_and_when_is_known_again_without_the_index(ledger: Ledger, receiver: Receiver) -> None:
+    signer = ledger.keyring.signer("someone")
+    versions = {"signed": "2026-01-01T00:00:00Z", "anybody": "2026-01-02T00:00:00Z", "future": "9999-01-01T00:00:00Z"}
+    raws = []
+    for version, at in versions.items():
+        outputs = [{"namespace": "d", "name": "x", "facets": {"version": {"datasetVersion": version}}}]
+        raws.append(json.dumps(_event(eventTime=at, outputs=outputs, run={"runId": str(uuid4())})).encode())
+    raws[0] = sign_event(raws[0], signer)
+    assert _take(receiver, *raws) == [None] * 3
+    receiver.close()
+    found = []
+    for is_new in (False, True):
+        if is_new:
+            for path in ledger.layout.directory.glob("openlineage.db*"):
+                path.unlink()
+        with closing(open_index(ledger)) as index:
+            found.append(next(one for one in index.graph("dataset:d:x", 0)))
+    assert found[0] == found[1]
+    assert (found[0].version, found[0].said_by) == ("signed", {"version": signer.public.keyid})
+    assert [one["version"] for one in found[0].versions] == ["signed", "future", "anybody"]
+    ahead = parse_time_us(found[0].versions[1]["time"]) / 1e6 - time.time()
+    assert 200 < ahead <= 300
 
 
 def test_what_an_earlier_release_took_keeps_no_server_from_starting(ledger: Ledger) -> None:

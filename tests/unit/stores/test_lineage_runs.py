@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,11 +15,15 @@ from hypothesis import strategies as st
 
 from provenance.encoding import Digest
 from provenance.ledger.receiving import read_event
+from provenance.lineage.event_time import parse_time_us
+from provenance.lineage.imports.telling import PRODUCER as IMPORTER
 from provenance.stores import lineage_rows, lineage_shapes
 from provenance.stores.lineage_index import LineageIndex
 from provenance.stores.lineage_nodes import GraphNode
 
 PRODUCER = "https://p.example/"
+RECEIVED_US = parse_time_us("2026-01-01T12:00:00Z")
+KEY = "ab" * 32
 Json = dict[str, Any]
 
 
@@ -72,7 +76,7 @@ def test_inputs_and_outputs_of_one_run_are_joined(tmp_path: Path) -> None:
     graph = _graph(
         tmp_path, _event(0, "START", 1, ins=[_dataset("in")]), _event(1, "COMPLETE", 1, outs=[_dataset("out")])
     )
-    assert graph["dataset:d:out"].sources == [{"origin": "dataset:d:in", "declared": False}]
+    assert graph["dataset:d:out"].sources == [{"origin": "dataset:d:in", "declared": False, "signed": False}]
     assert graph["job:n:j"].before == ["dataset:d:in"]
 
 
@@ -140,10 +144,10 @@ def test_declared_sources_replace_inferred_ones(tmp_path: Path) -> None:
     for number, order in enumerate((events, events[::-1])):
         (tmp_path / str(number)).mkdir()
         graph = _graph(tmp_path / str(number), *order)
-        assert graph["dataset:d:out"].sources == [{"origin": "dataset:d:a", "declared": True}]
+        assert graph["dataset:d:out"].sources == [{"origin": "dataset:d:a", "declared": True, "signed": False}]
         assert graph["dataset:d:log"].sources == [
-            {"origin": "dataset:d:a", "declared": False},
-            {"origin": "dataset:d:b", "declared": False},
+            {"origin": "dataset:d:a", "declared": False, "signed": False},
+            {"origin": "dataset:d:b", "declared": False, "signed": False},
         ]
 
 
@@ -194,6 +198,7 @@ def test_the_version_of_an_input_is_told(tmp_path: Path) -> None:
             "version": f"o{n}",
             "time": f"2026-01-01T00:00:{10 + n}Z",
             "run": _run(n),
+            "saidBy": None,
             "inputs": [{"origin": "dataset:d:in", "version": f"v{n}"}],
         }
         for n in (7, 6, 5, 4, 3)
@@ -240,10 +245,11 @@ def test_events_without_a_run_stand_alone(tmp_path: Path) -> None:
     graph = _graph(tmp_path, *(json.dumps(event).encode() for event in events), node="job:n:j")
     assert [one["origin"] for one in graph["dataset:d:x"].sources] == ["dataset:d:a"]
     assert graph["dataset:d:y"].sources == [
-        {"origin": "dataset:d:b", "declared": False}, {"origin": "dataset:d:z", "declared": True},
+        {"origin": "dataset:d:b", "declared": False, "signed": False},
+        {"origin": "dataset:d:z", "declared": True, "signed": False},
     ]  # fmt: skip
     assert graph["dataset:d:y"].versions == [
-        {"version": "7", "time": "2026-01-01T00:00:05Z", "run": None, "inputs": []}
+        {"version": "7", "time": "2026-01-01T00:00:05Z", "run": None, "saidBy": None, "inputs": []}
     ]
     assert graph["dataset:d:y"].before == ["job:n:j"]
 
@@ -267,7 +273,7 @@ def test_what_is_cut_off_anywhere_is_made_whole(tmp_path: Path, monkeypatch: pyt
     for cut in range(30):
         index.close()
         index = LineageIndex(tmp_path / f"{cut}.db")
-        work = index._writer.write(0, told)
+        work = index._writer.write(0, told, RECEIVED_US)
         for _ in range(cut):
             with index._writing():
                 next(work, None)
@@ -280,10 +286,75 @@ def test_what_is_cut_off_anywhere_is_made_whole(tmp_path: Path, monkeypatch: pyt
 
 
 # What follows is the same again, worked out the slow way from all events at once.
-
 NAMES = ("a", "b", "c")
 JOBS = ("j", "k")
 STATES = ("START", "RUNNING", "COMPLETE", "FAIL", "ABORT", "OTHER")
+
+
+def _owned(by: str) -> Json:
+    return {"ownership": {"owners": [{"name": by, "type": "OWNER"}]}}
+
+
+def _future(second: int, time: str, *args: Any, **more: Any) -> bytes:
+    return _event(second, *args, **more).replace(f"2026-01-01T00:00:{second:02}Z".encode(), time.encode())
+
+
+def test_an_event_of_the_future_holds_no_longer_than_it_was_sent(tmp_path: Path) -> None:
+    """A time that is ahead of the receiver's counts as five minutes after the event was received."""
+    index = LineageIndex(tmp_path / "i.db")
+    received = [RECEIVED_US, RECEIVED_US + 299_000_000, RECEIVED_US + 301_000_000]
+    evil = _dataset("out", "evil", **_fields("evil"), **_owned("evil"), **_from(evil="x"))
+    events = [_future(1, "9999-01-01T00:00:00Z", "COMPLETE", 1, outs=[evil])]
+    for number, time in ((2, "2026-01-01T12:04:59Z"), (3, "2026-01-01T12:05:01Z")):
+        said = _dataset(
+            "out", f"v{number}", **_fields(f"f{number}"), **_owned(f"o{number}"), **_from(**{f"f{number}": "x"})
+        )
+        events.append(_future(number, time, "COMPLETE", number, outs=[said]))
+    found = []
+    for number, (event, received_us) in enumerate(zip(events, received, strict=True)):
+        index.add(number, [(Digest.of(event), read_event(event))], received_us=received_us)
+        (shown, *_) = index.graph("dataset:d:out", 1)
+        owners = [one["name"] for one in shown.facets["ownership"]["owners"]]
+        found.append(
+            (shown.version, [one["name"] for one in shown.fields], owners, [c for c, *_ in index.columns(shown.id)])
+        )
+    assert found == [("evil", ["evil"], ["evil"], ["evil"])] * 2 + [("v3", ["f3"], ["o3"], ["f3"])]
+    assert shown.updated == "2026-01-01T12:05:01Z"
+    index.close()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_nobody_signed_changes_nothing_of_what_was(tmp_path: Path, order: int) -> None:
+    good = _dataset("out", "good", **_fields("good"), **_owned("good"), **_from(good="a"))
+    evil = _dataset("out", "evil", **_fields("evil"), **_owned("evil"), **_from(evil="b"))
+    events = [
+        (_event(0, "START", 1, ins=[_dataset("a")]), KEY),
+        (_event(1, "COMPLETE", 1, outs=[good]), KEY),
+        # The same run, said by somebody else: that it read more, made it otherwise, and failed.
+        (_event(2, "RUNNING", 1, ins=[_dataset("b")], outs=[evil]), None),
+        (_event(3, "COMPLETE", 2, outs=[evil]), None),
+        (_event(4, "FAIL", 1), None),
+    ]
+    index = LineageIndex(tmp_path / "i.db")
+    for event, signer in events[::order]:
+        index.add(0, [(Digest.of(event), replace(read_event(event), signer=signer))])
+    shown = next(one for one in index.graph("dataset:d:out", 9) if one.name == "out")
+    assert (shown.version, [one["name"] for one in shown.fields]) == ("good", ["good"])
+    assert shown.facets["ownership"]["owners"][0]["name"] == "good"
+    assert shown.said_by == {"version": KEY, "schema": KEY, "ownership": KEY}
+    assert [(one["version"], one["saidBy"]) for one in shown.versions] == [("good", KEY), ("evil", None)]
+    assert shown.sources == [
+        {"origin": "dataset:d:a", "declared": True, "signed": True},
+        {"origin": "dataset:d:b", "declared": True, "signed": False},
+    ]
+    assert index.columns("dataset:d:out") == [("good", "dataset:d:a", "c")]
+    index.close()
+
+
+def test_what_this_ledger_imported_is_said_by_it(tmp_path: Path) -> None:
+    imported = _event(0, "COMPLETE", 1, outs=[_dataset("out", "1")]).replace(PRODUCER.encode(), IMPORTER.encode())
+    graph = _graph(tmp_path, imported, _event(1, "COMPLETE", 2, outs=[_dataset("out", "2")]))
+    assert (graph["dataset:d:out"].version, graph["dataset:d:out"].said_by) == ("1", {"version": "import"})
 
 
 @dataclass(eq=False)
@@ -423,7 +494,7 @@ def _fill(path: Path, batches: list[list[Json]], cuts: list[int]) -> LineageInde
         raws = [json.dumps(event).encode() for event in events]
         told = [(Digest.of(raw), read_event(raw)) for raw in raws]
         if number < len(cuts):
-            work = index._writer.write(number, told)
+            work = index._writer.write(number, told, RECEIVED_US)
             for _ in range(cuts[number]):
                 with index._writing():
                     next(work, None)
