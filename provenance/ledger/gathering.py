@@ -2,12 +2,12 @@
 
 Invariants: every proof of one gathering leads to one checkpoint, the anchored one where an anchor covers the target,
 but for what was said later, whose proofs lead to the newest, and for what a key signed that was revoked at some time,
-whose proofs lead to its own first anchor; nothing is judged here.
+and what was made from something that was, whose proofs lead to its own first anchor; nothing is judged here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from provenance.anchor import AnchorReceipt, parse_receipt_bytes
 from provenance.encoding import Digest
@@ -18,12 +18,15 @@ from provenance.log import TileReader
 from provenance.policy import TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope
 from provenance.statement import DatasetStatement, parse_statement
+from provenance.statement.events import read_event
 from provenance.statement.frame import open_frame
 from provenance.statement.key_event import KeyAction, read_key_event
+from provenance.statement.revocation import Revocation
 from provenance.statement.usage import Usage
 from provenance.statement.verdict import Verdict
 from provenance.stores import BlobStore, CheckpointRow, DatasetRow, EntryRow, OutboxRow, StoreReader
 from provenance.verify import Evidence, EvidenceEntry
+from provenance.verify.entry_checks import is_block_before
 
 _BEARS_ON_NOTHING = (Usage.TYPE, Verdict.TYPE)
 """Events that no verdict looks at, and that come in any number."""
@@ -53,66 +56,121 @@ def gather(
     else:
         checkpoint, anchors = _checkpoint_of(store, anchor)
     tiles = tile_reader(store, checkpoint.size)
+    ancestry = (target.entry_index, *store.ancestors(target.entry_index))
+    events = _Events(store, checkpoint, tiles, trust, with_later=anchor is None)
+    rows = [_entry(store, index) for index in ancestry]
+    said = [events.about(row) for row in rows]
+    late = _late_users(store, ancestry, said, trust, anchors)
     entries, keys, manifests = list[EvidenceEntry](), dict[str, PublicKey](), list[Digest]()
-    events: list[EvidenceEntry] = []
     lists: list[Digest] = []
     spoken = _KeyEvents(store, checkpoint, tiles, with_later=anchor is None, with_all=with_all)
     blocks: dict[bytes, int] = {}
-    for index in (target.entry_index, *store.ancestors(target.entry_index)):
-        row = store.entry(index)
-        if row is None:
-            raise StoreError("log entry is missing", where=f"entry {index}", hint="run `provenance log fsck`")
+    for row, words in zip(rows, said, strict=True):
         envelope, statement = _read(row)
-        proven = checkpoint, tiles
+        proven = EvidenceEntry(row.envelope, prove_entry(store, row.index, checkpoint, tiles))
         signer = trust.source(envelope.signatures[0].keyid)
-        if index != target.entry_index and signer is not None and signer.since is not None:
-            # When it signed matters: the first anchor after it says so best.
-            own, receipts = _checkpoint(store, index)
-            if receipts:
-                proven = own, tile_reader(store, own.size)
-                anchors = tuple(dict.fromkeys((*anchors, *receipts)))
-        entries.append(EvidenceEntry(row.envelope, prove_entry(store, index, *proven)))
+        is_of_ended_key = signer is not None and signer.since is not None
+        if row.index != target.entry_index and (is_of_ended_key or row.index in late):
+            proven, receipts = _in_own_anchor(store, row.index, proven)
+            anchors = tuple(dict.fromkeys((*anchors, *receipts)))
+        entries.append(proven)
         if statement.materials is not None:
             lists.append(statement.materials.digest)
         manifests += [statement.manifest, *_small(blobs, statement.parameters.chunks)]
         if statement.not_before is not None:
-            blocks[statement.not_before.hash] = max(index, blocks.get(statement.not_before.hash, 0))
-        said = []
-        for place, event in _said(store, Digest.of(row.envelope), checkpoint, tiles, with_later=anchor is None):
-            proven_event, receipts = event, tuple[AnchorReceipt, ...]()
-            if anchor is None:
-                proven_event, receipts = _in_its_anchor(store, place, event, trust)
-            anchors = tuple(dict.fromkeys((*anchors, *receipts)))
-            said.append(proven_event)
-        events += said
-        for signed in (envelope, *(parse_envelope(event.envelope) for event in said)):
+            blocks[statement.not_before.hash] = max(row.index, blocks.get(statement.not_before.hash, 0))
+        for signed in (envelope, *(parse_envelope(event.envelope) for event in words)):
             spoken.look(signed.signatures[0].keyid)
             source = trust.source(signed.signatures[0].keyid)
             if source is not None:
                 keys[source.key.keyid] = source.key.alone  # offered, and never what is asked for
-    entries += [*events, *spoken.entries()]
+    entries += [*(event for words in said for event in words), *spoken.entries()]
     return Evidence(
         target=entries[0].digest,
         entries=tuple(entries),
         keys=tuple(keys.values()),
-        anchors=anchors,
+        anchors=tuple(dict.fromkeys((*anchors, *events.receipts))),
         headers=_headers(store, blocks),
         blobs=KeptBlobs(blobs, [*lists, *(manifests if with_manifests else ())]),
     )
 
 
-def _in_its_anchor(
-    store: StoreReader, index: int, event: EvidenceEntry, trust: TrustRoots
+def _entry(store: StoreReader, index: int) -> EntryRow:
+    row = store.entry(index)
+    if row is None:
+        raise StoreError("log entry is missing", where=f"entry {index}", hint="run `provenance log fsck`")
+    return row
+
+
+class _Events:
+    """What was said about statements and bears on their verdicts, and the receipts of the anchors that it is proven
+    in."""
+
+    def __init__(
+        self, store: StoreReader, checkpoint: CheckpointRow, tiles: TileReader, trust: TrustRoots, *, with_later: bool
+    ) -> None:
+        self._store, self._checkpoint, self._tiles, self._trust = store, checkpoint, tiles, trust
+        self._with_later = with_later
+        self.receipts: dict[AnchorReceipt, None] = {}
+
+    def about(self, row: EntryRow) -> list[EvidenceEntry]:
+        """What was said about one; of a key that was revoked from some time on, as it was anchored first."""
+        found = []
+        about = Digest.of(row.envelope)
+        for index, event in _said(self._store, about, self._checkpoint, self._tiles, with_later=self._with_later):
+            proven, receipts = event, tuple[AnchorReceipt, ...]()
+            signer = self._trust.source(parse_envelope(event.envelope).signatures[0].keyid)
+            if self._with_later and signer is not None and signer.since is not None:
+                proven, receipts = _in_own_anchor(self._store, index, event)
+            self.receipts.update(dict.fromkeys(receipts))
+            found.append(proven)
+        return found
+
+
+def _late_users(
+    store: StoreReader,
+    ancestry: Sequence[int],
+    said: Iterable[Sequence[EvidenceEntry]],
+    trust: TrustRoots,
+    anchors: Sequence[AnchorReceipt],
+) -> set[int]:
+    """Which of the ancestry were made from something that was revoked from some time on, and need their own anchors to
+    show that they are older, as the common one is not."""
+    found: set[int] = set()
+    known = frozenset(ancestry)
+    for index, words in zip(ancestry, said, strict=True):
+        times = [since for event in words if (since := _revoked_since(event, trust)) is not None]
+        if times and not any(is_block_before(receipt.block_time_s, min(times)) for receipt in anchors):
+            found.update(child.entry_index for child in children_of(store, index) if child.entry_index in known)
+    return found
+
+
+def _revoked_since(event: EvidenceEntry, trust: TrustRoots) -> str | None:
+    """From when on an event revokes what it is about, if it does and somebody says so who is known."""
+    envelope = parse_envelope(event.envelope)
+    if trust.source(envelope.signatures[0].keyid) is None:
+        return None
+    frame = open_frame(envelope.payload)
+    body = read_event(frame).body if frame.predicate_type == Revocation.TYPE else None
+    return body.since if isinstance(body, Revocation) else None
+
+
+def children_of(store: StoreReader, index: int) -> Iterator[DatasetRow]:
+    """What names an entry as a parent, in log order."""
+    after: int | None = None
+    while page := store.children(index, after=after):
+        yield from page
+        after = page[-1].entry_index
+
+
+def _in_own_anchor(
+    store: StoreReader, index: int, entry: EvidenceEntry
 ) -> tuple[EvidenceEntry, tuple[AnchorReceipt, ...]]:
-    """An event of a key that was revoked from some time on, proven in the first anchor after it, which says best when
-    it signed; any other as it is."""
-    signer = trust.source(parse_envelope(event.envelope).signatures[0].keyid)
-    if signer is None or signer.since is None:
-        return event, ()
+    """An entry, proven in the first anchor after it, which says best when it was there; as it is, if there is none."""
     own, receipts = _checkpoint(store, index)
     if not receipts:
-        return event, ()
-    return EvidenceEntry(event.envelope, prove_entry(store, index, own, tile_reader(store, own.size))), receipts
+        return entry, ()
+    return EvidenceEntry(entry.envelope, prove_entry(store, index, own, tile_reader(store, own.size))), receipts
 
 
 class _KeyEvents:

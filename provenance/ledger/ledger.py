@@ -107,6 +107,7 @@ from provenance.statement import (
 from provenance.statement.events import EVENT_TYPES, Body, Event, encode_event, parse_event
 from provenance.statement.frame import open_frame
 from provenance.statement.key_event import KEY_TYPE, KeyAction, KeyEvent, read_key_event, since_of
+from provenance.statement.revocation import Revocation
 from provenance.statement.standards import Standards
 from provenance.statement.usage import Usage
 from provenance.stores import (
@@ -555,13 +556,16 @@ class Ledger:
         )
 
     def check_sound(self, reference: str) -> None:
-        """Raise `VerificationError` if a check of a dataset's record or lineage fails, by what is here: no chain is
-        asked, and no bytes are read. What was found is kept until something is logged or trust changes."""
+        """Raise `VerificationError` if a check of a dataset's record or lineage fails, by what is here: no bytes are
+        read, and no chain is asked but where only a block could spare what failed. What was found is kept until
+        something is logged or trust changes."""
         pin = self.pin(reference)
         state = (self.log.size(), Digest.of(encode_trust(self.keyring.trust())))
         if self._sound.get(pin.envelope) == state:
             return
         report = self.verify_reference(str(pin.name), ask_chain=False)
+        if report.could_be_spared:
+            report = self.verify_reference(str(pin.name))
         if not report.sound:
             first = report.failures[0]
             raise VerificationError(f"{pin.name} failed: {first.id}: {first.note}", where=first.subject)
@@ -575,16 +579,25 @@ class Ledger:
 
     def impact(self, reference: str) -> Impact:
         """What was made from an artefact, nearest first, each with its parent on a shortest way; a whole way gives
-        `path_to` of the answer."""
+        `path_to` of the answer.
+
+        If it is revoked from some time on, what final anchors of this ledger prove to be older is marked as spared.
+        """
+        row, since = resolve(self._store, reference), None
+        if any(said.type == Revocation.TYPE for said in events_about(self._store, self.pin(reference).envelope)):
+            report = self._report(row, {}, ask_chain=False)
+            since = report.revoked.get(report.target)
         with self._store.snapshot() as snapshot:
-            return find_impact(snapshot, resolve(snapshot, reference))
+            return find_impact(snapshot, row, since)
 
     def impact_of_key(self, name: str) -> Impact:
         """What a key signed, by the name it is trusted as or its key id (8 digits or more of it), and what was made
         from that. `NotFoundError` if no such key is listed."""
         keyid = self.keyring.listed(name).key.keyid
+        listed = self.keyring.trust().source(keyid)
+        since = listed.since if listed is not None else None
         with self._store.snapshot() as snapshot:
-            return find_impact_of_key(snapshot, keyid, name)
+            return find_impact_of_key(snapshot, keyid, name, since)
 
     def said_about(self, reference: str, *, after: int | None = None, limit: int | None = None) -> list[Said]:
         """What was said about an artefact, in log order, above entry `after`. What it is worth, `verify` says."""

@@ -129,7 +129,7 @@ def find_lineage(
         impact = find_impact(snapshot, row, below=size)
     evidence = verification.evidence(row, anchor=anchor)
     report = verification.report(row, {}, ask(evidence), evidence)
-    below = [(one.name, one.distance) for one in impact.affected]
+    below = [(one.name, one.distance) for one in impact.descendants]
     if as_of is not None:
         known = {name for name, _ in below}
         report = replace(report, affected=tuple(name for name in report.affected if name in known))

@@ -274,7 +274,8 @@ class RunRecorder:
 
     def _verified(self, path: str, reference: str | None) -> Pin:
         report = self._ledger.verify(self.folder / path, expected=reference, ask_chain=False)
-        if report.sound and not report.verified and not self._accept_unverified and report.needs_final_anchor:
+        lacks_anchor = report.sound and not report.verified and report.needs_final_anchor
+        if report.could_be_spared or (lacks_anchor and not self._accept_unverified):
             report = self._ledger.verify(self.folder / path, expected=reference)
         hint = f"see provenance verify {report.target}"
         if not report.sound:

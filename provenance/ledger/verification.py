@@ -14,6 +14,7 @@ from provenance.encoding import Digest
 from provenance.errors import NotFoundError
 from provenance.fingerprint import Fingerprint
 from provenance.ledger.gathering import gather
+from provenance.ledger.impact import descendants_of, reached
 from provenance.ledger.reference import pinned_name
 from provenance.policy import Status, TrustRoots
 from provenance.stores import BlobStore, DatasetRow, OutboxRow, Store
@@ -111,12 +112,17 @@ class Verification:
         return twins
 
     def _affected(self, report: Report) -> tuple[str, ...]:
-        broken = {check.subject for check in report.checks if check.status is Status.FAILED and check.id != "lineage"}
-        found: set[int] = set()
-        # Earliest first: whatever was made from a descendant is among the descendants already.
-        for index in sorted(artefact.index for artefact in report.artefacts if artefact.name in broken):
-            if index not in found:
-                found.update(self._store.descendants(index))
+        failures = [check for check in report.failures if check.id != "lineage"]
+        broken, tainted = ({c.subject for c in failures if c.id not in but} for but in ((), ("revocation",)))
+        found = {artefact.index for artefact in report.artefacts if artefact.name in report.affected}
+        whole: list[int] = []
+        for artefact in report.artefacts:
+            since = report.revoked.get(artefact.name)
+            if artefact.name in broken and (artefact.name in tainted or since is None):
+                whole.append(artefact.index)
+            elif artefact.name in broken and since is not None:
+                found |= reached(self._store, artefact.index, since)
+        found |= descendants_of(self._store, whole)
         for twin in self._twins(report):
             found.update({twin, *self._store.descendants(twin)})
         rows = (self._store.dataset_at(index) for index in sorted(found))

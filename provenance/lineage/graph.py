@@ -78,6 +78,10 @@ class LineageGraph:
         """The node with this envelope digest, if it is here."""
         return self._nodes.get(envelope)
 
+    def children(self, parent: Node) -> tuple[Node, ...]:
+        """What names a node as an input, in log order."""
+        return tuple(sorted(self._children.get(parent.envelope, ()), key=lambda node: node.place.order))
+
     def edges(self, child: Node) -> Iterator[Edge]:
         """The edges from a node to its inputs, in the order its statement names them."""
         for pin in child.statement.parents:

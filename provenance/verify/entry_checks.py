@@ -25,7 +25,7 @@ from provenance.signature import Envelope, PublicKey, parse_envelope, verify_env
 from provenance.statement import PAYLOAD_TYPE, BlockReference, DatasetStatement, PinnedName, parse_statement
 from provenance.statement.materials import MaterialList
 from provenance.verify.evidence import BlockFinding, Evidence, EvidenceEntry
-from provenance.verify.report import Check
+from provenance.verify.report import Check, TimeBound
 
 LAST_SECOND: Final = 253_402_300_799
 """The end of the year 9999: the last that RFC 3339 can write."""
@@ -45,6 +45,15 @@ class EntryVerdict:
     keyid: str = ""
     checkpoint: Checkpoint | None = None
     anchor: AnchorReceipt | None = None
+
+    @property
+    def not_after(self) -> TimeBound | None:
+        """The time of the final block that proves that it was there; None if there is none."""
+        if self.anchor is None:
+            return None
+        chain = f"chain {self.anchor.chain_id}, block {self.anchor.block_number}"
+        clock = f"{chain} (a development chain: its single operator's clock)" if self.anchor.development else chain
+        return TimeBound(block_time(self.anchor.block_time_s), clock, self.anchor.chain_id)
 
     def status(self, check_id: str) -> Status:
         """The status of a check; not performed if it is not there."""
@@ -177,6 +186,11 @@ class EntryVerifier:
             not_before if not_before is not None and self.knows(not_before) else None,
         )
 
+    @property
+    def spares(self) -> bool:
+        """Whether a key in the trust roots was revoked from some time on, so that a block may spare what it signed."""
+        return any(source.since is not None for source in self._trust.sources)
+
     def knows(self, block: BlockReference) -> bool:
         """Whether a block is known to be in its chain, and final: by the trust roots, or by a chain that was asked."""
         return (block.chain_id, block.number, block.hash) in self._known
@@ -249,7 +263,16 @@ class EntryVerifier:
             note = "signed by a revoked key"
             if source.since is not None:
                 note += f": since {source.since}, and nothing proves that it signed before"
-            trust = Check("trust", subject, Status.FAILED, note, "a key in force", printable(source.name))
+            is_open = source.since is not None and anchor is None
+            trust = Check(
+                "trust",
+                subject,
+                Status.FAILED,
+                note,
+                "a key in force",
+                printable(source.name),
+                could_be_spared=is_open,
+            )
         elif source.namespaces and name.dataset.namespace not in source.namespaces:
             expected, found = " | ".join(source.namespaces), name.dataset.namespace
             trust = Check("trust", subject, Status.FAILED, "key is not trusted for this namespace", expected, found)
@@ -371,9 +394,19 @@ class EntryVerifier:
 
 def _signed_before(source: TrustedSource, anchor: AnchorReceipt | None) -> bool:
     """Whether a final block, in whose time the entry was logged already, is older than the revocation of the key."""
-    if source.since is None or anchor is None or anchor.block_time_s > LAST_SECOND:
-        return False
-    return datetime.fromtimestamp(anchor.block_time_s, UTC) < datetime.fromisoformat(source.since)
+    return source.since is not None and anchor is not None and is_block_before(anchor.block_time_s, source.since)
+
+
+def is_block_before(block_time_s: int, time: str) -> bool:
+    """Whether a block, of a time in Unix seconds, is older than an RFC 3339 time."""
+    return block_time_s <= LAST_SECOND and datetime.fromtimestamp(block_time_s, UTC) < datetime.fromisoformat(time)
+
+
+def block_time(seconds: int) -> str:
+    """A block's time, in Unix seconds, as RFC 3339 in UTC; in words, if it is of a year that cannot be written so."""
+    if seconds > LAST_SECOND:
+        return f"{seconds} seconds after 1970"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _statement(envelope: Envelope) -> DatasetStatement:

@@ -37,7 +37,7 @@ from provenance.statement.revocation import Revocation
 from provenance.statement.run import Run
 from provenance.verify.entry_checks import EntryVerifier
 from provenance.verify.evidence import EvidenceEntry
-from provenance.verify.report import Check, TimeBound
+from provenance.verify.report import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,30 +213,6 @@ def _speaks_against(body: Body) -> bool:
         or (isinstance(body, Quality) and body.result is QualityResult.FAILED)
         or (isinstance(body, Replay) and body.result is ReplayResult.DIFFERS)
     )
-
-
-def revocation_checks(
-    subject: str, verdicts: Iterable[EventVerdict], used_by: TimeBound | None = None
-) -> tuple[Check, ...]:
-    """A failed check for a revocation that counts; one that does not count is told.
-
-    `used_by`: what was made from the artefact existed then. A revocation from a later time on does not reach it.
-    """
-    checks = []
-    for verdict in verdicts:
-        body = verdict.event.body
-        if not isinstance(body, Revocation):
-            continue
-        note = f"revoked: {body.reason}" + (f", from {body.since} on" if body.since is not None else "")
-        if verdict.problem is None and body.since is not None and used_by is not None and used_by.is_before(body.since):
-            note = f"{note}; used before, at {used_by.time} by the clock of {used_by.clock}"
-            checks.append(Check("revocation", subject, Status.PASSED, note, where=verdict.where))
-        elif verdict.problem is None:
-            checks.append(Check("revocation", subject, Status.FAILED, note, where=verdict.where))
-        else:
-            note = f"somebody says that it is revoked, and does not count ({verdict.problem})"
-            checks.append(Check("revocation", subject, Status.NOT_PERFORMED, note, where=verdict.where))
-    return tuple(checks)
 
 
 def review_check(subject: str, registrant: Registrant, verdicts: Iterable[EventVerdict]) -> Check | None:

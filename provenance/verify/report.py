@@ -7,8 +7,8 @@ level is reached; with a lower level it is *incomplete*.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -22,7 +22,8 @@ Verdict = Literal["verified", "incomplete", "failed"]
 @dataclass(frozen=True, slots=True)
 class Check:
     """One check of one artefact. `id` is a name that policies use; `subject` says which artefact; `damage` are the
-    ranges of bytes in which a file differs, if they are known."""
+    ranges of bytes in which a file differs, if they are known; `could_be_spared`: it failed for want of a final block
+    that proves that something was older, and no chain was asked."""
 
     id: str
     subject: str
@@ -32,6 +33,7 @@ class Check:
     found: str | None = None
     where: str | None = None
     damage: tuple[Damage, ...] = ()
+    could_be_spared: bool = False
 
     def to_json(self) -> dict[str, JsonValue]:
         """The check as a JSON value."""
@@ -106,6 +108,10 @@ class Report:
     not_before: TimeBound | None = None
     not_after: TimeBound | None = None
     affected: tuple[str, ...] = ()
+    revoked: Mapping[str, str | None] = field(default_factory=dict)
+    """Of what was revoked, by a word that counts, from when on, by name: None for what is revoked altogether."""
+    could_be_spared: bool = False
+    """Whether everything that failed might not, if a chain were asked about the blocks of anchors that are at hand."""
 
     @property
     def sound(self) -> bool:

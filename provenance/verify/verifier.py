@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from provenance.anchor import parse_header
 from provenance.encoding import Digest
@@ -22,7 +21,7 @@ from provenance.fingerprint import Fingerprint, FingerprintDocument, diff_files,
 from provenance.lineage import LineageGraph, Node
 from provenance.policy import REQUIRED_LEVEL, Status, TrustRoots, standing
 from provenance.verify.completeness import completeness_check, needed_keys
-from provenance.verify.entry_checks import LAST_SECOND, EntryVerdict, EntryVerifier
+from provenance.verify.entry_checks import EntryVerdict, EntryVerifier, block_time
 from provenance.verify.event_checks import (
     EventVerdict,
     Registrant,
@@ -32,12 +31,12 @@ from provenance.verify.event_checks import (
     judge_events,
     quality_check,
     review_check,
-    revocation_checks,
     run_checks,
 )
 from provenance.verify.evidence import BlockFinding, ContentFinding, Evidence, parse_bundle
 from provenance.verify.key_checks import key_facts, keys_of, read_key_words, with_key_revocations
 from provenance.verify.report import Artefact, Check, Report, TimeBound, worst
+from provenance.verify.revocations import counting_times, revocation_checks, strictest, uses_of
 
 _RECORD_CHECKS = ("statement", "signature", "trust", "log.checkpoint", "log.inclusion", "log.witnesses")
 _MAX_CHANGES = 1_000
@@ -82,16 +81,20 @@ def verify_evidence(
     unclaimed = dict(contents or {})
     unjudged = [entry for entry in evidence.entries if entry.digest not in verdicts]
     said = judge_events(verifier, unjudged, {node.envelope: node.statement for node, _ in ancestry})
-    not_after = _not_after(target)
     checks: list[Check] = []
     artefacts, own_checks = list[Artefact](), dict[Digest, tuple[Check, ...]]()
+    spared, revoked = set[tuple[Digest, Digest]](), dict[str, str | None]()
     for node, depth in ancestry:
         content = _content(node, unclaimed.pop(_name(node), None), evidence)
         spoken = said.get(node.envelope, ())
-        used_by = not_after if depth else None
+        uses = uses_of(graph, node, verdicts) if depth and spoken else None
+        times = counting_times(spoken)
+        if times:
+            revoked[_name(node)] = since = strictest(times)
+            spared |= {(node.envelope, use.envelope) for use in uses or () if use.is_before(since)}
         later = [
             *run_checks(_name(node), node.statement, spoken),
-            *revocation_checks(_name(node), spoken, used_by),
+            *revocation_checks(_name(node), spoken, uses),
             *finding_checks(_name(node), _registrant(verifier, verdicts[node.envelope]), spoken),
         ]
         if depth:  # the target's stand in the summary
@@ -119,8 +122,10 @@ def verify_evidence(
     )
     summary = (_lineage(target, ancestry, verdicts, checks), *opinions)
     stood = standing(_statuses([*own_checks[evidence.target], *summary]))
-    failed = {check.subject for check in (*checks, *opinions) if check.status is Status.FAILED}
-    affected = _affected(graph, ancestry, failed)
+    failures = [check for check in (*checks, *opinions) if check.status is Status.FAILED]
+    failed = {check.subject for check in failures}
+    tainted = {check.subject for check in failures if check.id != "revocation"}
+    affected = _affected(graph, ancestry, failed, {edge for edge in spared if _name_of(graph, edge[0]) not in tainted})
     return Report(
         target=target.subject,
         digest=target.node.statement.digest.hex,
@@ -134,19 +139,38 @@ def verify_evidence(
         ),
         created=TimeBound(target.node.statement.created, "the signer"),
         not_before=_not_before(target.node, evidence, verifier),
-        not_after=not_after,
+        not_after=target.not_after,
         affected=tuple(affected.values()),
+        revoked=revoked,
+        could_be_spared=bool(failures) and all(_could_be_spared(verifier, check) for check in failures),
     )
 
 
 _SKIPPED = Status.NOT_PERFORMED
 
 
-def _affected(graph: LineageGraph, ancestry: Sequence[tuple[Node, int]], failed: Set[str]) -> dict[Digest, str]:
-    """What of the ancestry was made from something that a check failed of, in log order: names by envelope."""
-    within = {node.envelope for node, _ in ancestry}
-    broken = [node for node, _ in ancestry if _name(node) in failed]
-    return {node.envelope: _name(node) for node in graph.descendants(*broken) if node.envelope in within}
+_OPINIONS = ("finding", "quality", "agreement", "review", "run")
+
+
+def _could_be_spared(verifier: EntryVerifier, check: Check) -> bool:
+    """Whether a final block might undo a failure: of words, where a key was revoked from some time on only."""
+    return check.could_be_spared or (check.id in _OPINIONS and verifier.spares)
+
+
+def _affected(
+    graph: LineageGraph, ancestry: Sequence[tuple[Node, int]], failed: Set[str], spared: Set[tuple[Digest, Digest]]
+) -> dict[Digest, str]:
+    """What was made from something that a check failed of, in log order, by edges that are not spared: names by
+    envelope. What was made from that is affected by whatever edge."""
+    made = [
+        child
+        for node, _ in ancestry
+        if _name(node) in failed
+        for child in graph.children(node)
+        if (node.envelope, child.envelope) not in spared
+    ]
+    found = {node.envelope: node for node in (*made, *graph.descendants(*made))}
+    return {node.envelope: _name(node) for node in sorted(found.values(), key=lambda node: node.place.order)}
 
 
 def _with_ancestors(artefact: Artefact, failed: Set[str], *, is_affected: bool) -> Artefact:
@@ -216,6 +240,11 @@ def _detection(subject: str, looked: Check | None, checks: Sequence[Check]) -> C
 
 def _name(node: Node) -> str:
     return str(node.statement.name)
+
+
+def _name_of(graph: LineageGraph, envelope: Digest) -> str | None:
+    node = graph.node(envelope)
+    return None if node is None else _name(node)
 
 
 def _statuses(checks: Iterable[Check]) -> dict[str, Status]:
@@ -445,15 +474,6 @@ def _artefact(graph: LineageGraph, node: Node, depth: int, verdict: EntryVerdict
     )
 
 
-def _not_after(target: EntryVerdict) -> TimeBound | None:
-    receipt = target.anchor
-    if receipt is None:
-        return None
-    chain = f"chain {receipt.chain_id}, block {receipt.block_number}"
-    clock = f"{chain} (a development chain: its single operator's clock)" if receipt.development else chain
-    return TimeBound(_rfc3339(receipt.block_time_s), clock, receipt.chain_id)
-
-
 def _not_before(node: Node, evidence: Evidence, verifier: EntryVerifier) -> TimeBound | None:
     block = node.statement.not_before
     if block is None or not verifier.knows(block):
@@ -464,11 +484,5 @@ def _not_before(node: Node, evidence: Evidence, verifier: EntryVerifier) -> Time
         except ProvenanceError:
             continue
         if header.hash == block.hash and header.number == block.number:
-            return TimeBound(_rfc3339(header.time_s), f"chain {block.chain_id}, block {block.number}", block.chain_id)
+            return TimeBound(block_time(header.time_s), f"chain {block.chain_id}, block {block.number}", block.chain_id)
     return None
-
-
-def _rfc3339(seconds: int) -> str:
-    if seconds > LAST_SECOND:
-        return f"{seconds} seconds after 1970"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

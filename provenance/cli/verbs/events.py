@@ -18,6 +18,7 @@ from provenance.cli.screen import count_text
 from provenance.errors import MalformedError
 
 if TYPE_CHECKING:
+    from provenance.ledger.impact import Impact
     from provenance.statement.events import Body
 
 _Ref = Annotated[str, typer.Argument(metavar="REF", help="What it is about.", autocompletion=complete_reference)]
@@ -49,7 +50,7 @@ def revoke(
     passphrase_file: PassphraseFileOption = None,
 ) -> int:
     """Say that a dataset or model must not be used any more. It fails verification from now on, and so does all that
-    was made from it; nothing is removed."""
+    was made from it, but for what a block proves to be older than --since; nothing is removed."""
     from provenance.statement.frame import parse_choice
     from provenance.statement.revocation import Revocation, RevocationReason
 
@@ -195,16 +196,26 @@ def impact(
         else:
             raise MalformedError("nothing is concerned, or too much", expected="a REF, or --key NAME")
         to = str(ledger.pin(to).name) if to is not None else None
-    shown = found.names[:_MAX_WAYS] if to is None else (to,)
-    for path in found.paths_to(shown):
-        run.screen.line(" -> ".join(path[begin:] if to is not None else shortened(path[begin:])))
-    if to is None and len(found.affected) > len(shown):
-        run.screen.line(f"and {len(found.affected) - len(shown):,} more, which --json lists")
-    nothing = f"nothing was made from {found.of}" if begin else f"key {found.of} signed nothing"
-    count = count_text(len(found.affected), "dataset") if found.affected else nothing
-    run.screen.pairs([("concerned", count)])
+    if to is not None:
+        found.path_to(to)  # an error if nothing leads there
+    shown = [one for one in found.descendants if to in (None, one.name)][:_MAX_WAYS]
+    for path, one in zip(found.paths_to([one.name for one in shown]), shown, strict=True):
+        way = " -> ".join(path[begin:] if to is not None else shortened(path[begin:]))
+        run.screen.line(f"{way}  (spared: older than the revocation)" if one.is_spared else way)
+    if to is None and len(found.descendants) > len(shown):
+        run.screen.line(f"and {len(found.descendants) - len(shown):,} more, which --json lists")
+    run.screen.pairs(_counted(found, nothing=f"key {found.of} signed nothing" if not begin else None))
     run.document(found.to_json(to))
     return DONE
+
+
+def _counted(found: Impact, *, nothing: str | None) -> list[tuple[str, str | None]]:
+    count = count_text(len(found.affected), "dataset") if found.descendants else None
+    older = f"{count_text(found.spared_count, 'dataset')}, older than the revocation, as final anchors prove"
+    return [
+        ("concerned", count or nothing or f"nothing was made from {found.of}"),
+        ("spared", older if found.spared_count else None),
+    ]
 
 
 def shortened(path: Sequence[str]) -> Sequence[str]:

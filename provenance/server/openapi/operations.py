@@ -248,7 +248,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "verification",
         "What was made from a dataset",
         "Every descendant, nearest first, with its parent on one of the shortest ways that lead to it. A whole way is "
-        "given to one descendant, with `to`.",
+        "given to one descendant, with `to`. Where the dataset is revoked from some time on, what is older is marked.",
         {
             "200": answer("The impact.", content(JSON, ref("Impact"), "impact", "impactPath")),
             **problems(400, 404, 413, 414),

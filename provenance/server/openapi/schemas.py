@@ -215,10 +215,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Impact": closed(
         "What was made from a dataset, nearest first.",
         of=TEXT,
-        count=said(COUNT, "of all, whatever the page holds"),
+        count=said(COUNT, "of all that are concerned, whatever the page holds"),
+        spared=said(COUNT, "of all that are older than the revocation, likewise"),
         affected=listed(
             closed(
                 "A descendant.",
+                spared=said(FLAG, "whether final anchors prove that it is older than the revocation"),
                 name=TEXT,
                 distance=said(COUNT, "steps of a shortest way to it"),
                 via=said(nullable(TEXT), "its parent on such a way"),

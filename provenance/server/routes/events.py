@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from provenance.encoding import JsonValue
-from provenance.ledger.impact import Affected, Impact
+from provenance.ledger.impact import Descendant, Impact
 from provenance.server.answers import json_answer
 from provenance.server.openapi import documented
 from provenance.server.parameters import encode_cursor, page_limit, parse_cursor, read_query, reference, reference_in
@@ -63,12 +63,13 @@ def impact_page(impact: Impact, after: int | None, limit: int, to: str | None) -
     """A page of an impact; with `to`, what is said of that descendant."""
     if to is not None:
         return {**impact.to_json(to), "nextCursor": None}
-    rest = [one for one in impact.affected if after is None or _position(one) > after]
+    rest = [one for one in impact.descendants if after is None or _position(one) > after]
     cursor = encode_cursor("impact", _position(rest[limit - 1])) if len(rest) > limit else None
     items: list[JsonValue] = [one.to_json() for one in rest[:limit]]
-    return {"of": impact.of, "count": len(impact.affected), "affected": items, "path": None, "nextCursor": cursor}
+    counts: dict[str, JsonValue] = {"count": len(impact.affected), "spared": impact.spared_count}
+    return {"of": impact.of, **counts, "affected": items, "path": None, "nextCursor": cursor}
 
 
-def _position(one: Affected) -> int:
-    """Where it stands among the affected: by distance, then by log entry."""
+def _position(one: Descendant) -> int:
+    """Where it stands among the descendants: by distance, then by log entry."""
     return one.distance << _ENTRY_BITS | one.entry

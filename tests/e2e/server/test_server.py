@@ -120,7 +120,7 @@ def test_what_was_said_of_a_dataset_and_who_is_concerned(
     assert second["nextCursor"] is None
     impact = server.client.get("/v1/impact/harbour/said").json()
     described.check("Impact", impact)
-    made = {"name": "harbour/made@1", "distance": 1, "via": "harbour/said@1"}
+    made = {"name": "harbour/made@1", "distance": 1, "via": "harbour/said@1", "spared": False}
     assert (impact["count"], impact["affected"], impact["path"], impact["nextCursor"]) == (1, [made], None, None)
     way = server.client.get("/v1/impact/harbour/said?to=harbour/made").json()
     described.check("Impact", way)

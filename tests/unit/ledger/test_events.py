@@ -113,9 +113,9 @@ def test_the_impact_is_told_with_the_shortest_ways(opened: Ledger, write: Write)
         ledger.register(place, "h/late", "1", key="lab", parents=["h/model"], anchor=False)
         impact = ledger.impact("h/raw")
         assert impact.path_to("h/late@1") == ("h/raw@1", "h/model@1", "h/late@1")
-        one = {"name": "h/late@1", "distance": 2, "via": "h/model@1"}
+        one = {"name": "h/late@1", "distance": 2, "via": "h/model@1", "spared": False}
         assert impact.to_json("h/late@1") == {
-            "of": "h/raw@1", "count": 3, "affected": [one], "path": ["h/raw@1", "h/model@1", "h/late@1"],
+            "of": "h/raw@1", "count": 3, "spared": 0, "affected": [one], "path": ["h/raw@1", "h/model@1", "h/late@1"],
         }  # fmt: skip
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from provenance.ledger.impact import Affected, Impact
+from provenance.ledger.impact import Descendant, Impact
 from provenance.server.parameters import parse_cursor
 from provenance.server.routes.events import impact_page
 
 
 def _impact(*places: tuple[int, int]) -> Impact:
     """Descendants by (distance, entry), in that order."""
-    found = [Affected(entry, f"a/n{entry}@1", distance, "a/n0@1") for distance, entry in sorted(places)]
+    found = [Descendant(entry, f"a/n{entry}@1", distance, "a/n0@1") for distance, entry in sorted(places)]
     return Impact("a/n0@1", tuple(found))
 
 

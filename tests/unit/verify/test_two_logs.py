@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from provenance.anchor import AnchorReceipt, build_receipt, encode_anchor, origin_id
 from provenance.log import NoteSigner
-from provenance.policy import Status, TrustedAnchor, TrustedBlock, TrustedSource, TrustRoots
+from provenance.policy import Status, TrustedSource, TrustRoots
 from provenance.signature import PrivateKey, encode_envelope, sign_envelope
 from provenance.statement import PAYLOAD_TYPE, BlockReference
 from provenance.statement.events import Body, Event, encode_event
@@ -17,7 +16,7 @@ from provenance.statement.finding import Finding, FindingState, Severity
 from provenance.statement.key_event import KeyAction, KeyEvent, KeyReason, NamedKey, encode_key_event
 from provenance.statement.review import Decision, Review
 from provenance.verify import Evidence, EvidenceEntry, Report, verify_evidence
-from tests.unit.anchor.evm import CHAIN_ID, Call, Evm
+from tests.unit.verify.chain import AnchoringChain
 from tests.unit.verify.forge import CREATED, Lineage, Log, key, sign, statement
 
 LATER = "2026-11-01T00:00:00Z"
@@ -32,9 +31,7 @@ class TwoLogs:
 
     line: Lineage = field(default_factory=Lineage)
     young: Log = field(default_factory=lambda: Log(signer=NoteSigner("young.example/log", b"\x09" * 32)))
-    evm: Evm = field(default_factory=lambda: Evm(1))
-    contract: bytes = b""
-    receipts: list[AnchorReceipt] = field(default_factory=list)
+    chain: AnchoringChain = field(default_factory=AnchoringChain)
     said: list[EvidenceEntry] = field(default_factory=list)
     names: tuple[str, ...] = ("one", "two", "three")
 
@@ -42,7 +39,6 @@ class TwoLogs:
         self.line.add("a")
         for number in range(10):
             self.old.append(b"filler %d" % number)
-        self.contract = self.evm.deploy(0)
 
     @property
     def old(self) -> Log:
@@ -69,41 +65,22 @@ class TwoLogs:
 
     def anchor(self, log: Log) -> BlockReference:
         """Anchor a log as it is, so that the entry that was logged last is proven in it; the block."""
-        size, root = len(log.envelopes), log._reader().root_at(len(log.envelopes))
-        block = self.evm.mine([Call(0, self.contract, encode_anchor(origin_id(log.signer.name), size, root))])
-        receipt = build_receipt(
-            chain_id=CHAIN_ID,
-            client="py-evm",
-            development=True,
-            finality="a test",
-            contract="0x" + self.contract.hex(),
-            publisher="0x" + self.evm.address(0).hex(),
-            origin=log.signer.name,
-            size=size,
-            root=root,
-            transaction=block.transactions[0],
-            transaction_index=0,
-            header=block.header,
-            receipts=block.receipts,
-        )
-        self.receipts.append(receipt)
-        return BlockReference(CHAIN_ID, receipt.block_number, receipt.block_hash)
+        receipt = self.chain.anchor(log)
+        return BlockReference(receipt.chain_id, receipt.block_number, receipt.block_hash)
 
     def trust(self) -> TrustRoots:
         sources = [TrustedSource(name, key(number).public) for number, name in enumerate(self.names, 1)]
-        anchors = {TrustedAnchor(one.chain_id, one.contract, one.publisher) for one in self.receipts}
-        blocks = [TrustedBlock(one.chain_id, one.block_number, one.block_hash) for one in self.receipts]
         return self.line.trust(
             sources=tuple(sources),
             logs=(self.old.vkey, self.young.vkey),
-            anchors=tuple(anchors),
-            blocks=tuple(blocks),
+            anchors=self.chain.anchors,
+            blocks=self.chain.blocks,
         )
 
     def report(self, said: Sequence[EvidenceEntry] | None = None) -> Report:
         evidence = self.line.evidence("a")
         entries = (*evidence.entries, *(self.said if said is None else said))
-        evidence = replace(evidence, entries=entries, anchors=tuple(self.receipts))
+        evidence = replace(evidence, entries=entries, anchors=tuple(self.chain.receipts))
         return verify_evidence(evidence, self.trust(), contents=self.line.content("a"))
 
 
@@ -131,6 +108,16 @@ def test_a_younger_log_takes_back_what_a_block_proves_to_be_older_than_the_end()
     others.anchor(others.young)
     others.end(others.old, key(2), KeyReason.RETIRED)
     assert not others.report().sound
+
+
+def test_what_a_key_took_back_is_older_than_each_of_its_ends() -> None:
+    logs = TwoLogs()
+    logs.say(logs.old, REJECTED, key(2))
+    logs.say(logs.old, APPROVED, key(2), LATER)
+    logs.end(logs.old, key(2), KeyReason.RETIRED)
+    assert logs.report().sound
+    logs.end(logs.young, key(2), KeyReason.SUPERSEDED)  # perhaps the first
+    assert not logs.report().sound
 
 
 def test_a_warning_of_a_key_that_ended_in_another_log_counts_unless_a_block_proves_it_late() -> None:
@@ -211,7 +198,7 @@ def test_an_edge_between_two_logs_is_decided_by_a_block_or_not_performed(named: 
     made = statement("b", [logs.line.pin("a")], not_before=anchored if named else None)
     child = logs.young.entry(logs.young.append(sign(made, key(1))))
     entries = (child, logs.line.entry("a"))
-    evidence = Evidence(child.digest, entries, anchors=tuple(logs.receipts))
+    evidence = Evidence(child.digest, entries, anchors=tuple(logs.chain.receipts))
     report = verify_evidence(evidence, logs.trust())
     (edge,) = [check for check in report.checks if check.id == "lineage.edge"]
     (whole,) = [check for check in report.checks if check.id == "lineage"]
