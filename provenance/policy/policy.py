@@ -13,6 +13,7 @@ Bytes (YAML or JSON):
     forbiddenAncestors: [acme/scraped, "pirate/*"]
     maxAgeDays: 365
     acceptedChains: [1, 8453]
+    requiredDetectors: [duplicates]
     trust: {sources: [{name: museum, pem: "..", status: trusted, namespaces: []}], logs: ["<vkey>"], anchors: [],
       blocks: [], witnesses: {keys: ["<vkey>", "<vkey>"], quorum: 1}}
     rules:
@@ -65,6 +66,7 @@ class Policy:
     forbidden: tuple[str, ...] = ()
     max_age_days: int | None = None
     accepted_chains: frozenset[int] | None = None
+    required_detectors: frozenset[str] = frozenset()
     rules: tuple[Rule, ...] = ()
     trust: TrustRoots | None = None
 
@@ -93,6 +95,7 @@ def parse_policy(data: bytes) -> Policy:
         forbidden=tuple(sorted(_texts(fields, "forbiddenAncestors") or ())),
         max_age_days=fields.integer("maxAgeDays", minimum=1, maximum=36_500) if fields.has("maxAgeDays") else None,
         accepted_chains=_chains(fields),
+        required_detectors=_detectors(fields),
         rules=_rules(fields),
         trust=_trust(fields),
     )
@@ -140,6 +143,13 @@ def _texts(fields: Fields, name: str) -> frozenset[str] | None:
             raise MalformedError(f"{name} holds something that is no text", expected="text")
         texts.add(text)
     return frozenset(texts)
+
+
+def _detectors(fields: Fields) -> frozenset[str]:
+    names = _texts(fields, "requiredDetectors") or frozenset()
+    for name in names:
+        check_word(name, "detector")
+    return names
 
 
 def _chains(fields: Fields) -> frozenset[int] | None:

@@ -27,6 +27,7 @@ from provenance.verify.event_checks import (
     EventVerdict,
     Registrant,
     approvals,
+    detectors,
     judge_events,
     passed_results,
     unsettled_findings,
@@ -63,8 +64,12 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class AuditItem:
-    """One artefact of the lineage, what its statement says, what was said of it, the findings that nobody settled who
-    may, and how many approve it (who did not register it), and how many test results stand that did not fail."""
+    """One artefact of the lineage, what its statement says, what was said of it, and the findings that nobody settled
+    who may.
+
+    `approvals`: how many approve it who did not register it; `passed_results`: how many test results stand that did not
+    fail; `detectors`: which looked at it, by the word of somebody who did not register it.
+    """
 
     artefact: Artefact
     statement: DatasetStatement
@@ -72,6 +77,7 @@ class AuditItem:
     unsettled: tuple[Remark, ...] = ()
     approvals: int = 0
     passed_results: int = 0
+    detectors: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -258,7 +264,7 @@ def audit_evidence(
         registrant = Registrant(verifier.holder(keyid), verifier.source_name(keyid))
         spoken = said.get(envelope, ())
         unsettled = [verdict for verdict, _ in unsettled_findings(spoken, registrant)]
-        counts = approvals(spoken, registrant), passed_results(spoken)
+        counts = approvals(spoken, registrant), passed_results(spoken), tuple(sorted(detectors(spoken, registrant)))
         items.append(AuditItem(artefact, statement, _remarks(verdicts), _remarks(unsettled), *counts))
     return Audit(report, tuple(items), tuple(uses), key_remarks(words, trust), tuple(logs))
 

@@ -298,18 +298,30 @@ def _finding_check(subject: str, verdict: EventVerdict, finding: Finding) -> Che
     return Check("finding", subject, status, note, where=verdict.where)
 
 
-def detection_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | None:
-    """Passed if a detector had a word on the artefact that counts, whatever it found; None if none had."""
-    words = [
-        (verdict, verdict.event.body.detector)
-        for verdict in verdicts
-        if isinstance(verdict.event.body, Finding) and verdict.problem is None and verdict.event.body.detector
-    ]
-    if not words:
-        return None
-    names = ", ".join(dict.fromkeys(detector for _, detector in words))
-    note = f"looked at by {names}"
-    return Check("detection", subject, Status.PASSED, note, where=words[-1][0].where)
+def detectors(verdicts: Iterable[EventVerdict], registrant: Registrant) -> dict[str, EventVerdict]:
+    """The last word that stands of each detector that looked, by the detector's name: whatever it found, but for words
+    of who registered the artefact, whose own look at it proves nothing."""
+    last: _Last[Finding] = {}
+    for verdict in _words(verdicts):
+        body = verdict.event.body
+        if isinstance(body, Finding):
+            last[verdict.keyid, thing_of(body)] = verdict, body
+    words = [(body.detector, verdict) for verdict, body in _standing(last).values() if not verdict.is_of(registrant)]
+    return {detector: verdict for detector, verdict in words if detector is not None}
+
+
+def detection_check(subject: str, registrant: Registrant, verdicts: Iterable[EventVerdict]) -> Check | None:
+    """Passed if somebody else than the registrant says that a detector looked at the artefact, whatever it found; None
+    if nobody does."""
+    known = list(verdicts)
+    found = detectors(known, registrant)
+    if found:
+        note, where = f"looked at by {', '.join(sorted(found))}", next(reversed(found.values())).where
+        return Check("detection", subject, Status.PASSED, note, where=where)
+    if any(isinstance(one.event.body, Finding) and one.event.body.detector and one.problem is None for one in known):
+        note = "nobody but its registrant says that a detector looked at it"
+        return Check("detection", subject, Status.NOT_PERFORMED, note)
+    return None
 
 
 def run_checks(subject: str, statement: DatasetStatement, verdicts: Iterable[EventVerdict]) -> tuple[Check, ...]:

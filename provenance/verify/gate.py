@@ -99,7 +99,7 @@ def decide(policy: Policy, audit: Audit, now: datetime) -> Decision:
     """What the policy decides at a time in UTC."""
     report = audit.report
     rulings = [*_checks(audit), *_level(policy, audit), *_licences(policy, audit), *_ancestors(policy, audit)]
-    rulings += [*_chain(policy, audit), *_age(policy, audit, now)]
+    rulings += [*_chain(policy, audit), *_age(policy, audit, now), *_looked(policy, audit)]
     facts = audit_facts(audit, now) if policy.rules else {}
     rulings += [_rule(rule, report.target, facts) for rule in policy.rules]
     level = report.level.name if report.level is not None else None
@@ -160,6 +160,13 @@ def _chain(policy: Policy, audit: Audit) -> Iterable[Ruling]:
     yield Ruling("chain", target, is_accepted, f"anchored on chain {chain}" + ("" if is_accepted else ", not accepted"))
 
 
+def _looked(policy: Policy, audit: Audit) -> Iterable[Ruling]:
+    found = audit.items[0].detectors if audit.items else ()
+    for name in sorted(policy.required_detectors):
+        reason = f"detector {name} looked at it" if name in found else f"nobody but its registrant says that {name} ran"
+        yield Ruling("detector", audit.report.target, name in found, reason)
+
+
 def _age(policy: Policy, audit: Audit, now: datetime) -> Iterable[Ruling]:
     if policy.max_age_days is None:
         return
@@ -218,6 +225,7 @@ def _item_facts(item: AuditItem) -> dict[str, Any]:
         "runs": sum(isinstance(one.body, Run) for one in item.remarks),
         "tests": item.passed_results,
         "reviews": item.approvals,
+        "detectors": list(item.detectors),
     }
     # What nobody says is not there: a rule that asks for it denies.
     optional: dict[str, Any] = {

@@ -118,7 +118,7 @@ def verify_evidence(
         quality_check(target.subject, spoken),
         _agreement(verifier, target.node, target, spoken),
         review_check(target.subject, _registrant(verifier, target), spoken),
-        _detection(target.subject, detection_check(target.subject, spoken), checks),
+        _detection(target.subject, detection_check(target.subject, _registrant(verifier, target), spoken), checks),
     )
     summary = (_lineage(target, ancestry, verdicts, checks), *opinions)
     stood = standing(_statuses([*own_checks[evidence.target], *summary]))

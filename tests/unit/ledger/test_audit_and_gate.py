@@ -284,6 +284,28 @@ def test_rules_mean_what_another_implementation_says(opened: Ledger, expression:
         assert decision.rulings[-1].allowed == expected
 
 
+def test_a_policy_names_the_detectors_that_must_have_looked(opened: Ledger) -> None:
+    with opened as ledger:
+        policy = _policy(requiredDetectors=["duplicates", "images"])
+        rule = {"id": "looked", "expression": "'images' in target.detectors", "message": "m"}
+
+        def denied(**fields: Any) -> list[tuple[str, str]]:
+            decision = ledger.gate("h/model", _policy(**fields) if fields else policy)
+            return [(one.rule, one.reason) for one in decision.denials]
+
+        def look(detector: str, key: str) -> None:
+            found = Finding(detector, Severity.INFO, "nothing", FindingState.RESOLVED, detector=detector)
+            ledger.state("h/model", found, key=key)
+
+        look("duplicates", "museum")
+        look("images", "lab")  # who registered it
+        assert denied() == [("detector", "nobody but its registrant says that images ran")]
+        assert [name for name, _ in denied(rules=[rule])] == ["looked"]
+        look("images", "museum")
+        assert not denied()
+        assert not denied(rules=[rule])
+
+
 def test_pipelines_can_read_it(opened: Ledger) -> None:
     with opened as ledger:
         good, bad = ledger.gate("h/model", _policy()), ledger.gate("h/model", _policy(forbiddenAncestors=["h/*"]))

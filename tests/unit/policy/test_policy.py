@@ -68,6 +68,7 @@ def test_json_is_yaml() -> None:
         ({"forbiddenAncestors": ["*/x"]}, "not an ancestor"),
         ({"maxAgeDays": 0}, "out of range"),
         ({"acceptedChains": ["1"]}, "not a chain id"),
+        ({"requiredDetectors": ["Bad Name"]}, "detector"),
         ({"rules": [{"id": "x", "expression": "true"}]}, "lacks a field"),
         ({"rules": [{"id": "x", "expression": "true", "message": "m"}] * 2}, "twice"),
     ],

@@ -683,6 +683,27 @@ def test_a_detector_must_have_looked_and_nothing_be_open(
     assert (check.status, note in check.note) == (expected, True)
 
 
+@pytest.mark.parametrize(
+    ("signers", "expected", "note"),
+    [
+        ([1], Status.NOT_PERFORMED, "nobody but its registrant says that a detector looked at it"),
+        ([1, 2], Status.PASSED, "looked at by images"),
+        ([2, 1], Status.PASSED, "looked at by images"),
+        ([5], Status.NOT_PERFORMED, "nobody but its registrant says that a detector looked at it"),
+        ([3], Status.NOT_PERFORMED, "no detector's word is at hand"),
+        ([9], Status.NOT_PERFORMED, "no detector's word is at hand"),
+    ],
+)
+def test_the_registrant_is_no_detector(signers: list[int], expected: Status, note: str) -> None:
+    """Key 1 registered it, key 5 is of the same name, key 3 is revoked and key 9 unknown."""
+    lineage = _lineage()
+    body = Finding("f", Severity.INFO, "looked", FindingState.RESOLVED, detector="images")
+    indexes = [_said(lineage, "a", body, key(signer)) for signer in signers]
+    trust = replace(_trust(lineage), sources=(*SOURCES, TrustedSource("one", key(5).public)))
+    check = _check(verify_evidence(_evidence(lineage, "a", indexes), trust), "detection")
+    assert (check.status, check.note) == (expected, note)
+
+
 def test_the_level_is_that_of_the_highest_sensitivity_of_all_inputs() -> None:
     for word, level in zip(Sensitivity, Level, strict=False):
         lineage = Lineage()
