@@ -1,4 +1,4 @@
-"""Facets of OpenLineage events that say who owns something and how good it is, as far as they mean that.
+"""Facets of OpenLineage events that say who owns something, how good it is and what else it is called.
 
 Invariants: what is taken over keeps the facet's own shape and names; what a facet has besides is left to the event's
 bytes; a facet that is ill-formed says nothing, and the event is taken all the same; lists are cut at a stated length.
@@ -7,29 +7,47 @@ Bytes (canonical JSON, a facet): `{"assertions":[{"assertion":"not_null","column
 "passed":0}`, `{"owners":[{"name":"team:data","type":"MAINTAINER"}]}`, `{"columnMetrics":{"id":{"nullCount":3}},
 "rowCount":1000}`, `{"failed":0,"passed":2,"skipped":1,"tests":[..]}`.
 
-Source: OpenLineage 2-0-2, facets `ownership`, `dataQualityAssertions`, `dataQualityMetrics`, `test`.
+`{"identifiers":[{"name":"db.t","namespace":"hive://h","type":"TABLE"}]}`, `{"lifecycleStateChange":"RENAME",
+"previousIdentifier":{"name":"old","namespace":"n"}}`: names of datasets are whole, or their identifier is left out.
+
+Source: OpenLineage 2-0-2, facets `ownership`, `dataQualityAssertions`, `dataQualityMetrics`, `test`, `symlinks`,
+`lifecycleStateChange`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from provenance.encoding import JsonValue, canonical_json
 
 MAX_SHOWN: Final = 200
 """Owners, assertions, tests or columns of one facet."""
 _MAX_CHARS: Final = 500
+_MAX_NAME_CHARS: Final = 4_096
 Facets = tuple[tuple[str, bytes], ...]
+SYMLINKS: Final = "symlinks"
+LIFECYCLE: Final = "lifecycleStateChange"
+LIFECYCLE_STATES: Final = ("ALTER", "CREATE", "DROP", "OVERWRITE", "RENAME", "TRUNCATE")
+_Reader: TypeAlias = "Callable[[dict[str, JsonValue]], JsonValue | None]"
 _COUNTS: Final = ("rowCount", "bytes", "fileCount")
 _COLUMN_COUNTS: Final = ("nullCount", "distinctCount", "count")
 
 
 def read_facets(*given: Mapping[str, JsonValue]) -> Facets:
     """(name, canonical JSON) of what these objects of facets say of ownership and quality; the last of a name holds."""
+    return _read(_READERS, given)
+
+
+def read_dataset_facets(*given: Mapping[str, JsonValue]) -> Facets:
+    """As `read_facets`, and what facets of a dataset say of its names and of what became of it."""
+    return _read(_DATASET_READERS, given)
+
+
+def _read(readers: Mapping[str, _Reader], given: Sequence[Mapping[str, JsonValue]]) -> Facets:
     found: dict[str, bytes] = {}
     for facets in given:
-        for name, read in _READERS.items():
+        for name, read in readers.items():
             facet = facets.get(name)
             value = read(facet) if isinstance(facet, dict) else None
             if value is not None:
@@ -83,6 +101,32 @@ def _metrics(facet: dict[str, JsonValue]) -> JsonValue | None:
     return found or None
 
 
+def _symlinks(facet: dict[str, JsonValue]) -> JsonValue | None:
+    found = [
+        {**name, **_kept(one, ("type",))} for one in _objects(facet.get("identifiers")) if (name := _identifier(one))
+    ]
+    return {"identifiers": list[JsonValue](found[:MAX_SHOWN])} if found else None
+
+
+def _lifecycle(facet: dict[str, JsonValue]) -> JsonValue | None:
+    state, previous = facet.get(LIFECYCLE), facet.get("previousIdentifier")
+    if state not in LIFECYCLE_STATES:
+        return None
+    name = _identifier(previous) if isinstance(previous, dict) and state == "RENAME" else None
+    return {LIFECYCLE: state, **({"previousIdentifier": name} if name else {})}
+
+
+def _identifier(one: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
+    """A dataset's namespace and name."""
+    found: dict[str, JsonValue] = {}
+    for key in ("namespace", "name"):
+        text = one.get(key)
+        if not isinstance(text, str) or not 0 < len(text) <= _MAX_NAME_CHARS:
+            return None
+        found[key] = text
+    return found
+
+
 def _is_count(value: JsonValue) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
@@ -101,9 +145,10 @@ def _kept(one: dict[str, JsonValue], names: tuple[str, ...]) -> dict[str, JsonVa
 
 
 _STATUSES: Final = (("passed", "pass"), ("failed", "fail"), ("skipped", "skip"))
-_READERS: Final[Mapping[str, Callable[[dict[str, JsonValue]], JsonValue | None]]] = {
+_READERS: Final[Mapping[str, _Reader]] = {
     "ownership": _ownership,
     "dataQualityAssertions": _assertions,
     "dataQualityMetrics": _metrics,
     "test": _tests,
 }
+_DATASET_READERS: Final[Mapping[str, _Reader]] = {**_READERS, SYMLINKS: _symlinks, LIFECYCLE: _lifecycle}

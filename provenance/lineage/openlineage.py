@@ -19,7 +19,7 @@ from typing import Final, Literal
 from provenance.encoding import JsonValue
 from provenance.errors import MalformedError
 from provenance.lineage.event_time import parse_time_us
-from provenance.lineage.facets import Facets, read_facets
+from provenance.lineage.facets import Facets, read_dataset_facets, read_facets
 
 EventKind = Literal["run", "job", "dataset"]
 RUN_STATES: Final = ("START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER")
@@ -73,7 +73,7 @@ class DatasetId:
 @dataclass(frozen=True, slots=True)
 class DatasetSaid:
     """What an event says of a dataset. `sources` are what it says it was made from, if `is_declared`; `columns` are
-    (its field, source, the source's field), `facets` what it says of owners and quality."""
+    (its field, source, the source's field), `facets` what it says of owners, quality and names."""
 
     id: DatasetId
     version: str | None = None
@@ -198,7 +198,7 @@ def _dataset(value: JsonValue, where: str) -> DatasetSaid:
     explicit = facets.get("lineage")
     if isinstance(explicit, dict):
         stated, is_declared = tuple(dict.fromkeys((*_sources(explicit), *stated))), True
-    said = read_facets(facets, _facets(item, where, "inputFacets"))
+    said = read_dataset_facets(facets, _facets(item, where, "inputFacets"))
     return DatasetSaid(name, _version(facets), tuple(_fields(facets)), stated, is_declared, columns, said)
 
 

@@ -2,7 +2,8 @@
 
 Invariants: nothing is written; a step of the walk is a few queries; a job that is reached from a dataset leads on only
 through the runs that read or wrote it, so that what two runs of one job did is not mixed; runs that failed lead
-nowhere; how many nodes and edges an answer has is bounded.
+nowhere; from one name of a dataset to another is no step, and from its name before a rename to the next is one; how
+many nodes and edges an answer has is bounded.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 from provenance.errors import LimitError, MalformedError
 from provenance.lineage.openlineage import NodeKey
+from provenance.stores.lineage_names import NameReader
 from provenance.stores.lineage_nodes import Edges, GraphNode, NodeReader
 from provenance.stores.lineage_schema import FAILED, LINEAGE, NO_JOB, READ
 
@@ -65,13 +67,18 @@ class GraphReader:
             walk.step({1: reached} if depth else {}, depth)
         else:
             walk.step({0: {number}}, depth)
-        edges = Edges()
+        names, shown = NameReader(self.rows), sorted(walk.datasets)
+        edges = Edges(renames=names.renames(shown))
+        for one, other in names.same(shown):
+            edges.same[one].add(other)
+        for previous, dataset, _ in edges.renames:
+            edges.add(previous, dataset)
         for origin, destination in walk.edges:
             edges.add(origin, destination)
-        for job, role, dataset in self.rows(_OF_DATASETS, sorted(walk.datasets)):
+        for job, role, dataset in self.rows(_OF_DATASETS, shown):
             edges.add(*((dataset, job) if role == READ else (job, dataset)))
-        shown = NodeReader(self._db, self.rows).shown(walk.jobs | walk.datasets, edges)
-        return sorted(shown, key=lambda one: (one.id, one.namespace))
+        found = NodeReader(self._db, self.rows).shown(walk.jobs | walk.datasets, edges)
+        return sorted(found, key=lambda one: (one.id, one.namespace))
 
     def columns(self, node: str, namespace: str | None) -> list[tuple[str, str, str]]:
         """See `LineageIndex.columns`."""
@@ -126,7 +133,7 @@ class _Walk:
     """What a walk has reached: jobs and datasets, and the edges of the runs that it came through."""
 
     def __init__(self, reader: GraphReader) -> None:
-        self._rows = reader.rows
+        self._rows, self._names = reader.rows, NameReader(reader.rows)
         self.jobs, self.datasets, self.edges = set[int](), set[int](), set[tuple[int, int]]()
         self._shapes = set[int]()
 
@@ -134,11 +141,20 @@ class _Walk:
         """Walk from datasets that wait at a level to all that are `depth` steps from the start at most."""
         pending = defaultdict[int, set[int]](set, waiting)
         for level in range(depth + 1):
-            fresh = pending.pop(level, set()) - self.datasets
+            fresh = self._named_otherwise(pending.pop(level, set()) - self.datasets)
+            if fresh and level < depth:
+                pending[level + 1] |= {end for one in self._names.renames(sorted(fresh)) for end in one[:2]}
+                pending[level + 2] |= self.follow(self._rows(_TOUCHING, sorted(fresh)))
+
+    def _named_otherwise(self, fresh: set[int]) -> set[int]:
+        """Reach these datasets, and by their other names those that are the same: all of them."""
+        found = set[int]()
+        while fresh:
+            found |= fresh
             self.datasets |= fresh
             self._check()
-            if fresh and level < depth:
-                pending[level + 2] |= self.follow(self._rows(_TOUCHING, sorted(fresh)))
+            fresh = {other for _, other in self._names.same(sorted(fresh))} - self.datasets
+        return found
 
     def follow(self, shapes: Iterable[tuple[int, int]]) -> set[int]:
         """The datasets of the runs of these shapes, (shape, job), which were not followed yet."""

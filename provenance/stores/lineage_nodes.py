@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from provenance.lineage.event_time import format_time_us
+from provenance.lineage.facets import LIFECYCLE
 from provenance.lineage.openlineage import NodeKey
-from provenance.stores.lineage_schema import EVENT_RUN, FAILED, FIELDS, READ, WRITTEN
+from provenance.stores.lineage_schema import EVENT_RUN, FAILED, FIELDS, READ, STATE, WRITTEN
 
 MAX_VERSIONS: Final = 5
 _MAX_LOOKED_AT: Final = 50
@@ -31,10 +32,10 @@ _HAVING: Final = (
     "SELECT each.value FROM json_each(?) each WHERE EXISTS (SELECT 1 FROM {} WHERE dataset = each.value {})"
 )
 _HAVE_VERSIONS: Final = _HAVING.format("versions", "")
-_HAVE_FIELDS: Final = _HAVING.format("said", f"AND kind = '{FIELDS}'")
-_FIELDS: Final = f"""SELECT said.trust, said.time, texts.value, speakers.name FROM said
+_HAVE_SAID: Final = {kind: _HAVING.format("said", f"AND kind = '{kind}'") for kind in (FIELDS, STATE)}
+_SAID: Final = f"""SELECT said.trust, said.time, texts.value, speakers.name FROM said
     CROSS JOIN runs ON runs.id = said.run CROSS JOIN texts ON texts.id = said.text
-    LEFT JOIN speakers ON speakers.id = said.speaker WHERE said.dataset = ? AND said.kind = '{FIELDS}'
+    LEFT JOIN speakers ON speakers.id = said.speaker WHERE said.dataset = ? AND said.kind = ?
     AND (said.role = {READ} OR runs.state NOT IN {FAILED})
     ORDER BY said.trust DESC, said.role DESC, said.time DESC, texts.value DESC LIMIT 1"""  # noqa: S608 - likewise
 _WRITTEN: Final = f"""SELECT versions.trust, versions.time, versions.version, runs.run, runs.id, speakers.name
@@ -58,6 +59,7 @@ class GraphNode:
     `said_by` says of version, schema and each facet who said it: the keyid of a key that signed it, `import` for what
     this ledger imported, None for what anybody may have sent. `version` was written last, `versions` are the last that
     were written, each with the run and the versions of what that run read, `read_versions` the last that were read.
+    `same_as` are other names of the dataset, `state` is what became of it last, such as DROP.
     """
 
     id: str
@@ -73,6 +75,8 @@ class GraphNode:
     sources: list[dict[str, Any]]
     before: list[str]
     after: list[str]
+    same_as: list[str]
+    state: str | None
     facets: dict[str, Any]
     said_by: dict[str, str | None]
 
@@ -97,10 +101,12 @@ class FieldsSaid:
 
 @dataclass(slots=True)
 class Edges:
-    """Edges by either end."""
+    """Edges by either end; `same` are pairs of names of one dataset, `renames` as of `NameReader.renames`."""
 
     before: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     after: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    same: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    renames: set[tuple[int, int, int]] = field(default_factory=set)
 
     def add(self, origin: int, destination: int) -> None:
         """Add an edge."""
@@ -134,10 +140,13 @@ class NodeReader:
         """These nodes, with those edges that lead to and from them."""
         ids = sorted(nodes)
         sources, versions, fields = self._sources(ids), self._versions(ids), self.fields(ids)
+        states = self._said(STATE, ids)
+        for previous, dataset, trust in edges.renames:
+            sources[dataset][previous] = max(sources[dataset].get(previous, (0, 0)), (trust, 1))
         said, by = defaultdict[int, dict[str, Any]](dict), defaultdict[int, dict[str, str | None]](dict)
         for number, name, value, speaker in self._rows(_FACETS, ids):
             said[number][name], by[number][name] = json.loads(value), speaker
-        ends = {end for one in ids for end in (*edges.before[one], *edges.after[one])}
+        ends = {end for one in ids for end in (*edges.before[one], *edges.after[one], *edges.same[one])}
         ends |= {source for one in sources.values() for source in one}
         keys = self._keys(sorted(ends | nodes))
         query = f"SELECT id, created, updated FROM nodes WHERE id IN {_AMONG}"  # noqa: S608 - words of this project
@@ -145,6 +154,8 @@ class NodeReader:
             node, told, found = keys[number], fields.get(number), versions.get(number) or _Versions([], [])
             if told is not None:
                 by[number][FIELDS] = told.speaker
+            if number in states:
+                by[number][LIFECYCLE] = states[number][3]
             if found.written:
                 by[number]["version"] = found.written[0]["saidBy"]
             yield GraphNode(
@@ -167,18 +178,27 @@ class NodeReader:
                 ),
                 before=sorted(keys[one].id for one in edges.before[number]),
                 after=sorted(keys[one].id for one in edges.after[number]),
+                same_as=sorted(keys[one].id for one in edges.same[number]),
+                state=json.loads(states[number][2]) if number in states else None,
                 facets=said[number],
                 said_by=by[number],
             )
 
     def fields(self, datasets: Sequence[int]) -> dict[int, FieldsSaid]:
         """The fields of those of these datasets that have any."""
+        said = self._said(FIELDS, datasets).items()
+        return {
+            dataset: FieldsSaid(trust, time, json.loads(value), speaker)
+            for dataset, (trust, time, value, speaker) in said
+        }
+
+    def _said(self, kind: str, datasets: Sequence[int]) -> dict[int, tuple[int, int, str, str | None]]:
+        """(trust, time, text, speaker) of what counts of this kind, of those datasets of which it was said."""
         found = {}
-        for (dataset,) in self._rows(_HAVE_FIELDS, datasets):
-            row = self._db.execute(_FIELDS, (dataset,)).fetchone()
+        for (dataset,) in self._rows(_HAVE_SAID[kind], datasets):
+            row = self._db.execute(_SAID, (dataset, kind)).fetchone()
             if row is not None:
-                trust, time, value, speaker = row
-                found[dataset] = FieldsSaid(trust, time, json.loads(value), speaker)
+                found[dataset] = row
         return found
 
     def _keys(self, ids: Sequence[int]) -> dict[int, NodeKey]:

@@ -13,12 +13,13 @@ import json
 import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from provenance.encoding import Digest
+from provenance.lineage.facets import LIFECYCLE, SYMLINKS
 from provenance.lineage.imports.telling import PRODUCER
 from provenance.lineage.openlineage import DatasetSaid, LineageEvent, NodeKey
-from provenance.stores.lineage_schema import ANYBODY, EVENT_RUN, FIELDS, LINEAGE, NO_JOB, READ, WRITTEN
+from provenance.stores.lineage_schema import ANYBODY, EVENT_RUN, FIELDS, LINEAGE, NO_JOB, READ, STATE, WRITTEN
 from provenance.stores.lineage_shapes import PIECE_ROWS, ShapeWriter
 
 MAX_AHEAD_US: Final = 5 * 60 * 1_000_000
@@ -47,6 +48,9 @@ _SAID: Final = """INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT D
 _FACET: Final = """INSERT INTO facets VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     time = excluded.time, value = excluded.value, speaker = excluded.speaker
     WHERE (excluded.speaker > 0, excluded.time, excluded.value) > (speaker > 0, time, value)"""
+
+_NAMED: Final = "INSERT OR IGNORE INTO names VALUES (?, ?, ?)"
+_RENAMED: Final = "INSERT OR IGNORE INTO renames VALUES (?, ?, ?)"
 
 
 @dataclass(slots=True)
@@ -78,9 +82,12 @@ class _Rows:
     versions: list[tuple[_Told, int, NodeKey, str]] = field(default_factory=list)
     said: list[tuple[_Told, int, NodeKey, str, int]] = field(default_factory=list)
     facets: list[tuple[_Told, NodeKey, str, str]] = field(default_factory=list)
+    names: list[tuple[NodeKey, NodeKey, int]] = field(default_factory=list)
+    renames: list[tuple[NodeKey, NodeKey, int]] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.times) + len(self.io) + len(self.versions) + len(self.said) + len(self.facets)
+        stated = len(self.io) + len(self.versions) + len(self.said) + len(self.facets)
+        return len(self.times) + stated + len(self.names) + len(self.renames)
 
     def see(self, node: NodeKey, time_us: int) -> None:
         """Note that a node was spoken of."""
@@ -167,7 +174,28 @@ class EventWriter:
             columns = [(name, one.node.text, column) for name, one, column in said.columns]
             value = json.dumps({"sources": [one.text for one in sources], "columns": columns})
             rows.said.append((told, role, node, LINEAGE, (yield from self._text(value, sources, time_us))))
-        rows.facets += [(told, node, name, value.decode()) for name, value in said.facets]
+        for name, facet in said.facets:
+            if name == LIFECYCLE:
+                yield from self._take_state(rows, told, role, node, json.loads(facet))
+                continue
+            rows.facets.append((told, node, name, facet.decode()))
+            if name == SYMLINKS:
+                text = yield from self._text(facet.decode(), (), time_us)
+                for one in map(_dataset, json.loads(facet)["identifiers"]):
+                    if one != node:
+                        rows.see(one, time_us)
+                        rows.names.append((node, one, text))
+
+    def _take_state(
+        self, rows: _Rows, told: _Told, role: int, node: NodeKey, said: dict[str, Any]
+    ) -> Generator[None, None, None]:
+        """Take what became of a dataset, and what it was called before."""
+        text = yield from self._text(json.dumps(said[LIFECYCLE]), (), told.time_us)
+        rows.said.append((told, role, node, STATE, text))
+        previous = _dataset(said["previousIdentifier"]) if "previousIdentifier" in said else node
+        if previous != node:
+            rows.see(previous, told.time_us)
+            rows.renames.append((node, previous, told.run))
 
     def _text(self, value: str, sources: Sequence[NodeKey], time_us: int) -> Generator[None, None, int]:
         """The id of a text, which is kept once, and of what it names as sources."""
@@ -213,6 +241,10 @@ class EventWriter:
         if rows.facets:
             facets = [(ids[node], name, told.time_us, value, told.speaker) for told, node, name, value in rows.facets]
             self._db.executemany(_FACET, facets)
+        if rows.names:
+            self._db.executemany(_NAMED, [(ids[node], ids[other], text) for node, other, text in rows.names])
+        if rows.renames:
+            self._db.executemany(_RENAMED, [(ids[node], ids[previous], run) for node, previous, run in rows.renames])
         self._shapes.grow(io)
 
     def _ids(self, times: dict[NodeKey, tuple[int, int]]) -> dict[NodeKey, int]:
@@ -235,6 +267,10 @@ class EventWriter:
         if widened:
             self._db.executemany(_NODE_TIMES, widened)
         return found
+
+
+def _dataset(identifier: dict[str, str]) -> NodeKey:
+    return NodeKey("dataset", identifier["namespace"], identifier["name"])
 
 
 def _datasets(event: LineageEvent) -> Iterator[tuple[int, DatasetSaid]]:

@@ -5,6 +5,9 @@ said and the parts of one run are joined whichever event told them. Runs of one 
 same share a row of `shapes`, which counts those that did not fail: edges and sources are read from there, and not from
 thousands of runs. A run of more datasets than `SHARED_ROWS` has a shape of its own, which grows with it.
 
+What else datasets are called is in `names`, once for each text of a `symlinks` facet that says so, of which that counts
+which the dataset has in `facets`; `renames` are those that a run did.
+
 A JobEvent or DatasetEvent is a run of its own, known by its digest; `job` is 0 where there is none. `role` is 0 for
 what was read and 1 for what was written, or spoken of by a DatasetEvent. Times are microseconds since 1970 in UTC.
 
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 SHARED_ROWS: Final = 500
 READ: Final = 0
 WRITTEN: Final = 1
@@ -26,6 +29,7 @@ EVENT_RUN: Final = "event "
 """What the name of a run begins with that is a JobEvent or DatasetEvent."""
 LINEAGE: Final = "lineage"
 FIELDS: Final = "schema"
+STATE: Final = "state"
 ANYBODY: Final = 0
 FAILED: Final = "('FAIL', 'ABORT')"
 """States of runs whose outputs do not count."""
@@ -75,6 +79,14 @@ CREATE TABLE IF NOT EXISTS facets (
     node INTEGER, facet TEXT, time INTEGER NOT NULL, value TEXT NOT NULL, speaker INTEGER NOT NULL,
     PRIMARY KEY (node, facet)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS names (
+    dataset INTEGER, other INTEGER, text INTEGER, PRIMARY KEY (dataset, other, text)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS names_other ON names (other, dataset, text);
+CREATE TABLE IF NOT EXISTS renames (
+    dataset INTEGER, previous INTEGER, run INTEGER, PRIMARY KEY (dataset, previous, run)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS renames_previous ON renames (previous, dataset, run);
 CREATE TABLE IF NOT EXISTS position (id INTEGER PRIMARY KEY CHECK (id = 1), entry INTEGER NOT NULL);
 INSERT OR IGNORE INTO position VALUES (1, 0);
 """

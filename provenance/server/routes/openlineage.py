@@ -259,6 +259,9 @@ def _shown(node: GraphNode) -> dict[str, Any]:
             "readVersions": node.read_versions,
             "fields": node.fields,
             "sources": node.sources,
+            "sameAs": node.same_as,
+            "lastLifecycleState": node.state,
+            "deleted": node.state == "DROP",
         }
     else:
         data |= {"inputs": node.before, "outputs": node.after}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provenance.encoding import Digest
-from provenance.lineage.facets import MAX_SHOWN, read_facets
+from provenance.encoding import Digest, canonical_json
+from provenance.lineage.facets import MAX_SHOWN, read_dataset_facets, read_facets
 from provenance.lineage.openlineage import parse_event
 from provenance.stores.lineage_index import LineageIndex
 from tests.paths import vectors
@@ -64,24 +64,50 @@ def test_lists_are_cut_and_counted() -> None:
     assert not any(one["success"] for one in facet["assertions"])
 
 
+FACETS = [
+    "ownership", "dataQualityAssertions", "dataQualityMetrics", "test", "symlinks", "lifecycleStateChange",
+]  # fmt: skip
+_WORDS = [
+    "owners", "name", "assertions", "success", "tests", "status", "columnMetrics", "identifiers", "namespace",
+    "lifecycleStateChange", "previousIdentifier",
+]  # fmt: skip
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["owners", "name", "assertions", "success", "tests", "status", "columnMetrics"]), inner
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_WORDS), inner),
     max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.sampled_from(["ownership", "dataQualityAssertions", "dataQualityMetrics", "test"]), _VALUES))
+@given(st.dictionaries(st.sampled_from(FACETS), _VALUES))
 def test_no_facet_stops_an_event(facets: dict[str, Any]) -> None:
-    read_facets(facets)
+    read_dataset_facets(facets)
 
 
-@pytest.mark.parametrize("facet", ["Ownership", "DataQualityAssertions", "DataQualityMetrics", "Test"])
+def test_names_are_whole_or_left_out() -> None:
+    long: Any = {"namespace": "n", "name": "x" * 4_097, "type": "TABLE"}
+    good: Any = {"namespace": "n", "name": "x" * 4_096, "type": "TABLE"}
+    stated: list[Any] = [good, long, {"name": "x"}, {"namespace": "", "name": "x"}, {"namespace": "n", "name": "y"}, 3]
+    (found,) = read_dataset_facets({"symlinks": {"identifiers": stated}})
+    assert found == ("symlinks", canonical_json({"identifiers": [good, {"namespace": "n", "name": "y"}]}))
+    assert read_dataset_facets({"symlinks": {"identifiers": [long]}}) == ()
+    assert read_facets({"symlinks": {"identifiers": [good]}}) == ()
+    for state, previous, shown in (
+        ("RENAME", {"namespace": "n", "name": "y"}, {"previousIdentifier": {"namespace": "n", "name": "y"}}),
+        ("RENAME", long, {}),
+        ("DROP", {"namespace": "n", "name": "y"}, {}),
+    ):
+        facet: Any = {"lifecycleStateChange": state, "previousIdentifier": previous}
+        (found,) = read_dataset_facets({"lifecycleStateChange": facet})
+        assert found[1] == canonical_json({"lifecycleStateChange": state, **shown})
+    wrongs: list[Any] = [{"lifecycleStateChange": "MOVE"}, {}, {"lifecycleStateChange": []}]
+    for wrong in wrongs:
+        assert read_dataset_facets({"lifecycleStateChange": wrong}) == ()
+
+
+@pytest.mark.parametrize(
+    "facet",
+    ["Ownership", "DataQualityAssertions", "DataQualityMetrics", "Test", "Symlinks", "LifecycleStateChange"],
+)
 def test_the_names_are_those_of_the_specification(facet: str) -> None:
     folder = vectors("openlineage") / "spec" / "facets"
     names = {

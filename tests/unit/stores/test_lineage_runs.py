@@ -357,6 +357,68 @@ def test_what_this_ledger_imported_is_said_by_it(tmp_path: Path) -> None:
     assert (graph["dataset:d:out"].version, graph["dataset:d:out"].said_by) == ("1", {"version": "import"})
 
 
+def _also(*names: str) -> Json:
+    return {"symlinks": {"identifiers": [{"namespace": "d", "name": name, "type": "TABLE"} for name in names]}}
+
+
+def _state(state: str, previous: str | None = None) -> Json:
+    facet: Json = {"lifecycleStateChange": state}
+    if previous is not None:
+        facet["previousIdentifier"] = {"namespace": "d", "name": previous}
+    return {"lifecycleStateChange": facet}
+
+
+def test_two_names_of_one_dataset_lead_to_each_other(tmp_path: Path) -> None:
+    """One job writes a path, another reads the table that the path is a location of."""
+    events = [
+        _event(0, "COMPLETE", 1, "w", ins=[_dataset("raw")], outs=[_dataset("/path", **_also("table", "/path"))]),
+        _event(1, "COMPLETE", 2, "r", ins=[_dataset("table")], outs=[_dataset("report")]),
+        _event(2, "COMPLETE", 3, "s", ins=[_dataset("view", **_also("table"))], outs=[_dataset("other")]),
+    ]
+    graph = _graph(tmp_path, *events, node="dataset:d:report", depth=4)
+    assert {one.name for one in graph.values()} == {"report", "r", "table", "/path", "view", "w", "raw", "s", "other"}
+    assert graph["dataset:d:table"].same_as == ["dataset:d:/path", "dataset:d:view"]
+    assert graph["dataset:d:/path"].same_as == graph["dataset:d:view"].same_as == ["dataset:d:table"]
+    assert graph["dataset:d:/path"].facets["symlinks"]["identifiers"][0]["name"] == "table"
+    # From one name to another is no step: neither is an edge.
+    assert set(_graph(tmp_path, node="dataset:d:view", depth=0)) == {
+        f"dataset:d:{n}" for n in ("view", "table", "/path")
+    }
+    assert graph["dataset:d:table"].before == [] and graph["dataset:d:/path"].after == []
+    # What it is also called is what was said last.
+    later = _event(3, "COMPLETE", 4, "w", outs=[_dataset("/path", **_also("elsewhere"))])
+    assert "dataset:d:raw" not in _graph(tmp_path, later, node="dataset:d:report", depth=9)
+    assert _graph(tmp_path, node="dataset:d:elsewhere", depth=0).keys() == {"dataset:d:elsewhere", "dataset:d:/path"}
+
+
+def test_a_rename_is_an_edge(tmp_path: Path) -> None:
+    events = [
+        _event(0, "COMPLETE", 1, "w", ins=[_dataset("raw")], outs=[_dataset("old")]),
+        _event(1, "COMPLETE", 2, "mv", outs=[_dataset("new", **_state("RENAME", "old"))]),
+        _event(2, "FAIL", 3, "mv", outs=[_dataset("newer", **_state("RENAME", "new"))]),
+    ]
+    graph = _graph(tmp_path, *events, node="dataset:d:new")
+    assert set(graph) == {"dataset:d:new", "job:n:mv", "dataset:d:old", "job:n:w", "dataset:d:raw"}
+    assert (graph["dataset:d:new"].before, graph["dataset:d:old"].after) == (
+        ["dataset:d:old", "job:n:mv"], ["dataset:d:new"],
+    )  # fmt: skip
+    assert graph["dataset:d:new"].sources == [{"origin": "dataset:d:old", "declared": True, "signed": False}]
+    assert (graph["dataset:d:new"].state, graph["dataset:d:old"].state) == ("RENAME", None)
+    near = _graph(tmp_path, node="dataset:d:new", depth=1)
+    assert set(near) == {"dataset:d:new", "dataset:d:old", "job:n:mv"}
+    assert set(_graph(tmp_path, node="dataset:d:old", depth=1)) == {"dataset:d:new", "dataset:d:old", "job:n:w"}
+
+
+def test_what_became_of_a_dataset_is_what_a_run_that_ended_well_said_last(tmp_path: Path) -> None:
+    events = [
+        _event(0, "COMPLETE", 1, outs=[_dataset("out", **_state("CREATE"))]),
+        _event(1, "COMPLETE", 2, outs=[_dataset("out", **_state("DROP"))]),
+        _event(2, "FAIL", 3, outs=[_dataset("out", **_state("TRUNCATE"))]),
+    ]
+    shown = _graph(tmp_path, *events)["dataset:d:out"]
+    assert (shown.state, shown.said_by, shown.facets) == ("DROP", {"lifecycleStateChange": None}, {})
+
+
 @dataclass(eq=False)
 class _Known:
     job: str | None
