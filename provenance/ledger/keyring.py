@@ -28,6 +28,7 @@ from provenance.ledger.log_keys import LogKeys
 from provenance.limits import MAX_TRUST_BYTES
 from provenance.log import CheckpointSigner, encode_vkey
 from provenance.policy import TrustedSource, TrustRoots, encode_trust, parse_trust
+from provenance.policy.trust import revoked_source
 from provenance.signature import (
     ALGORITHMS,
     Algorithm,
@@ -39,6 +40,7 @@ from provenance.signature import (
 from provenance.signers import KeyStore, StoredKey, open_key_store
 from provenance.statement import DatasetName
 from provenance.statement.frame import check_time
+from provenance.statement.key_event import KeyReason
 
 DEFAULT_ALGORITHM: Algorithm = "ecdsa-p256"
 _KEYID_PREFIX = re.compile(r"[0-9a-f]{8,64}")
@@ -212,10 +214,11 @@ class Keyring:
             self.write_trust(trust.with_source(source))
         return source
 
-    def revoke(self, name: str, since: str | None = None) -> TrustedSource:
+    def revoke(self, name: str, since: str | None = None, reason: KeyReason | None = None) -> TrustedSource:
         """List a key as revoked; what is revoked already stays so, and can only be revoked from an earlier time.
 
         `since`, RFC 3339 in UTC: what a final block proves to be older still counts. None: nothing it signed does.
+        `reason`: what a key took back that was retired or superseded stays taken back; None is as strict as a theft.
 
         `name` is what it is trusted as, its key id (8 digits or more of it), or what it is kept under here.
         `MalformedError` if that is said of several keys in force.
@@ -231,10 +234,7 @@ class Keyring:
             if len(in_force) > 1:
                 got = ", ".join(source.key.keyid for source in in_force)
                 raise MalformedError("several keys have this name", expected="a key id", got=got)
-            known = (in_force or named)[0]
-            if known.revoked:  # no time is no time at all: the strictest
-                since = None if since is None or known.since is None else min(since, known.since)
-            revoked = replace(known, revoked=True, since=since)
+            revoked = revoked_source((in_force or named)[0], since, reason)
             self.write_trust(trust.with_source(revoked))
         return revoked
 

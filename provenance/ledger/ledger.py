@@ -363,7 +363,7 @@ class Ledger:
             raise PolicyError("key speaks for less than the one that it would end", expected=expected, got=signer)
         if is_end:
             self._check_end(event)
-            self.keyring.revoke(listed.key.keyid, since_of(event))
+            self.keyring.revoke(listed.key.keyid, since_of(event), event.reason)
         published = self.sequencer.submit(KeySubmission(envelope))
         return self._said_receipt("key", event.key.keyid, envelope, published)
 

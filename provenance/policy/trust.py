@@ -40,7 +40,9 @@ from provenance.policy.log_trust import (
     witness_keys,
 )
 from provenance.signature import MlDsaKey, PublicKey, parse_ml_dsa_key, parse_public_key
-from provenance.statement.frame import check_time
+from provenance.statement.frame import check_time, parse_choice
+from provenance.statement.key_event import KeyReason
+from provenance.statement.text import MAX_WORD_CHARS
 
 FORMAT: Final = "urn:provenance-ledger:trust:1"
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
@@ -50,15 +52,19 @@ _MAX_ITEMS = 10_000
 @dataclass(frozen=True, slots=True)
 class TrustedSource:
     """A source's key. `namespaces` empty means any namespace; `revoked` means no signature by it counts, but for what a
-    final block proves to be older than `since`, if that is known (RFC 3339 in UTC)."""
+    final block proves to be older than `since`, if that is known (RFC 3339 in UTC). `reason` says why, if it is known:
+    what a key took back that was retired or superseded stays taken back."""
 
     name: str
     key: PublicKey
     revoked: bool = False
     namespaces: tuple[str, ...] = ()
     since: str | None = None
+    reason: KeyReason | None = None
 
     def __post_init__(self) -> None:
+        if self.reason is not None and not self.revoked:
+            raise MalformedError("a key in force has a reason", expected="a revoked key", got=self.reason)
         if self.since is not None:
             check_time(self.since)
             if not self.revoked:
@@ -172,6 +178,7 @@ class TrustRoots:
             return replace(found[0], namespaces=_union(others))
         # The strictest: one without a time, else the earliest; confined by what is trusted, and by what is revoked.
         strictest = min(revoked, key=lambda source: source.since or "")
+        strictest = replace(strictest, reason=_strictest_reason([source.reason for source in revoked]))
         trusted, ended = _union(others), _union(revoked)
         if trusted and ended and not set(trusted) & set(ended):
             return replace(strictest, since=None)  # confined to nothing: then nothing it signed counts
@@ -188,13 +195,10 @@ class TrustRoots:
         others = tuple(known for known in self.sources if known.key.keyid != source.key.keyid)
         return replace(self, sources=(*others, source))
 
-    def revoking(self, keyid: str, since: str | None) -> TrustRoots:
+    def revoking(self, keyid: str, since: str | None, reason: KeyReason | None = None) -> TrustRoots:
         """These roots with every listing of a key revoked, from then on or earlier; what they do not list stays so."""
         sources = tuple(
-            source
-            if source.key.keyid != keyid
-            else replace(source, revoked=True, since=_stricter(source, since) if source.revoked else since)
-            for source in self.sources
+            source if source.key.keyid != keyid else revoked_source(source, since, reason) for source in self.sources
         )
         return self if sources == self.sources else replace(self, sources=sources)
 
@@ -204,7 +208,7 @@ class TrustRoots:
         for keyid in dict.fromkeys(source.key.keyid for source in self.sources):
             listed = known.source(keyid)
             if listed is not None and listed.revoked:
-                found = found.revoking(keyid, listed.since)
+                found = found.revoking(keyid, listed.since, listed.reason)
         return found
 
 
@@ -226,8 +230,19 @@ def _union(sources: Sequence[TrustedSource]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for source in sources for name in source.namespaces))
 
 
-def _stricter(source: TrustedSource, since: str | None) -> str | None:
-    return None if source.since is None or since is None else min(source.since, since)
+def revoked_source(source: TrustedSource, since: str | None, reason: KeyReason | None) -> TrustedSource:
+    """A source revoked from then on; one that is revoked already stays so, from the earlier time and for the worse
+    reason: no time is the earliest, and no reason is worse than any but that it was compromised."""
+    if not source.revoked:
+        return replace(source, revoked=True, since=since, reason=reason)
+    earlier = None if source.since is None or since is None else min(source.since, since)
+    return replace(source, since=earlier, reason=_strictest_reason([source.reason, reason]))
+
+
+def _strictest_reason(reasons: Sequence[KeyReason | None]) -> KeyReason | None:
+    if KeyReason.COMPROMISED in reasons:
+        return KeyReason.COMPROMISED
+    return None if None in reasons else reasons[0]
 
 
 def encode_trust(trust: TrustRoots) -> bytes:
@@ -240,6 +255,7 @@ def encode_trust(trust: TrustRoots) -> bytes:
             "namespaces": list(source.namespaces),
             **({"mlDsa44": source.key.ml_dsa.pem} if source.key.ml_dsa is not None else {}),
             **({"since": source.since} if source.since is not None else {}),
+            **({"reason": str(source.reason)} if source.reason is not None else {}),
         }
         for source in trust.sources
     ]
@@ -322,12 +338,14 @@ def _parse_source(value: JsonValue) -> TrustedSource:
             raise MalformedError("not a namespace", got=namespace, where="trust roots.sources.namespaces")
         namespaces.append(namespace)
     key, beside = parse_public_key(fields.string("pem", max_chars=MAX_KEY_BYTES)), _parse_beside(fields)
+    reason = fields.optional_string("reason", max_chars=MAX_WORD_CHARS)
     source = TrustedSource(
         name=fields.string("name", max_chars=MAX_TEXT_CHARS),
         key=key if beside is None else replace(key, ml_dsa=beside),
         revoked=status == "revoked",
         namespaces=tuple(namespaces),
         since=fields.optional_string("since", max_chars=20),
+        reason=None if reason is None else parse_choice(KeyReason, reason, "reason of a source"),
     )
     fields.end()
     return source

@@ -233,6 +233,10 @@ class EntryVerifier:
             following = self._facts.following.get(following)
         return frozenset(found)
 
+    def listed(self, keyid: str) -> TrustedSource | None:
+        """What the trust roots say of a key, with what the log says of its end; None if they do not list it."""
+        return self._source(keyid)
+
     def end_of(self, keyid: str) -> KeyEnd | None:
         """Where in the log a key was revoked; None if it was not, there."""
         return self._facts.ends.get(keyid)

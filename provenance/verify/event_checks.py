@@ -16,7 +16,7 @@ of events that are not at hand: that there are none cannot be proven by what is 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -29,6 +29,7 @@ from provenance.statement import PAYLOAD_TYPE, DatasetStatement
 from provenance.statement.events import EVENT_TYPES, Body, Event, read_event, thing_of
 from provenance.statement.finding import Finding, FindingState
 from provenance.statement.frame import Pin, open_frame
+from provenance.statement.key_event import KeyReason
 from provenance.statement.materials import MaterialList, encode_materials
 from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.replay import Replay, ReplayResult
@@ -55,7 +56,8 @@ class EventVerdict:
     whether it counts (`problem` says why not), and `holder`, the same for keys that gave way to one another.
 
     `holds`: the signature, the key's listing and the log do, before the key's end, whoever cosigned; `takes_back`: it
-    takes back what its key said before, even if it does not count; `successors` are keys that may take it back.
+    takes back what its key said before, even if it does not count; `successors` are keys that may take it back;
+    `lacks_reason`: it would take back if the trust roots said why they revoke its key, and that it was not stolen.
     """
 
     event: Event
@@ -69,6 +71,7 @@ class EventVerdict:
     holds: bool = False
     takes_back: bool = False
     successors: frozenset[str] = frozenset()
+    lacks_reason: bool = False
 
     @property
     def index(self) -> int:
@@ -187,9 +190,14 @@ def _judge(verifier: EntryVerifier, entry: EvidenceEntry, event: Event) -> Event
     if holds and _speaks_against(event.body):
         bad = []
     # Of a key that was retired, and not of a stolen one, what it said before counts as far as that it takes back.
-    is_retired = end is not None and not end.is_theft
-    is_in_time = end is None or end.is_after(place)
-    takes_back = holds and is_in_time and all(check.id == "trust" and is_retired for check in bad)
+    source = verifier.listed(keyid)
+    reason, since = (source.reason, source.since) if source is not None else (None, None)
+    is_theft = reason is KeyReason.COMPROMISED or (end is not None and end.is_theft)
+    is_retired = not is_theft and (end is not None or reason is not None)
+    # Where the log does not say when it ended, what the key itself says is all that there is.
+    is_in_time = end.is_after(place) if end is not None else since is None or event.created < since
+    lacks_trust_alone = holds and is_in_time and all(check.id == "trust" for check in bad)
+    takes_back = lacks_trust_alone and (is_retired or not bad)
     return EventVerdict(
         event,
         entry.digest,
@@ -202,7 +210,20 @@ def _judge(verifier: EntryVerifier, entry: EvidenceEntry, event: Event) -> Event
         holds,
         takes_back,
         verifier.successors(keyid),
+        lacks_reason=lacks_trust_alone and not takes_back and not is_theft,
     )
+
+
+def _unheard(word: EventVerdict, known: Iterable[EventVerdict]) -> str:
+    """What the note on a word adds if its key took it back, and that does not count for want of a reason."""
+    event = word.event
+    is_unheard = any(
+        one.lacks_reason
+        and (one.keyid, one.event.type, thing_of(one.event.body)) == (word.keyid, event.type, thing_of(event.body))
+        and one.follows(word)
+        for one in known
+    )
+    return "; a later word of the same key does not count: it is revoked, and no reason is given" if is_unheard else ""
 
 
 def _speaks_against(body: Body) -> bool:
@@ -218,7 +239,8 @@ def _speaks_against(body: Body) -> bool:
 def review_check(subject: str, registrant: Registrant, verdicts: Iterable[EventVerdict]) -> Check | None:
     """What reviewers decided, the last word of each: failed if one rejected it, passed if one approved it who did not
     register it; None if nobody who counts said anything."""
-    last = _reviews(verdicts)
+    known = list(verdicts)
+    last = _reviews(known)
     rejected = [verdict for verdict, review in last.values() if review.decision is Decision.REJECTED]
     approved = [
         verdict
@@ -226,7 +248,8 @@ def review_check(subject: str, registrant: Registrant, verdicts: Iterable[EventV
         if review.decision is Decision.APPROVED and not verdict.is_of(registrant)
     ]
     if rejected:
-        return Check("review", subject, Status.FAILED, "rejected by a reviewer", where=rejected[-1].where)
+        note = f"rejected by a reviewer{_unheard(rejected[-1], known)}"
+        return Check("review", subject, Status.FAILED, note, where=rejected[-1].where)
     if approved:
         return Check("review", subject, Status.PASSED, f"approved: {approved[-1].where}")
     if last:
@@ -258,7 +281,8 @@ def finding_checks(subject: str, registrant: Registrant, verdicts: Iterable[Even
     It is settled by whoever said it, or by a later word of somebody else who did not register the artefact: who is
     warned about does not take the warning back.
     """
-    return tuple(_finding_check(subject, *one) for one in unsettled_findings(verdicts, registrant))
+    known = list(verdicts)
+    return tuple(_finding_check(subject, *one, known) for one in unsettled_findings(known, registrant))
 
 
 def unsettled_findings(verdicts: Iterable[EventVerdict], registrant: Registrant) -> list[tuple[EventVerdict, Finding]]:
@@ -292,8 +316,9 @@ def _settles(
     return word.detector is None and not later.is_of(registrant)
 
 
-def _finding_check(subject: str, verdict: EventVerdict, finding: Finding) -> Check:
+def _finding_check(subject: str, verdict: EventVerdict, finding: Finding, known: Sequence[EventVerdict]) -> Check:
     note = f"{finding.state} finding {finding.id} ({finding.severity}): {printable(finding.title)}"
+    note += _unheard(verdict, known)
     status = Status.FAILED if finding.state is FindingState.CONFIRMED else Status.NOT_PERFORMED
     return Check("finding", subject, status, note, where=verdict.where)
 
@@ -379,14 +404,15 @@ def _list_of(pins: Iterable[Pin]) -> MaterialList | None:
 def quality_check(subject: str, verdicts: Iterable[EventVerdict]) -> Check | None:
     """What tests came to, the last result of each signer and configuration: failed if one failed, passed if there is
     one; None if nobody who counts tested it."""
-    last = _results(verdicts)
+    known = list(verdicts)
+    last = _results(known)
     if not last:
         return None
     ranked = sorted(last.values(), key=lambda item: (list(QualityResult).index(item[1].result), item[0].place.order))
     worst, body = ranked[-1]
     if body.result is QualityResult.FAILED:
         failed = ", ".join(printable(name) for name in body.failed[:5])
-        note = f"tests failed: {failed or 'it is not said which'}"
+        note = f"tests failed: {failed or 'it is not said which'}{_unheard(worst, known)}"
         return Check("quality", subject, Status.FAILED, note, where=worst.where)
     warned = sum(len(one.warned) for _, one in last.values())
     note = f"{sum(len(one.passed) for _, one in last.values())} tests passed, {warned} warned"
@@ -443,6 +469,7 @@ def agreement_check(
     for verdict, replay in (*whole.values(), *sampled.values()):
         if replay.result is differs:
             note = "made again by the run that is said to have made it, it comes out otherwise"
+            note += _unheard(verdict, known)
             found = f"file root {replay.found.hex}"
             if replay.sample is not None:
                 note = "what comes of some of its input's records is not in it"

@@ -63,7 +63,9 @@ def _following(said: Iterable[KeyWord], ends: Mapping[str, KeyEnd], trust: Trust
     firsts: dict[str, list[KeyWord]] = {}
     for one in said:
         keyid = one.key.keyid
-        if trust.source(keyid) is None or (keyid in ends and ends[keyid].is_theft):
+        source = trust.source(keyid)
+        is_theft = keyid in ends and ends[keyid].is_theft
+        if source is None or is_theft or source.reason is KeyReason.COMPROMISED:
             continue
         known = firsts.setdefault(keyid, [])
         if all(other.place.origin != one.place.origin for other in known):
@@ -117,7 +119,7 @@ def with_key_revocations(words: Iterable[KeyWord], trust: TrustRoots) -> TrustRo
     found = trust
     for one in _counting((one for one in words if one.event.action is KeyAction.REVOKED), trust):
         # Of several about one key the strictest holds: a thief who speaks first takes nothing from what comes after.
-        found = found.revoking(one.key.keyid, since_of(one.event))
+        found = found.revoking(one.key.keyid, since_of(one.event), one.event.reason)
     return found
 
 

@@ -116,7 +116,10 @@ def test_keys_speak_for_themselves(tmp_path: Path) -> None:
     assert "revoked since" in session.run("keys", "list").out
     for wrong in (
         ("revoke", "new", "--log", "--reason", "tired"),
-        ("revoke", "new", "--reason", "retired"),
+        ("revoke", "new", "--reason", "tired"),
         ("rotate", "new", "new"),
     ):
         assert "error:" in session.run("keys", *wrong, code=2).err
+    # Without the log, the reason is for this ledger's own trust roots.
+    session.run("keys", "revoke", "new", "--reason", "retired")
+    assert '"reason":"retired"' in (tmp_path / ".provenance" / "trust.json").read_text()

@@ -234,7 +234,7 @@ def revoke(
         typer.Option(
             "--reason",
             metavar="WORD",
-            help="With --log: compromised (if not said), superseded or retired.",
+            help="compromised, superseded or retired. With --log and not said: compromised.",
             autocompletion=complete_key_reason,
         ),
     ] = None,
@@ -246,19 +246,18 @@ def revoke(
     from provenance.statement.frame import parse_choice
     from provenance.statement.key_event import KeyReason
 
-    if reason is not None and not log:
-        raise MalformedError("--reason is said in the log", expected="--log with it")
+    word = None if reason is None else parse_choice(KeyReason, reason, "reason")
     with run.ledger() as ledger:
         if log:
             said = revoke_key(
                 ledger,
                 name,
-                parse_choice(KeyReason, reason or "compromised", "reason"),
+                word or KeyReason.COMPROMISED,
                 since,
                 passphrase_for(ledger.keyring, name, passphrase_file),
             )
             return tell(run, name, said)
-        source = ledger.keyring.revoke(name, since)
+        source = ledger.keyring.revoke(name, since, word)
         return _show(run, find_key(ledger.keyring, source.key.keyid))
 
 

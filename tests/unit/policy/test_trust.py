@@ -23,6 +23,7 @@ from provenance.policy import (
     encode_trust,
     parse_trust,
 )
+from provenance.statement.key_event import KeyReason
 from tests.unit.signature.keys_for_tests import ed25519, p256, pair
 
 VKEY = encode_vkey(NoteSigner("museum.example/log", b"\x01" * 32).verifier)
@@ -293,6 +294,32 @@ def test_the_word_on_a_key() -> None:
     assert word(a, trusted) == replace(a, namespaces=())
     assert TrustRoots(sources=(trusted, a)).with_source(revoked).sources == (revoked,)
     assert TrustRoots(sources=(TrustedSource("x", other),)).with_source(a).sources == (TrustedSource("x", other), a)
+
+
+def test_the_worst_reason_wins_and_none_is_worse_than_that_it_was_retired() -> None:
+    key = ed25519().public
+    retired, stolen, unsaid = (
+        TrustedSource("m", key, revoked=True, reason=reason)
+        for reason in (KeyReason.RETIRED, KeyReason.COMPROMISED, None)
+    )
+    for sources, reason in (
+        ((retired,), KeyReason.RETIRED),
+        ((retired, stolen), KeyReason.COMPROMISED),
+        ((stolen, unsaid), KeyReason.COMPROMISED),
+        ((unsaid, retired), None),
+    ):
+        for order in (sources, sources[::-1]):
+            found = TrustRoots(order).source(key.keyid)
+            assert found is not None
+            assert found.reason is reason
+    in_force = TrustRoots((TrustedSource("m", key),))
+    assert in_force.revoking(key.keyid, None, KeyReason.RETIRED).sources == (retired,)
+    assert in_force.with_revoked(TrustRoots((retired,))).sources == (retired,)
+    assert TrustRoots((unsaid,)).revoking(key.keyid, None, KeyReason.RETIRED).sources == (unsaid,)
+    assert TrustRoots((retired,)).revoking(key.keyid, None, KeyReason.COMPROMISED).sources == (stolen,)
+    assert parse_trust(encode_trust(TrustRoots((retired, unsaid)))).sources == (retired, unsaid)
+    with pytest.raises(MalformedError, match="a key in force has a reason"):
+        TrustedSource("m", key, reason=KeyReason.RETIRED)
 
 
 def test_a_revoked_key_may_have_a_time_and_the_strictest_listing_wins() -> None:

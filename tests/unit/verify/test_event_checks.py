@@ -162,6 +162,40 @@ def test_what_was_taken_back_stays_so_when_the_key_is_retired_and_not_when_it_wa
         assert _report(lineage, "c", [*indexes, late]).sound is is_sound
 
 
+@pytest.mark.parametrize(("warning", "check"), AGAINST[1:])
+@pytest.mark.parametrize(
+    ("reason", "since", "is_sound"),
+    [
+        (KeyReason.RETIRED, None, True),
+        (KeyReason.SUPERSEDED, None, True),
+        (KeyReason.RETIRED, "2027-01-01T00:00:00Z", True),
+        (KeyReason.RETIRED, "2026-03-01T00:00:00Z", False),  # it took back later than that
+        (KeyReason.COMPROMISED, None, False),
+        (None, None, False),
+    ],
+)
+def test_trust_roots_alone_say_why_a_key_ended(
+    warning: Body, check: str, reason: KeyReason | None, since: str | None, is_sound: bool
+) -> None:
+    praise: dict[str, Body] = {
+        "finding": Finding("f", Severity.HIGH, "odd", FindingState.DISMISSED),
+        "review": Review(Decision.APPROVED),
+        "quality": Quality(QualityResult.PASSED, passed=("x",)),
+    }
+    lineage = _lineage()
+    indexes = [
+        _said(lineage, "c", warning, key(2)),
+        _said(lineage, "c", praise[check], key(2), "2026-03-01T00:00:00Z"),
+    ]
+    ended = TrustedSource("two", key(2).public, revoked=True, since=since, reason=reason)
+    trust = replace(_trust(lineage), sources=(SOURCES[0], ended))
+    report = verify_evidence(_evidence(lineage, "c", indexes), trust, contents=lineage.content("c"))
+    assert report.sound is is_sound
+    if not is_sound:
+        (failure,) = [one for one in report.failures if one.id == check]
+        assert ("no reason is given" in failure.note) is (reason is None)
+
+
 def test_a_successor_takes_its_predecessors_word_back() -> None:
     lineage = _lineage()
     sources = (*SOURCES, TrustedSource("five", key(5).public))
