@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from provenance.errors import (
         ChainError,
+        CommandError,
         ConflictError,
         LimitError,
         MalformedError,
@@ -41,6 +42,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "provenance.errors": (
         "ChainError",
+        "CommandError",
         "ConflictError",
         "LimitError",
         "MalformedError",
@@ -70,6 +72,7 @@ __all__ = [
     "Autolog",
     "ChainError",
     "Check",
+    "CommandError",
     "ConflictError",
     "ContentFinding",
     "Fingerprint",

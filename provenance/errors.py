@@ -7,6 +7,7 @@ what was found and where, in that order; no message carries a secret or the cont
 from __future__ import annotations
 
 _MAX_FOUND_CHARS = 200
+_LAST_STATUS = 128
 
 
 class ProvenanceError(Exception):
@@ -59,6 +60,16 @@ class VerificationError(ProvenanceError):
 
 class SourceError(ProvenanceError):
     """Bytes to be fingerprinted cannot be read as one unchanging dataset."""
+
+
+class CommandError(SourceError):
+    """A command that was run for a user failed. `status` is its exit code as a shell gives it: 128 and the signal's
+    number, if one ended it."""
+
+    def __init__(self, what: str, *, status: int = 1, where: object = None, hint: str | None = None) -> None:
+        got = f"exit status {status}" if status <= _LAST_STATUS else f"signal {status - _LAST_STATUS}"
+        super().__init__(what, expected="exit status 0", got=got, where=where, hint=hint)
+        self.status = status
 
 
 class StoreError(ProvenanceError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from provenance.errors import (
     ChainError,
+    CommandError,
     ConflictError,
     LimitError,
     LogError,
@@ -39,7 +40,11 @@ READER_GONE: Final = 141
 
 MEANINGS: Final[tuple[tuple[int, str], ...]] = (
     (DONE, "done; for `verify`: verified; for `lineage` and `log fsck`: nothing failed"),
-    (FAILED, "verification failed: a check failed, the required level is not reached, or the ledger is damaged"),
+    (
+        FAILED,
+        "verification failed: a check failed, the required level is not reached, or the ledger is damaged; of `run`: "
+        "the command failed",
+    ),
     (USAGE, "usage or malformed input: arguments, files, names, keys, what this ledger's rules forbid"),
     (ENVIRONMENT, "environment: chain, store, network, disk, or a defect of this program"),
     (INTERRUPTED, "interrupted by Ctrl-C"),
@@ -51,6 +56,7 @@ TABLE: Final[tuple[tuple[type[BaseException], str, int], ...]] = (
     (LimitError, "limit", USAGE),
     (NotFoundError, "not-found", USAGE),
     (MalformedError, "malformed", USAGE),
+    (CommandError, "command", FAILED),
     (SourceError, "source", USAGE),
     (ConflictError, "conflict", USAGE),
     (PolicyError, "policy", USAGE),
@@ -78,6 +84,8 @@ class Failure:
     got: str | None = None
     where: str | None = None
     hint: str | None = None
+    status: int | None = None
+    """The exit status of a command that failed."""
 
     @property
     def details(self) -> tuple[tuple[str, str | None], ...]:
@@ -95,6 +103,8 @@ class Failure:
         details: dict[str, JsonValue] = {"kind": self.kind, "message": self.message, "what": self.what}
         optional = {"expected": self.expected, "got": self.got, "where": self.where, "hint": self.hint}
         details.update({name: text for name, text in optional.items() if text is not None})
+        if self.status is not None:
+            details["status"] = self.status
         return {"error": {**details, "exitCode": self.code}}
 
 
@@ -113,7 +123,8 @@ def failure_of(error: BaseException) -> Failure:
         hint = "run it again with PROVENANCE_DEBUG=1 to see where, and report it"
         return Failure(kind, code, f"internal error: {type(error).__name__}", hint=hint)
     if isinstance(error, ProvenanceError):
-        return Failure(kind, code, error.what, error.expected, error.got, error.where, error.hint)
+        status = error.status if isinstance(error, CommandError) else None
+        return Failure(kind, code, error.what, error.expected, error.got, error.where, error.hint, status)
     what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
     where = (
         os.fsdecode(error.filename) if isinstance(error, OSError) and isinstance(error.filename, str | bytes) else None

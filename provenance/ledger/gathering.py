@@ -19,6 +19,7 @@ from provenance.policy import TrustRoots
 from provenance.signature import Envelope, PublicKey, parse_envelope
 from provenance.statement import DatasetStatement, parse_statement
 from provenance.statement.events import read_event
+from provenance.statement.failed_run import FailedRun
 from provenance.statement.frame import open_frame
 from provenance.statement.key_event import KeyAction, read_key_event
 from provenance.statement.revocation import Revocation
@@ -28,7 +29,7 @@ from provenance.stores import BlobStore, CheckpointRow, DatasetRow, EntryRow, Ou
 from provenance.verify import Evidence, EvidenceEntry
 from provenance.verify.entry_checks import is_block_before
 
-_BEARS_ON_NOTHING = (Usage.TYPE, Verdict.TYPE)
+_BEARS_ON_NOTHING = (Usage.TYPE, FailedRun.TYPE, Verdict.TYPE)
 """Events that no verdict looks at, and that come in any number."""
 _MAX_ANCHORS_BACK = 256
 _MAX_CHUNK_MAP_BYTES = 8 * 2**20

@@ -181,7 +181,7 @@ def _with_listed(ledger: Ledger, run: Run) -> Run:
 
 def _execute(run: Run, folder: Path, home: Path, timeout_s: float) -> None:
     try:
-        execute(_words(run), folder, timeout_s, _bare_environment(home))
+        execute(_words(run), folder, timeout_s, _bare_environment(home)).check()
     except SourceError as error:
         hint = None
         if not run.code:

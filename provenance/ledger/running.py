@@ -4,8 +4,8 @@ Steps: 1 every input is read and must be what was registered, verified with its 
 spoken against: nothing says of such an input that it was verified); 2 what makes the outputs runs;
 3 the inputs are read again: they are what they were; 4 each output is registered with the inputs as its parents; 5 the
 run is stated of each. Invariants: an output did not exist before a command or a step, and of no run is a file of one as
-it was before (by its time of change); a run that failed states nothing; no environment variable and no output of a
-program is recorded.
+it was before (by its time of change); what fails states nothing, or, of a command and on request, that it failed; no
+environment variable and no output of a program is recorded.
 
     with ledger.run("clean", inputs=["raw"], code=["clean.py"], key="lab") as run:
         clean("raw", "cleaned")
@@ -33,6 +33,7 @@ from provenance.limits import MAX_ENTRY_BYTES, MAX_INPUTS, MAX_MATERIALS, check_
 from provenance.machine.commands import execute
 from provenance.machine.opens import Opens, watch_opens
 from provenance.statement import Pin
+from provenance.statement.failed_run import FailedRun
 from provenance.statement.run import (
     CodeFile,
     Input,
@@ -106,6 +107,7 @@ class RunRecorder:
         self._exit_code: int | None = None
         self._unnamed: tuple[str, ...] = ()
         self._unnamed_writes: tuple[str, ...] = ()
+        self._failure: list[tuple[str, int]] = []
         self._inputs: list[Input] = []
         self._outputs: list[Output] = []
         self._mark, self._started = set_mark(self.folder), _now()
@@ -147,22 +149,60 @@ class RunRecorder:
                 hint = "remove it, or write elsewhere: what was there before would be taken for the run's work"
                 raise SourceError("output is there before the run", expected="nothing", where=output.path, hint=hint)
 
-    def execute(self, command: Sequence[str], timeout_s: float | None = None) -> None:
-        """Run a command in the folder, its streams those of this process. `SourceError` unless it exits with 0."""
+    def execute(self, command: Sequence[str], timeout_s: float | None = None, *, record_failure: bool = False) -> None:
+        """Run a command in the folder, its streams those of this process. `CommandError` unless it exits with 0.
+
+        With `record_failure`, that it failed is stated of each input, 1 to 256, before the error is raised (`failure`).
+        """
         check_words(command)
         if not command:
             raise MalformedError("there is no command", expected="a program and its arguments, after --")
         self.expect_nothing()
         if self._row_wise is not None and not (self.folder / self._row_wise).is_file():
             raise MalformedError("run works by the rows of no file", expected="a table", got=self._row_wise)
+        if record_failure and not 0 < len(self._inputs) <= MAX_INPUTS:
+            what = "a failure is stated of inputs, and there are none, or too many"
+            raise MalformedError(what, expected=f"1 to {MAX_INPUTS} inputs", got=len(self._inputs))
         self._code = self._find_code(command)
         self._command, self._started = tuple(command), _now()
         before = files_in(self.folder)
         with watch_opens(self.folder) as opens:
-            is_alone = execute(command, self.folder, timeout_s)
-        opens.is_whole = opens.is_whole and is_alone
-        self._exit_code = 0  # of any other, `execute` raises
+            ended = execute(command, self.folder, timeout_s)
+        opens.is_whole = opens.is_whole and ended.is_alone
+        self._exit_code = ended.status
         self._observe(before, opens)
+        if ended.status and record_failure:
+            self._state_failure(ended.status)
+        ended.check(
+            "it is on record" if self._failure else "nothing was recorded; --record-failure signs that it failed"
+        )
+
+    def _state_failure(self, status: int) -> None:
+        finished = _now()
+        self._check_unchanged()
+        failed = FailedRun(
+            step=self._step,
+            inputs=tuple(self._inputs),
+            started=self._started,
+            finished=finished,
+            invocation=self._invocation,
+            command=self._command,
+            exit_code=status,
+            code=self._code,
+            revision=self._revision,
+            parameters=self._parameters,
+            environment=self._environment(),
+            observed=self._observed,
+        )
+        for one in self._inputs:
+            name = str(one.pin.name)
+            row = self._ledger.state(name, failed, key=self._key, passphrase=self._passphrase)
+            self._failure.append((name, row.entry_index))
+
+    @property
+    def failure(self) -> tuple[tuple[str, int], ...]:
+        """The inputs of which it is stated that the command failed, and the log entries that say so."""
+        return tuple(self._failure)
 
     @property
     def found_code(self) -> str | None:
@@ -214,11 +254,11 @@ class RunRecorder:
     def finish(self) -> tuple[Made, ...]:
         """Register the outputs and state how each was made, in the order they were named."""
         finished = _now()
+        if self._exit_code:
+            raise MalformedError("the command of the run failed", expected="exit status 0", got=self._exit_code)
         if not self._outputs:
             raise MalformedError("the run has no output", expected="one at least")
-        for one in self._inputs:
-            if one.path is not None and self._verified(one.path.removesuffix("/"), str(one.pin.name)) != one.pin:
-                raise SourceError("input changed while the run read it", where=one.path)
+        self._check_unchanged()
         for output in self._outputs:
             check_made_since(made_at(self.folder, output.path), output.path, self._mark)
         environment = self._environment()
@@ -261,6 +301,11 @@ class RunRecorder:
                 usage = Usage(self._purpose, run=run_entry)
                 self._ledger.state(str(one.pin.name), usage, key=self._key, passphrase=self._passphrase)
         return tuple(made)
+
+    def _check_unchanged(self) -> None:
+        for one in self._inputs:
+            if one.path is not None and self._verified(one.path.removesuffix("/"), str(one.pin.name)) != one.pin:
+                raise SourceError("input changed while the run read it", where=one.path)
 
     def _stated_inputs(self) -> tuple[tuple[Input, ...], InputList | None]:
         """The inputs as a statement names them: itself, or by a list if they would take much of its room."""

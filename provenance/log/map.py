@@ -40,6 +40,7 @@ from provenance.log.keys import LogKey
 from provenance.log.note import encode_note, open_note
 from provenance.merkle import CompactRange, leaf_hash, node_hash, root_from_inclusion
 from provenance.signature import parse_envelope
+from provenance.statement.failed_run import FailedRun
 from provenance.statement.frame import open_frame
 from provenance.statement.usage import Usage
 from provenance.statement.verdict import Verdict
@@ -55,8 +56,8 @@ _SPREAD_BITS = 3
 """A bucket has the keys of 2^3 to 2^4 entries, about."""
 _MAX_BUCKET_BYTES = 16 * 2**20
 _SUFFIX: Final = "/map"
-_USES: Final = (Usage.TYPE, Verdict.TYPE)
-"""What bears on no verdict: uses, and the verdicts of policies."""
+_USES: Final = (Usage.TYPE, FailedRun.TYPE, Verdict.TYPE)
+"""What bears on no verdict: uses, runs that failed, and the verdicts of policies."""
 _HEX_64 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -94,7 +95,7 @@ def keys_of(envelope: bytes) -> tuple[MapKey, ...]:
     """The keys of an entry, each once: none of what is no DSSE envelope with an in-toto statement in it.
 
     `signer`: who signed it. `subject` and `name`: each subject's digest, and its name without a version. `about`: the
-    envelope that the predicate's `statement` names; of a usage or a policy's verdict, `use` instead.
+    envelope that the predicate's `statement` names; of a usage, a failed run or a policy's verdict, `use` instead.
     """
     try:
         parsed = parse_envelope(envelope)

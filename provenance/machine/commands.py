@@ -15,10 +15,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from provenance.errors import SourceError
+from provenance.errors import CommandError, SourceError
 
 PASSPHRASE_VARIABLE: Final = "PROVENANCE_PASSPHRASE"  # noqa: S105 - its name
 """Where the command line finds a passphrase; whatever is run for a user must not."""
@@ -29,11 +30,26 @@ _SET_SUBREAPER, _GET_SUBREAPER = 36, 37
 _ZOMBIE: Final = "Z"
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended: its exit status (128 and the signal's number, if one ended it), and whether all processes
+    that it left behind ended too."""
+
+    program: str
+    status: int
+    is_alone: bool
+
+    def check(self, hint: str | None = None) -> None:
+        """Raise `CommandError` unless it exited with 0."""
+        if self.status:
+            raise CommandError("the command failed", status=self.status, where=self.program, hint=hint)
+
+
 def execute(
     command: Sequence[str], folder: Path, timeout_s: float | None, env: Mapping[str, str] | None = None
-) -> bool:
-    """Run a command in a folder, with `env` or what this process has but its passphrase; whether all its processes
-    ended. `SourceError` unless it can be started and exits with 0 in time."""
+) -> Ended:
+    """Run a command in a folder, with `env` or what this process has but its passphrase. `SourceError` unless it can be
+    started and ends in time."""
     # What it prints may be piped on, and is not ours: with --json the document stands alone on standard output.
     sys.stdout.flush()
     given = {name: value for name, value in (os.environ if env is None else env).items() if name != PASSPHRASE_VARIABLE}
@@ -47,12 +63,7 @@ def execute(
         raise SourceError("the command took too long", expected=f"at most {timeout_s} s", where=command[0]) from None
     except OSError as error:
         raise SourceError("cannot run the command", got=error.strerror, where=command[0]) from error
-    if done.returncode:
-        got = f"exit status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
-        raise SourceError(
-            "the command failed, and nothing was recorded", expected="exit status 0", got=got, where=command[0]
-        )
-    return is_alone
+    return Ended(command[0], done.returncode if done.returncode >= 0 else 128 - done.returncode, is_alone)
 
 
 class _Survivors:

@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse
 
 from provenance.errors import (
     ChainError,
+    CommandError,
     ConflictError,
     LimitError,
     LogError,
@@ -95,6 +96,7 @@ TABLE: Final[tuple[tuple[type[ProvenanceError], ProblemKind], ...]] = (
     (WitnessError, WITNESS),
     (LogError, LOG),
     (SourceError, SOURCE),
+    (CommandError, SOURCE),
     (ProvenanceError, INTERNAL),
 )
 """(error class, problem). The nearest base class of an error counts, so the order of rows does not."""

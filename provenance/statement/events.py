@@ -1,5 +1,5 @@
-"""What is said about an artefact after it was registered: how it was made, test results, its use, a review, a finding,
-a replay, the verdict of a policy, its revocation or successor.
+"""What is said about an artefact after it was registered: how it was made, that a run on it failed,
+test results, its use, a review, a finding, a replay, the verdict of a policy, its revocation or successor.
 
 Invariants: an event is about one registered statement, its subject, and pins the very envelope, so that it is about
 those bytes and that statement and no other of the name; one signer may say many things, and none of them changes what
@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 from provenance.encoding import Fields, JsonValue
 from provenance.errors import MalformedError
 from provenance.statement.credentials import check_no_secret
+from provenance.statement.failed_run import FailedRun, read_failed_run
 from provenance.statement.finding import Finding, read_finding
 from provenance.statement.frame import (
     BlockReference,
@@ -34,12 +35,13 @@ from provenance.statement.quality import Quality, read_quality
 from provenance.statement.replay import Replay, read_replay
 from provenance.statement.review import Review, read_review
 from provenance.statement.revocation import Revocation, read_revocation
-from provenance.statement.run import Run, read_run
+from provenance.statement.run import Run
+from provenance.statement.run_reading import read_run
 from provenance.statement.supersession import Supersession, read_supersession
 from provenance.statement.usage import Usage, read_usage
 from provenance.statement.verdict import Verdict, read_verdict
 
-Body: TypeAlias = Run | Quality | Usage | Review | Finding | Replay | Verdict | Revocation | Supersession
+Body: TypeAlias = Run | FailedRun | Quality | Usage | Review | Finding | Replay | Verdict | Revocation | Supersession
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Event:
         check_time(self.created)
         if isinstance(self.body, Run) and any(one.pin.envelope == self.about.envelope for one in self.body.inputs):
             raise MalformedError("artefact was made from itself", expected="other inputs", got=self.about.name)
+        if isinstance(self.body, FailedRun) and all(one.pin != self.about for one in self.body.inputs):
+            raise MalformedError("failed run did not read what it is about", expected="an input", got=self.about.name)
         if isinstance(self.body, Verdict) and self.body.artefact != self.about.digest:
             what = "verdict is on another artefact"
             raise MalformedError(what, expected=self.about.digest, got=self.body.artefact)
@@ -119,7 +123,7 @@ def read_event(frame: Frame, *, strict: bool = False) -> Event:
     )
     if strict:
         predicate.end()
-        if isinstance(event.body, Run | Quality):
+        if isinstance(event.body, Run | FailedRun | Quality):
             event.body.check_new()
         for name in ("note", "title"):
             text = getattr(event.body, name, None)
@@ -130,6 +134,7 @@ def read_event(frame: Frame, *, strict: bool = False) -> Event:
 
 _BODIES: Final[Mapping[str, Callable[[Fields], Body]]] = {
     Run.TYPE: read_run,
+    FailedRun.TYPE: read_failed_run,
     Quality.TYPE: read_quality,
     Usage.TYPE: read_usage,
     Review.TYPE: read_review,

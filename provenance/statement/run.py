@@ -24,10 +24,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
-from provenance.encoding import Digest, Fields, JsonValue, canonical_json, parse_json
+from provenance.encoding import Digest, JsonValue, canonical_json, parse_json
 from provenance.errors import MalformedError
 from provenance.fingerprint.files import check_path
-from provenance.limits import MAX_INPUTS, MAX_TEXT_CHARS, MAX_URI_CHARS, check_size
+from provenance.limits import MAX_INPUTS, MAX_TEXT_CHARS, check_size
 from provenance.statement.credentials import (
     check_no_secret,
     find_secret_word,
@@ -36,7 +36,6 @@ from provenance.statement.credentials import (
 )
 from provenance.statement.frame import Pin, check_time, check_uri
 from provenance.statement.materials import MaterialList, encode_materials, parse_materials, sorted_materials
-from provenance.statement.names import PinnedName
 from provenance.statement.text import MAX_WORD_CHARS, check_word
 
 COMMAND: Final = "urn:provenance-ledger:command:1"
@@ -144,7 +143,7 @@ class Run:
     row_wise: str | None = None
     observed: Observed | None = None
     exit_code: int | None = None
-    """How the command ended: 0, for what fails makes no artefact; None in statements from before this was recorded."""
+    """How the command ended: 0, for what fails makes no artefact (`FailedRun`); None in older statements."""
 
     def __post_init__(self) -> None:
         check_word(self.step, "step")
@@ -171,15 +170,12 @@ class Run:
                 raise MalformedError(f"{what} is named twice", got=max(names, key=names.count))
         if self.row_wise is not None and self.listed is None and self.input_of(self.row_wise) is None:
             raise MalformedError("run works by the rows of what is no input", expected="an input", got=self.row_wise)
-        _check_texts(self.command)
-        _check_values(self.parameters)
+        check_texts(self.command)
+        check_values(self.parameters)
 
     def check_new(self) -> None:
         """Raise `MalformedError` for what is read in a log and must not be signed or logged any more: secrets."""
-        check_words(self.command)
-        check_parameters(self.parameters)
-        if self.revision is not None and self.revision.repository is not None:
-            check_no_secret(self.revision.repository, "repository")
+        check_new_words(self.command, self.parameters, self.revision)
 
     @property
     def read_nothing(self) -> bool:
@@ -219,15 +215,7 @@ class Run:
             external["command"] = list(self.command)
         if self.row_wise is not None:
             external["rowWise"] = self.row_wise
-        materials: list[JsonValue] = (
-            [_input_json(one) for one in self.inputs] if self.listed is None else [_listed_json(self.listed)]
-        )
-        materials += [
-            {"name": one.path, "digest": {"sha256": one.digest.hex}, "annotations": _code_notes(one)}
-            for one in self.code
-        ]
-        if self.revision is not None:
-            materials.append(_revision_json(self.revision))
+        materials = dependencies(self.inputs, self.listed, self.code, self.revision)
         return {
             "buildDefinition": {
                 "buildType": COMMAND if self.command else PROGRAM,
@@ -250,9 +238,18 @@ class Run:
         }
 
 
+def check_new_words(command: Sequence[str], parameters: Mapping[str, JsonValue], revision: Revision | None) -> None:
+    """Raise `MalformedError` for a secret in what is yet to be signed or logged."""
+    if command:
+        check_words(command)
+    check_parameters(parameters)
+    if revision is not None and revision.repository is not None:
+        check_no_secret(revision.repository, "repository")
+
+
 def check_words(words: Sequence[str]) -> None:
     """Raise `MalformedError` for a word of a command that is too long, no text, or looks like a secret."""
-    _check_texts(words)
+    check_texts(words)
     found = find_secret_word(words)
     if found is not None:
         raise MalformedError("command seems to hold a secret", expected="no such word", got=found.kind, hint=_HINT)
@@ -260,7 +257,7 @@ def check_words(words: Sequence[str]) -> None:
 
 def check_parameters(parameters: Mapping[str, JsonValue]) -> None:
     """Raise `MalformedError` for a parameter that is no plain value, or looks or is named like a secret."""
-    _check_values(parameters)
+    check_values(parameters)
     for name, value in parameters.items():
         check_no_secret(name, "parameter's name")
         if isinstance(value, str):
@@ -269,14 +266,16 @@ def check_parameters(parameters: Mapping[str, JsonValue]) -> None:
             raise MalformedError("parameter seems to hold a secret", expected="no such parameter", got=name, hint=_HINT)
 
 
-def _check_texts(words: Sequence[str]) -> None:
+def check_texts(words: Sequence[str]) -> None:
+    """Raise `MalformedError` for a word of a command that is too long or no text."""
     for word in words:
         check_size("word of the command", len(word), MAX_TEXT_CHARS, "characters")
         if "\0" in word or any("\ud800" <= c <= "\udfff" for c in word):
             raise MalformedError("word of the command is no text", expected="Unicode without NUL", got=ascii(word))
 
 
-def _check_values(parameters: Mapping[str, JsonValue]) -> None:
+def check_values(parameters: Mapping[str, JsonValue]) -> None:
+    """Raise `MalformedError` for a parameter that is no plain value."""
     check_size("parameters", len(parameters), MAX_INPUTS, "parameters")
     for name, value in parameters.items():
         check_size("parameter's name", len(name), MAX_WORD_CHARS, "characters")
@@ -293,6 +292,15 @@ def _input_json(one: Input) -> JsonValue:
     if one.path is not None:
         annotations["path"] = one.path
     return {"name": str(one.pin.name), "digest": {"sha256": one.pin.digest.hex}, "annotations": annotations}
+
+
+def dependencies(
+    inputs: Sequence[Input], listed: InputList | None, code: Sequence[CodeFile], revision: Revision | None
+) -> list[JsonValue]:
+    """The resource descriptors of what a run used."""
+    found = [_input_json(one) for one in inputs] if listed is None else [_listed_json(listed)]
+    found += [{"name": one.path, "digest": {"sha256": one.digest.hex}, "annotations": _code_notes(one)} for one in code]
+    return found if revision is None else [*found, _revision_json(revision)]
 
 
 def _code_notes(one: CodeFile) -> dict[str, JsonValue]:
@@ -330,136 +338,3 @@ def _revision_json(revision: Revision) -> JsonValue:
     if revision.repository is not None:
         value["uri"] = "git+" + revision.repository
     return value
-
-
-def read_run(fields: Fields) -> Run:
-    """The run in a predicate; its other fields are read by `events`."""
-    definition, details = fields.object("buildDefinition"), fields.object("runDetails")
-    build_type = definition.string("buildType", max_chars=MAX_URI_CHARS)
-    if build_type not in (COMMAND, PROGRAM):
-        raise MalformedError("run is of another kind", expected=f"{COMMAND} | {PROGRAM}", got=build_type)
-    external, internal = definition.object("externalParameters"), definition.object("internalParameters")
-    builder, metadata = details.object("builder"), details.object("metadata")
-    builder.constant("id", BUILDER)
-    inputs, listed, code, revision = _read_materials(
-        definition.array("resolvedDependencies", max_items=2 * MAX_INPUTS + 1)
-    )
-    run = Run(
-        step=external.string("step", max_chars=MAX_WORD_CHARS),
-        inputs=inputs,
-        output=external.string("output"),
-        started=metadata.string("startedOn", max_chars=20),
-        finished=metadata.string("finishedOn", max_chars=20),
-        invocation=metadata.string("invocationId", max_chars=MAX_WORD_CHARS),
-        command=_read_command(external) if build_type == COMMAND else (),
-        code=code,
-        revision=revision,
-        parameters=_object(external, "parameters"),
-        environment=_read_environment(internal),
-        listed=listed,
-        row_wise=external.optional_string("rowWise"),
-        observed=_read_observed(internal),
-        exit_code=_optional_integer(metadata, "exitCode"),
-    )
-    for part in (external, internal, builder, metadata, definition, details):
-        part.end()
-    return run
-
-
-def _read_observed(internal: Fields) -> Observed | None:
-    if not internal.has("observed"):
-        internal.skip("observed")
-        return None
-    stated = internal.object("observed")
-    opened = stated.object("opened")
-    found = Observed(
-        opened.integer("files"),
-        opened.digest("root"),
-        stated.integer("unnamed"),
-        stated.boolean("whole"),
-        _optional_integer(stated, "unnamedWrites"),
-    )
-    opened.end()
-    stated.end()
-    return found
-
-
-def _optional_integer(fields: Fields, name: str) -> int | None:
-    if not fields.has(name):
-        fields.skip(name)
-        return None
-    return fields.integer(name)
-
-
-def _read_command(external: Fields) -> tuple[str, ...]:
-    words: list[str] = []
-    for word in external.array("command", max_items=MAX_WORDS):
-        if not isinstance(word, str):
-            raise MalformedError("command holds something that is no word", expected="text")
-        words.append(word)
-    if not words:
-        raise MalformedError("command is empty", expected="a word at least")
-    return tuple(words)
-
-
-def _object(fields: Fields, name: str) -> dict[str, JsonValue]:
-    value = fields.value(name)
-    if not isinstance(value, dict):
-        raise MalformedError(f"{name} are no object", expected="a JSON object")
-    return value
-
-
-def _read_environment(internal: Fields) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in _object(internal, "environment").items():
-        if not isinstance(value, str):
-            raise MalformedError("environment holds something that is no text", expected="text", got=name)
-        found[name] = value
-    return found
-
-
-def _read_materials(
-    items: Sequence[JsonValue],
-) -> tuple[tuple[Input, ...], InputList | None, tuple[CodeFile, ...], Revision | None]:
-    inputs: list[Input] = []
-    listed: InputList | None = None
-    code: list[CodeFile] = []
-    revision: Revision | None = None
-    for item in items:
-        fields = Fields(item, "statement.predicate.buildDefinition.resolvedDependencies")
-        notes = fields.object("annotations")
-        role = notes.string("role", max_chars=MAX_WORD_CHARS)
-        if role == "input":
-            pin = Pin(PinnedName.parse(fields.string("name")), fields.digest_set("digest"), notes.digest("envelope"))
-            inputs.append(Input(pin, notes.optional_string("path")))
-        elif role == "inputs" and listed is None and not inputs:
-            fields.constant("name", "inputs")
-            materials = MaterialList(notes.integer("count"), fields.digest_set("digest"), notes.digest("root"))
-            listed = InputList(materials, notes.digest("paths"))
-        elif role == "code":
-            named = not notes.has("from")
-            if named:
-                notes.skip("from")
-            else:
-                notes.constant("from", "command")
-            code.append(CodeFile(fields.string("name"), fields.digest_set("digest"), named))
-        elif role == "revision" and revision is None:
-            revision = _read_revision(fields, notes)
-        else:
-            expected = "input | one inputs | code | one revision"
-            raise MalformedError("material has another role", expected=expected, got=role)
-        notes.end()
-        fields.end()
-    if listed is not None and inputs:
-        raise MalformedError("run names inputs and a list of them", expected="one of both")
-    return tuple(inputs), listed, tuple(code), revision
-
-
-def _read_revision(fields: Fields, notes: Fields) -> Revision:
-    digest = fields.object("digest")
-    commit = digest.string("gitCommit", max_chars=64)
-    digest.end()
-    uri = fields.optional_string("uri", max_chars=MAX_URI_CHARS)
-    if uri is not None and not uri.startswith("git+"):
-        raise MalformedError("repository is not git's", expected="git+ and a URI", got=uri)
-    return Revision(commit, notes.boolean("changed"), None if uri is None else uri.removeprefix("git+"))

@@ -133,7 +133,6 @@ def test_quality_counts_and_a_failed_test_fails(session: Session) -> None:
         ("run", "--output", "big.txt=s/big@1", "--key", "lab"),
         ("run", "--key", "lab", *COMMAND),
         (*RUN, "--", "nothing-of-this-name"),
-        (*RUN, "--", "false"),
         ("replay", "s/raw", "--key", "other"),
     ],
 )
@@ -141,6 +140,25 @@ def test_what_cannot_be_is_refused(session: Session, words: tuple[str, ...]) -> 
     before = session.json("log", "checkpoint")
     session.run(*words, code=2)
     assert session.json("log", "checkpoint") == before
+
+
+def test_a_command_that_fails_is_no_malformed_input(session: Session) -> None:
+    before = session.json("log", "checkpoint")
+    outcome = session.run(*RUN, "--", "sh", "-c", "exit 3", code=1)
+    assert "the command failed" in outcome.err and "exit status 3" in outcome.err and "--record-failure" in outcome.err
+    assert session.json("log", "checkpoint") == before
+    document = json.loads(session.run(*RUN, "--json", "--", "sh", "-c", "exit 3", code=1).out)
+    error = document["error"]
+    assert (error["kind"], error["status"], error["exitCode"], document["recorded"]) == ("command", 3, 1, [])
+    outcome = session.run(*RUN, "--record-failure", "--", "sh", "-c", "kill -9 $$", code=1)
+    assert "signal 9" in outcome.err and "s/raw@1, log entry 1" in outcome.out
+    document = json.loads(session.run(*RUN, "--record-failure", "--json", "--", "false", code=1).out)
+    assert document["recorded"] == [{"about": "s/raw@1", "index": 2}]
+    shown = session.run("events", "s/raw").out
+    assert "failed-run" in shown and "step upper, exit status 137: sh -c" in shown
+    assert "failed-run of s/raw@1" in session.run("log", "show").out
+    session.run("verify", "raw.txt")
+    session.run(*RUN, *COMMAND)
 
 
 def test_a_croissant_description_declares_digests(session: Session) -> None:

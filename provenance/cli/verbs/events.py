@@ -148,6 +148,7 @@ def supersede(
 def events(run: Invocation, reference: _Ref) -> int:
     """What was said about a dataset or model, in log order. What of it counts, `verify` says."""
     from provenance.statement.events import event_noun
+    from provenance.statement.failed_run import FailedRun
     from provenance.statement.replay import Replay
     from provenance.statement.run import Run
 
@@ -159,6 +160,9 @@ def events(run: Invocation, reference: _Ref) -> int:
         words = ", ".join(f"{key} {value}" for key, value in says if isinstance(value, str))
         if isinstance(one.event.body, Run):
             words = f"step {one.event.body.step}: {shlex.join(one.event.body.command) or 'a program'}"
+        if isinstance(one.event.body, FailedRun):
+            words = f"step {one.event.body.step}, exit status {one.event.body.exit_code}: "
+            words += shlex.join(one.event.body.command)
         if isinstance(one.event.body, Replay) and one.event.body.sample is not None:
             words += f", a sample of {one.event.body.sample.records} of {one.event.body.sample.of} records"
         rows.append((str(one.index), event_noun(one.event.type), words, one.row.keyid[:16]))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from provenance.cli.arguments import KeyOption, PassphraseFileOption, ReferenceArgument
 from provenance.cli.completion import complete_reference, complete_sensitivity
-from provenance.cli.exits import DONE, FAILED
+from provenance.cli.exits import DONE, FAILED, failure_of
 from provenance.cli.invocation import Invocation
 from provenance.cli.passphrase import passphrase_for
-from provenance.cli.screen import count_text
-from provenance.errors import MalformedError, printable
+from provenance.cli.screen import complain, count_text
+from provenance.errors import CommandError, MalformedError, printable
 
 _MAX_SHOWN = 20
 
@@ -61,17 +62,21 @@ def run_command(
         bool,
         typer.Option("--accept-unverified", help="Take inputs below the level required of them, if no check fails."),
     ] = False,
+    record_failure: Annotated[
+        bool,
+        typer.Option("--record-failure", help="If the command fails, sign so of each input, with its exit code."),
+    ] = False,
     key: KeyOption = None,
     passphrase_file: PassphraseFileOption = None,
 ) -> int:
     """Run a command on inputs that verify, register what it makes, and sign how it was made.
 
     Inputs are read and verified before and after; an output must not be there before. The statement names the command,
-    the code, the git commit, and the installed packages; no environment variable. Without --code, the file
-    of the folder that the command names as its program (python clean.py, ./clean.sh) is kept. If the command fails,
-    nothing is recorded. What it prints goes to standard error. It does not inherit PROVENANCE_PASSPHRASE. An input that
-    does not reach the level that is required of it is refused, too, unless less is accepted; nothing then says that it
-    verified.
+    the code, the git commit, and the installed packages; no environment variable. Without --code, the file of the
+    folder that the command names as its program (python clean.py, ./clean.sh) is kept. If the command fails, the exit
+    code is 1 and nothing is recorded, or with --record-failure that it failed, and how. What it prints goes to standard
+    error. It does not inherit PROVENANCE_PASSPHRASE. An input that does not reach the level that is required of it is
+    refused, too, unless less is accepted; nothing then says that it verified.
     """
     from provenance.cli.files import read_lines
     from provenance.ledger.fingerprinting import Wanted
@@ -100,7 +105,10 @@ def run_command(
         recorder.expect_nothing()
         for path, reference in made_of:
             recorder.input(path, reference)
-        recorder.execute(command)
+        try:
+            recorder.execute(command, record_failure=record_failure)
+        except CommandError as error:
+            return _failed(run, error, recorder.failure)
         made = recorder.finish()
     for one in made:
         pairs = [("registered", one.receipt.name), ("digest", one.receipt.digest), ("run", f"log entry {one.index}")]
@@ -125,6 +133,16 @@ def run_command(
         }
     )
     return DONE
+
+
+def _failed(run: Invocation, error: CommandError, recorded: Sequence[tuple[str, int]]) -> int:
+    failure = failure_of(error)
+    if not run.as_json:
+        run.flush()
+        complain(failure.what, failure.details)
+        run.screen.pairs([("failure of", f"{name}, log entry {index}") for name, index in recorded])
+    run.document({**failure.to_json(), "recorded": [{"about": name, "index": index} for name, index in recorded]})
+    return failure.code
 
 
 def replay(

@@ -42,6 +42,7 @@ def test_kinds_are_distinct() -> None:
         (errors.LimitError("x"), USAGE),
         (errors.NotFoundError("x"), USAGE),
         (errors.SourceError("x"), USAGE),
+        (errors.CommandError("x", status=3), FAILED),
         (errors.PolicyError("x"), USAGE),
         (errors.ConflictError("x"), USAGE),
         (errors.SignerError("x"), USAGE),

@@ -11,6 +11,7 @@ import pytest
 
 from provenance.encoding import Digest
 from provenance.errors import (
+    CommandError,
     ConflictError,
     MalformedError,
     NotFoundError,
@@ -24,6 +25,7 @@ from provenance.ledger.run_folder import set_mark
 from provenance.ledger.run_program import MAX_CODE_BYTES, find_revision, script_of
 from provenance.ledger.running import RunRecorder
 from provenance.policy import Level, Status
+from provenance.statement.failed_run import FailedRun
 from provenance.statement.finding import Finding, FindingState, Severity
 from provenance.statement.quality import Quality, QualityResult
 from provenance.statement.replay import ReplayResult
@@ -31,6 +33,7 @@ from provenance.statement.review import Decision, Review
 from provenance.statement.revocation import Revocation, RevocationReason
 from provenance.statement.run import CodeFile, Run
 from provenance.statement.usage import Usage
+from provenance.verify import parse_bundle
 
 DOUBLE = "import pathlib\nout = pathlib.Path('out')\nout.mkdir()\ntext = pathlib.Path('raw/a').read_text()\n"
 DOUBLE += "(out / 'b').write_text(text * 2)\n"
@@ -160,6 +163,50 @@ def test_a_command_that_fails_records_nothing(ledger: Ledger, folder: Path, scri
     with pytest.raises(SourceError, match=said):
         _run(ledger, folder, "bad.py")
     assert ledger.log.size() == size
+
+
+@pytest.mark.parametrize(("script", "status"), [("exit 3", 3), ("kill -9 $$", 137)])
+def test_that_a_command_failed_is_stated_of_each_input_on_request(
+    ledger: Ledger, folder: Path, script: str, status: int
+) -> None:
+    (folder / "more").write_text("more")
+    ledger.register(folder / "more", "h/more", "1", key="someone", origin="https://h.example/m", anchor=False)
+    recorder = RunRecorder(ledger, "train", folder=folder, code=["double.py"], key="someone")
+    recorder.output("out", "h/out", "1")
+    recorder.input("raw")
+    recorder.input("more")
+    with pytest.raises(CommandError) as caught:
+        recorder.execute(["sh", "-c", f"cat raw/a > out; {script}"], record_failure=True)
+    assert caught.value.status == status
+    assert [name for name, _ in recorder.failure] == ["h/raw@1", "h/more@1"]
+    for name, index in recorder.failure:
+        (said,) = ledger.said_about(name)
+        assert said.index == index
+        assert isinstance(said.event.body, FailedRun)
+        failed = said.event.body
+        assert (failed.exit_code, failed.step, failed.command[0]) == (status, "train", "sh")
+        assert [str(one.pin.name) for one in failed.inputs] == ["h/raw@1", "h/more@1"]
+        assert failed.observed is not None and failed.observed.files == 1
+    with pytest.raises(MalformedError, match="command of the run failed"):
+        recorder.finish()
+    assert not [row for row in ledger.datasets() if row.name == "out"]
+    # It bears on no verdict, and is in no bundle; the log has it all the same.
+    report = ledger.verify(folder / "raw")
+    assert report.verified and not [check for check in report.checks if check.id == "run"]
+    assert len(parse_bundle(ledger.bundle("h/raw")).entries) == 1
+    with pytest.raises(NotFoundError, match="nobody says how it was made"):
+        ledger.replay("h/raw", key="lab")
+
+
+def test_a_failure_is_stated_of_what_the_inputs_still_are(ledger: Ledger, folder: Path) -> None:
+    size = ledger.log.size()
+    recorder = RunRecorder(ledger, "train", folder=folder, key="someone")
+    with pytest.raises(MalformedError, match="stated of inputs, and there are none"):
+        recorder.execute(["false"], record_failure=True)
+    recorder.input("raw")
+    with pytest.raises(PolicyError, match="input does not verify"):
+        recorder.execute(["sh", "-c", "echo >> raw/a; false"], record_failure=True)
+    assert (ledger.log.size(), recorder.failure) == (size, ())
 
 
 def test_what_was_there_before_is_no_output(ledger: Ledger, folder: Path) -> None:

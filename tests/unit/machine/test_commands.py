@@ -23,7 +23,7 @@ def test_a_passphrase_is_not_inherited(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv(PASSPHRASE_VARIABLE, "hunter2")
     monkeypatch.setenv("OTHER", "kept")
     for env in (None, {**os.environ}):
-        assert execute([sys.executable, "-c", WRITE], tmp_path, 60, env)
+        assert execute([sys.executable, "-c", WRITE], tmp_path, 60, env).is_alone
         seen = (tmp_path / "seen").read_text()
         assert PASSPHRASE_VARIABLE not in seen
         assert "'OTHER'" in seen
@@ -42,16 +42,16 @@ def test_this_process_is_what_it_was_afterwards(tmp_path: Path) -> None:
     before = _is_subreaper()
     for command, wrong in ((["true"], None), (["false"], "exit status 1"), (["/none"], "No such file")):
         if wrong is None:
-            assert execute(command, tmp_path, 60)
+            assert execute(command, tmp_path, 60).is_alone
         else:
             with pytest.raises(SourceError, match=wrong):
-                execute(command, tmp_path, 60)
+                execute(command, tmp_path, 60).check()
         assert _is_subreaper() == before
 
 
 def test_children_that_were_there_before_are_not_the_commands(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
-        assert execute(["true"], tmp_path, 60)
+        assert execute(["true"], tmp_path, 60).is_alone
         assert other.poll() is None
         other.kill()
 
@@ -59,7 +59,9 @@ def test_children_that_were_there_before_are_not_the_commands(tmp_path: Path) ->
 def test_orphans_are_reaped(tmp_path: Path) -> None:
     # In a process of its own: where other threads run, whose children are theirs, they are left to those.
     code = "import sys; from pathlib import Path; from provenance.machine.commands import _children, execute; "
-    code += "assert execute(['sh', '-c', '(true &) ; (sleep 0.2 &)'], Path(sys.argv[1]), 60); print(_children())"
+    code += (
+        "assert execute(['sh', '-c', '(true &) ; (sleep 0.2 &)'], Path(sys.argv[1]), 60).is_alone; print(_children())"
+    )
     told = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["{}"]
 

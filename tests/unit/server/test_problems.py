@@ -22,6 +22,7 @@ STATUS = {
     "NotFoundError": 404,
     "VerificationError": 422,
     "SourceError": 503,
+    "CommandError": 503,
     "StoreError": 503,
     "SignerError": 503,
     "ChainError": 503,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from provenance.encoding import Digest, canonical_json
 from provenance.errors import MalformedError
 from provenance.statement.events import EVENT_TYPES, Body, Event, encode_event, parse_event
+from provenance.statement.failed_run import FailedRun
 from provenance.statement.finding import Finding, FindingState, Severity
 from provenance.statement.frame import BlockReference, Pin, Subject
 from provenance.statement.names import PinnedName
@@ -68,6 +69,21 @@ BODIES: list[Body] = [
         row_wise="raw.csv",
         observed=Observed(3, Digest.of(b"usage"), 1, True),
     ),
+    FailedRun(
+        "train",
+        (Input(ABOUT, "raw.csv"), Input(OTHER)),
+        CREATED,
+        CREATED,
+        "0123",
+        ("python", "train.py"),
+        137,
+        (CodeFile("train.py", Digest.of(b"code"), named=False),),
+        Revision("a" * 40, True, "https://git.example/x"),
+        {"rate": 0.5},
+        {"python": "3.11.2"},
+        Observed(3, Digest.of(b"usage"), 1, True, 2),
+    ),
+    FailedRun("train", (Input(ABOUT),), CREATED, CREATED, "0123", ("false",), 1),
     Run("join", (), "out/", CREATED, CREATED, "0123", listed=list_inputs([Input(OTHER, "raw.csv")])[2]),
     Run(
         "clean",
@@ -387,3 +403,44 @@ def test_a_run_read_nothing_only_if_all_was_told_of(changes: dict[str, Any], exp
     observed = Observed(0, Digest.of(b"usage"), 0, True)
     run = Run("clean", (Input(OTHER, "raw.csv"),), "out", CREATED, CREATED, "0123", observed=observed)
     assert replace(run, **changes).read_nothing is expected
+
+
+FAILED = FailedRun("train", (Input(ABOUT),), CREATED, CREATED, "0123", ("false",), 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"exit_code": 0}, "not how a command fails"),
+        ({"exit_code": 256}, "not how a command fails"),
+        ({"exit_code": -9}, "not how a command fails"),
+        ({"command": ()}, "no command or no inputs"),
+        ({"inputs": ()}, "no command or no inputs"),
+        ({"inputs": (Input(ABOUT), Input(ABOUT))}, "input is named twice"),
+        ({"inputs": (Input(ABOUT, "../x"),)}, "path"),
+        ({"step": "Two words"}, "step"),
+        ({"started": "now"}, "time"),
+        ({"command": ("a\0",)}, "no text"),
+        ({"parameters": {"a": [1]}}, "no plain value"),
+    ],
+)
+def test_a_failed_run_says_what_failed_and_how(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(MalformedError, match=said):
+        replace(FAILED, **changes)
+
+
+def test_a_failed_run_is_about_one_of_its_inputs() -> None:
+    with pytest.raises(MalformedError, match="did not read what it is about"):
+        Event(OTHER, FAILED, CREATED)
+
+
+def test_a_failed_run_holds_no_secret_and_no_list_of_inputs() -> None:
+    event = Event(ABOUT, replace(FAILED, command=("x", "--password", "hunter2")), CREATED)
+    assert parse_event(encode_event(event)) == event
+    with pytest.raises(MalformedError, match="secret"):
+        parse_event(encode_event(event), strict=True)
+    stated = json.loads(encode_event(Event(ABOUT, FAILED, CREATED)))
+    listed = Run("join", (), "out/", CREATED, CREATED, "0123", listed=list_inputs([Input(OTHER, "raw.csv")])[2])
+    stated["predicate"]["resolvedDependencies"] = listed.to_json()["buildDefinition"]["resolvedDependencies"]  # type: ignore[index,call-overload]
+    with pytest.raises(MalformedError, match="by a list"):
+        parse_event(canonical_json(stated))
