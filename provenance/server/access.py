@@ -1,14 +1,15 @@
 """What the access log is told: each request that was answered, by its route and not by its path.
 
-Invariants: a client is told apart by the address it comes from; no address, header, query or body is kept; a path
-that is none of the API's is not repeated; what was refused before it was routed is not noted: it was given nothing.
+Invariants: it is told of what was sent, whoever answered; a client is told apart by the address it comes from; no
+address, header, query or body is kept; a path or method that is none of the API's is not repeated; whoever went away
+before an answer began was given nothing, and is not noted.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from provenance.ledger.access import AccessLog
 
@@ -18,28 +19,14 @@ _ABOUT: Final = ("ref", "index")
 class AccessNotes:
     """Tells an access log of each request."""
 
-    def __init__(self, app: ASGIApp, log: AccessLog) -> None:
-        self._app, self._log = app, log
+    def __init__(self, log: AccessLog) -> None:
+        self._log = log
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and note how it was answered."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status = 500
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting)
-        finally:
-            client = scope.get("client")
-            route = getattr(scope.get("route"), "path", "other").replace(":path}", "}")
-            self._log.note(client[0] if client else "unknown", f"{scope['method']} {route}", status, _about(scope))
+    def __call__(self, scope: Scope, method: str, status: int) -> None:
+        """Note that a request was answered with this status. `scope` is as the router left it."""
+        client = scope.get("client")
+        route = getattr(scope.get("route"), "path", "other").replace(":path}", "}")
+        self._log.note(client[0] if client else "unknown", f"{method} {route}", status, _about(scope))
 
 
 def _about(scope: Scope) -> str | None:

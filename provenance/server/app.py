@@ -52,9 +52,7 @@ def create_app(
         app.include_router(routes(service))
     if receiver is not None:
         app.include_router(openlineage.routes(service, receiver, bearer_keys))
-    if access is not None:
-        app.add_middleware(AccessNotes, log=access)
-    app.add_middleware(Gate, limits=limits)  # added last, it is the first to see a request
+    app.add_middleware(Gate, limits=limits, answered=AccessNotes(access) if access is not None else None)
     document = describe(app)
     app.openapi = lambda: document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

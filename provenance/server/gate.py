@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -36,16 +37,18 @@ SECURITY_HEADERS: Final = (
 )
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 UNCOUNTED: Final = frozenset({"/healthz"})
+Answered = Callable[[Scope, str, int], None]
+"""answered(scope as the router left it, method, status)."""
 _PIECE_BYTES = 64 * 2**10
 _MAX_DRAINED_BYTES = 8 * 2**20
 _MAX_DRAIN_S = 1.0
 
 
 class Gate:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application. `answered` is told of each request whose answer began."""
 
-    def __init__(self, app: ASGIApp, limits: ServerLimits) -> None:
-        self._app, self._limits = app, limits
+    def __init__(self, app: ASGIApp, limits: ServerLimits, answered: Answered | None = None) -> None:
+        self._app, self._limits, self._answered = app, limits, answered
         self._requests = Slots(limits.max_requests, "requests", retry_after_s=limits.retry_after_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,6 +72,9 @@ class Gate:
             await exchange.answer_with(error)
         except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the client gets no detail
             await exchange.answer_with(error)
+        finally:
+            if self._answered is not None and exchange.status:
+                self._answered(exchange.scope, method, exchange.status)
         logger.info(
             "%s %s %d %.0f ms",
             method,
