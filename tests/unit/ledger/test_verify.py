@@ -325,7 +325,9 @@ def test_verification_needs_no_account_and_no_chain(copy: Path) -> None:
 
 def test_a_damaged_entry_is_a_failing_store_and_no_traceback(copy: Path) -> None:
     with closing(sqlite3.connect(copy / ".provenance" / "ledger.db")) as database:
-        database.execute("UPDATE entries SET envelope = x'7b' WHERE idx = 0")
+        ((data,),) = database.execute("SELECT data FROM segments WHERE first = 0")
+        after = 2 + int.from_bytes(data[:2], "big")  # each entry with its length in front of it
+        database.execute("UPDATE segments SET data = ? WHERE first = 0", (b"\0\1{" + data[after:],))
         database.commit()
     with Ledger.open(copy) as ledger:
         for act in (ledger.verify, ledger.bundle, ledger.lineage):

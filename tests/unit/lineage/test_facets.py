@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provenance.encoding import Digest, canonical_json
@@ -78,6 +78,7 @@ _VALUES = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(st.sampled_from(FACETS), _VALUES))
 def test_no_facet_stops_an_event(facets: dict[str, Any]) -> None:
     read_dataset_facets(facets)
