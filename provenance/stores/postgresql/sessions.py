@@ -13,6 +13,7 @@ Invariants:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from psycopg.abc import PQGen
 from provenance.errors import StoreError
 from provenance.stores.postgresql.failures import guarded
 from provenance.stores.sql.queries import Row
+
+# What it remarks on a lost connection, which is an error of ours by then, is not for whoever has set up no logging.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 Result = TypeVar("Result")
 
