@@ -15,13 +15,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from provenance.errors import MalformedError
 from provenance.machine.folders import cache_folder
+from provenance.merkle import compiled
 from provenance.merkle.compiled import STREAMS, extensions, extensions_or_error
-from provenance.merkle.lists import by_extensions, hash_messages
+from provenance.merkle.lists import hash_messages
 from provenance.merkle.tier import HashTier
 
 ENVIRONMENT: Final = "PROVENANCE_HASH_TIER"
@@ -73,8 +75,9 @@ def choice(kind: Kind) -> Choice:
         return Choice(tier, _NEVER if tier is HashTier.HASHLIB else 1)
     processor = _processor()
     remembered = _read().get(processor, {})
-    if kind in remembered:
-        return remembered[kind]
+    known = remembered.get(kind)
+    if known is not None and (known.tier is not HashTier.EXTENSIONS or extensions() is not None):
+        return known
     chosen = _fastest(kind)
     _write(processor, {**remembered, kind: chosen})
     return chosen
@@ -83,21 +86,20 @@ def choice(kind: Kind) -> Choice:
 def _fastest(kind: Kind) -> Choice:
     count, size = _SIZES[kind]
     messages = [os.urandom(size) for _ in range(count)]
-    alone = _best(lambda: hash_messages(messages, tier=HashTier.HASHLIB)) / count
-    lanes = (
-        _best(lambda: hash_messages(messages, tier=HashTier.LANES)) / count
-        if kind is Kind.MESSAGES
-        else (_best(lambda: _in_lanes(messages)) / count)
-    )
-    times = {HashTier.HASHLIB: alone, HashTier.LANES: lanes}
-    if extensions() is not None:
-        times[HashTier.EXTENSIONS] = _best(lambda: by_extensions(messages)) / count
+    ways: dict[HashTier, Callable[[], object]] = {
+        tier: partial(hash_messages, messages, tier=tier)
+        for tier in HashTier
+        if tier is not HashTier.EXTENSIONS or extensions() is not None
+    }
+    if kind is Kind.STREAMS:  # so many at a time as have room
+        ways[HashTier.LANES] = partial(_in_lanes, messages)
+    times = {tier: _best(way) / count for tier, way in ways.items()}
     tier = min(times, key=lambda tier: times[tier])
     if tier is HashTier.HASHLIB:
         return Choice(tier, _NEVER)
     # Side by side it takes as long for one as for all that have room.
     room = LANES if tier is HashTier.LANES else STREAMS
-    return Choice(tier, 1 + int(room * times[tier] / alone) if kind is Kind.STREAMS else 1)
+    return Choice(tier, 1 + int(room * times[tier] / times[HashTier.HASHLIB]) if kind is Kind.STREAMS else 1)
 
 
 def _in_lanes(messages: Sequence[bytes]) -> None:
@@ -126,7 +128,12 @@ def _processor() -> str:
     except OSError:
         return name
     # Two processors of one name may differ in what a hypervisor lets through, and two of us in how we were built.
-    return hashlib.sha256("\n".join([name, *lines[:2], str(extensions() is not None)]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([name, *lines[:2], str(_is_built())]).encode()).hexdigest()
+
+
+def _is_built() -> bool:
+    """Whether there is compiled hashing, of whatever worth; to load it would cost more than what is asked."""
+    return Path(compiled.__file__).with_name(compiled.LIBRARY).exists()
 
 
 def _file() -> Path:

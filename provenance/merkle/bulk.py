@@ -12,7 +12,6 @@ would run alone are left to hashlib.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from hashlib import sha256
 from itertools import pairwise
 from typing import Final
@@ -28,17 +27,7 @@ from provenance.merkle.hashing import EMPTY_ROOT, HASH_BYTES
 from provenance.merkle.lists import check_sample
 from provenance.merkle.tier import HashTier
 
-__all__ = [
-    "HashTier",
-    "Hashes",
-    "check_hashes",
-    "hash_leaves",
-    "hash_node_pairs",
-    "hash_parents",
-    "hash_slices",
-    "root_of_array",
-    "subtree_levels",
-]
+__all__ = ["HashTier", "Hashes", "check_hashes", "hash_parents", "hash_slices", "root_of_array", "subtree_levels"]
 
 Hashes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
@@ -53,9 +42,6 @@ _UNEVEN_MEAN_BYTES: Final = 1_024
 """Below this mean, sorting messages costs more than lanes that wait."""
 _FEW_MEAN_BYTES: Final = 64 * 2**10
 """From this mean on, too few messages of one length meet in a batch."""
-_LEAF: Final = b"\x00"
-_FEW_NODES: Final = 96
-"""Below this, to lay nodes out in an array costs more than it saves."""
 _NODE_BYTES: Final = 1 + 2 * HASH_BYTES
 _NODE_OFFSETS: Final[Offsets] = np.arange(_BATCH + 1, dtype=np.int64) * _NODE_BYTES
 
@@ -104,36 +90,6 @@ def hash_parents(level: Hashes, *, tier: HashTier) -> Hashes:
         hash_batch = _alone if tier is HashTier.HASHLIB else _lanes
         hash_batch(node.reshape(-1)[: count * _NODE_BYTES], _NODE_OFFSETS[: count + 1], result[start : start + count])
     return result
-
-
-def hash_node_pairs(hashes: bytes) -> bytes:
-    """Concatenated hashes, each pair replaced by its node, in lanes; an odd last hash is left out."""
-    pair = 2 * HASH_BYTES
-    pairs = len(hashes) // pair
-    if pairs < _FEW_NODES:
-        return _in_lanes([b"\x01" + hashes[at - pair : at] for at in range(pair, len(hashes) + 1, pair)])
-    level = np.frombuffer(hashes, np.uint8, count=pairs * pair).reshape(2 * pairs, HASH_BYTES)
-    return hash_parents(level, tier=HashTier.LANES).tobytes()
-
-
-def hash_leaves(messages: Sequence[bytes]) -> bytes:
-    """The leaf hash of each message, concatenated; in lanes, unless the others would wait for a long one."""
-    found = []
-    for start in range(0, len(messages), _BATCH):
-        batch = [_LEAF + message for message in messages[start : start + _BATCH]]
-        if max(map(len, batch)) > _LONE_BYTES:
-            found.append(b"".join([sha256(message).digest() for message in batch]))
-        else:
-            found.append(_in_lanes(batch))
-    return b"".join(found)
-
-
-def _in_lanes(messages: Sequence[bytes]) -> bytes:
-    result: Hashes = np.empty((len(messages), HASH_BYTES), np.uint8)
-    stringzilla.Sha256s(len(messages)).update(messages).digest(out=result)
-    raw = result.tobytes()
-    check_sample(messages[0], messages[-1], raw, f"stringzilla {stringzilla.__version__}")
-    return raw
 
 
 def subtree_levels(leaves: Hashes, *, tier: HashTier) -> list[Hashes]:

@@ -94,6 +94,13 @@ class Streams:
         return _DIGEST.pack(*_WORDS.unpack(self._words[stream].raw))
 
 
+def address_of(memory: memoryview) -> int:
+    """Where writable memory begins, for as long as the caller holds it; 0 of none."""
+    import ctypes
+
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory)) if len(memory) else 0
+
+
 @cache
 def extensions() -> Extensions | None:
     """The compiled hashing; None where it was not built, the processor cannot, or digests are wrong."""

@@ -14,8 +14,8 @@ from typing import Final
 from provenance.merkle.tier import HashTier
 
 HASH_BYTES: Final = 32
-_FEW: Final = 16
-"""Fewer messages than this are hashed one after another in any tier."""
+_LONG_BYTES: Final = 4_096
+"""For a message of this length the others in lanes would wait."""
 EMPTY_ROOT: Final = sha256(b"").digest()
 
 
@@ -26,15 +26,11 @@ def leaf_hash(data: bytes) -> bytes:
 
 def leaf_hashes(messages: Sequence[bytes], *, tier: HashTier = HashTier.HASHLIB) -> bytes:
     """The hashes of leaves, concatenated, 32 bytes each."""
-    if tier is HashTier.LANES and len(messages) >= _FEW:
-        from provenance.merkle.bulk import hash_leaves
+    if tier is HashTier.HASHLIB or (tier is HashTier.LANES and max(map(len, messages), default=0) > _LONG_BYTES):
+        return b"".join([sha256(b"\x00" + message).digest() for message in messages])
+    from provenance.merkle.lists import hash_messages
 
-        return hash_leaves(messages)
-    if tier is HashTier.EXTENSIONS and len(messages) >= _FEW:
-        from provenance.merkle.lists import by_extensions
-
-        return by_extensions([b"\x00" + message for message in messages])
-    return b"".join([sha256(b"\x00" + message).digest() for message in messages])
+    return hash_messages([b"\x00" + message for message in messages], tier=tier)
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
@@ -45,14 +41,10 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 def fold_pairs(hashes: bytes, *, tier: HashTier = HashTier.HASHLIB) -> bytes:
     """Concatenated hashes, each pair replaced by its node; an odd last hash is left out."""
     pair = 2 * HASH_BYTES  # in place of a call and two slices a node: it is much of what an append computes
-    if tier is HashTier.LANES and len(hashes) >= _FEW * pair:
-        from provenance.merkle.bulk import hash_node_pairs
+    if tier is not HashTier.HASHLIB:
+        from provenance.merkle.lists import hash_pairs
 
-        return hash_node_pairs(hashes)
-    if tier is HashTier.EXTENSIONS and len(hashes) >= _FEW * pair:
-        from provenance.merkle.lists import parents_by_extensions
-
-        return parents_by_extensions(hashes, len(hashes) // pair)
+        return hash_pairs(hashes, tier=tier)
     return b"".join([sha256(b"\x01" + hashes[at - pair : at]).digest() for at in range(pair, len(hashes) + 1, pair)])
 
 

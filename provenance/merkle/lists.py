@@ -13,21 +13,22 @@ from itertools import accumulate
 from typing import Final
 
 from provenance.errors import VerificationError
-from provenance.merkle.compiled import LIBRARY, extensions_or_error
+from provenance.merkle.compiled import LIBRARY, address_of, extensions_or_error
 from provenance.merkle.hashing import EMPTY_ROOT, HASH_BYTES
 from provenance.merkle.tier import HashTier
 
 _BATCH: Final = 4_096
-_FEW: Final = 64
-"""Below this many, lanes gain nothing over hashlib."""
+_FEW: Final = {HashTier.HASHLIB: 0, HashTier.LANES: 64, HashTier.EXTENSIONS: 16}
+"""Below so many, a tier gains nothing over hashlib."""
 
 
-def hash_messages(messages: Sequence[bytes | memoryview], *, tier: HashTier) -> bytes:
-    """The SHA-256 of each message, one after another: 32 bytes a message."""
-    if tier is HashTier.HASHLIB or len(messages) < _FEW:
+def hash_messages(messages: Sequence[bytes | memoryview], *, tier: HashTier, run: memoryview | None = None) -> bytes:
+    """The SHA-256 of each message, one after another: 32 bytes a message. `run`: writable memory in which the messages
+    lie one after another, if they do; it saves a copy."""
+    if tier is HashTier.HASHLIB or len(messages) < _FEW[tier]:
         return b"".join([sha256(message).digest() for message in messages])
     if tier is HashTier.EXTENSIONS:
-        return by_extensions(messages)
+        return _by_extensions(messages, b"".join(messages) if run is None else address_of(run))
     import stringzilla
 
     parts = []
@@ -40,18 +41,26 @@ def hash_messages(messages: Sequence[bytes | memoryview], *, tier: HashTier) -> 
     return b"".join(parts)
 
 
+def hash_pairs(hashes: bytes, *, tier: HashTier) -> bytes:
+    """Concatenated hashes, each pair replaced by its RFC 9162 node; an odd last hash is left out."""
+    pair = 2 * HASH_BYTES
+    count = len(hashes) // pair
+    if tier is not HashTier.EXTENSIONS or count < _FEW[tier]:
+        return hash_messages([b"\1" + hashes[at - pair : at] for at in range(pair, len(hashes) + 1, pair)], tier=tier)
+    place = array("B", bytes(HASH_BYTES * count))
+    extensions_or_error().pieces(hashes, pair, count, 1, place.buffer_info()[0])
+    found = place.tobytes()
+    check_sample(b"\1" + hashes[:pair], b"\1" + hashes[pair * (count - 1) : pair * count], found, LIBRARY)
+    return found
+
+
 def root_of_hashes(leaves: bytes, *, tier: HashTier) -> bytes:
     """The RFC 9162 root over leaf hashes, 32 bytes each, one after another; `EMPTY_ROOT` for none."""
     if not leaves:
         return EMPTY_ROOT
-    pair = 2 * HASH_BYTES
     while len(leaves) > HASH_BYTES:
-        whole = len(leaves) // pair * pair
-        if tier is HashTier.EXTENSIONS:
-            nodes = parents_by_extensions(leaves, whole // pair)
-        else:
-            nodes = hash_messages([b"\x01" + leaves[at : at + pair] for at in range(0, whole, pair)], tier=tier)
-        leaves = nodes + leaves[whole:]
+        odd = leaves[-HASH_BYTES:] if len(leaves) // HASH_BYTES % 2 else b""
+        leaves = hash_pairs(leaves, tier=tier) + odd
     return leaves
 
 
@@ -65,21 +74,10 @@ def check_sample(first: bytes | memoryview, last: bytes | memoryview, digests: b
             raise VerificationError(what, expected=expected.hex(), got=found.hex(), where=where, hint=hint)
 
 
-def by_extensions(messages: Sequence[bytes | memoryview]) -> bytes:
-    """As `hash_messages`, of one message or more, by the SHA extensions however few there are."""
+def _by_extensions(messages: Sequence[bytes | memoryview], data: bytes | int) -> bytes:
     offsets = array("q", accumulate(map(len, messages), initial=0))
     place = array("B", bytes(HASH_BYTES * len(messages)))
-    extensions_or_error().slices(b"".join(messages), offsets.buffer_info()[0], len(messages), place.buffer_info()[0])
+    extensions_or_error().slices(data, offsets.buffer_info()[0], len(messages), place.buffer_info()[0])
     found = place.tobytes()
     check_sample(messages[0], messages[-1], found, LIBRARY)
-    return found
-
-
-def parents_by_extensions(leaves: bytes, count: int) -> bytes:
-    """The nodes over so many pairs of hashes, one or more, one after another."""
-    place = array("B", bytes(HASH_BYTES * count))
-    pair = 2 * HASH_BYTES
-    extensions_or_error().pieces(leaves, pair, count, 1, place.buffer_info()[0])
-    found = place.tobytes()
-    check_sample(b"\1" + leaves[:pair], b"\1" + leaves[pair * (count - 1) : pair * count], found, LIBRARY)
     return found

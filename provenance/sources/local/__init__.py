@@ -44,6 +44,7 @@ from provenance.sources.local.listing import (
     identities,
     kind_of,
     list_names,
+    pack,
     read_rules,
     refused,
     times_of,
@@ -94,7 +95,7 @@ class LocalSource:
                 if crew is not None:
                     crew.begin_look()
                 run.remember()
-                run.begin(crew.end_look() if crew is not None else _pack(identities(self._base, names)))
+                run.begin(crew.end_look() if crew is not None else pack(identities(self._base, names)))
                 if workers is not None:
                     run.hash_elsewhere(workers)
                 elif crew is not None and run.is_much:
@@ -112,7 +113,7 @@ class LocalSource:
         if self._state is not None:
             names, packed = self._state
             _check_names(self._base, names, self._list(self._rules()))
-            _check_same(self._base, names, packed, _pack(identities(self._base, names)))
+            _check_same(self._base, names, packed, pack(identities(self._base, names)))
 
     @property
     def _base(self) -> str:
@@ -207,10 +208,6 @@ def _is_large(base: str, names: Sequence[str]) -> bool:
     return False
 
 
-def _pack(found: Sequence[Identity]) -> bytes:
-    return b"".join([IDENTITY.pack(*identity) for identity in found])
-
-
 def _check_names(base: str, before: Sequence[str], after: Sequence[str]) -> None:
     """Raise unless both listings are of the same names."""
     if before == after:
@@ -233,7 +230,7 @@ def _check_numbers(base: str, names: Sequence[str], packed: bytes | bytearray, n
     wanted = [names[number] for number in numbers]
     before = packed if len(numbers) == len(names) else b"".join([packed[width * n : width * (n + 1)] for n in numbers])
     try:
-        after = _pack(identities(base, wanted))
+        after = pack(identities(base, wanted))
     except SourceError as error:
         if error.what == "not a file or folder":
             raise

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from provenance.merkle.compiled import address_of
 from provenance.sources.local.listing import IDENTITY
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ _NAMES: Final = 2**16
 
 
 class Calls:
-    """The compiled calls, for files whose names are relative to the working folder."""
+    """The compiled calls, for files whose names are relative to the working folder. Threads may share it."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         import ctypes
@@ -40,17 +42,18 @@ class Calls:
         self._list = library.provenance_list
         self._list.argtypes = [text, memory, number, memory, number, ctypes.POINTER(number)]
         self._list.restype = number
-        self._names: tuple[ctypes.Array[ctypes.c_char], ctypes.Array[ctypes.c_char]] | None = None
-        self._held: tuple[int, memoryview, int] = (0, memoryview(b""), 0)
+        self._of_thread = threading.local()
 
     def names_in(self, folder: str) -> tuple[list[str], str] | None:
         """The names in a folder, in any order, and a letter for each: `f` a file, `d` a folder, `?` what is neither, or
         is not told. None if the folder cannot be read, or holds too much."""
         import ctypes
 
-        if self._names is None:
-            self._names = ctypes.create_string_buffer(_NAMES_BYTES), ctypes.create_string_buffer(_NAMES)
-        (names, kinds), used = self._names, ctypes.c_int64()
+        memory = getattr(self._of_thread, "memory", None)
+        if memory is None:  # kept, as it is more work to clear than to fill
+            memory = ctypes.create_string_buffer(_NAMES_BYTES), ctypes.create_string_buffer(_NAMES)
+            self._of_thread.memory = memory
+        (names, kinds), used = memory, ctypes.c_int64()
         count = self._list(os.fsencode(folder), names, _NAMES_BYTES, kinds, _NAMES, ctypes.byref(used))
         if count < 0:
             return None
@@ -84,7 +87,7 @@ class Calls:
         if len(into) <= enough + largest:
             return b"", []
         count = self._read(
-            joined, len(joined), recent_ns, largest, self._address(into), enough, place, len(names)
+            joined, len(joined), recent_ns, largest, address_of(into), enough, place, len(names)
         )  # fmt: skip
         packed = bytes(identities[: IDENTITY.size * count])
         contents, start = [], 0
@@ -92,13 +95,6 @@ class Calls:
             contents.append(into[start : start + size])
             start += size
         return packed, contents
-
-    def _address(self, into: memoryview) -> int:
-        import ctypes
-
-        if self._held[1] is not into:
-            self._held = (0, into, ctypes.addressof(ctypes.c_char.from_buffer(into)))
-        return self._held[2]
 
 
 def _memory(count: int) -> tuple[memoryview, ctypes.Array[ctypes.c_char]]:

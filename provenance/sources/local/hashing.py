@@ -12,6 +12,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from provenance.errors import SourceError
@@ -71,20 +72,28 @@ def open_listed(path: str, identity: Identity) -> int:
     return descriptor
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Contents of files, in order; `run` is where they all lie one after another, if they do."""
+
+    pieces: Sequence[bytes | memoryview]
+    run: memoryview | None = None
+
+
 def read_batch(
     root: str, names: Sequence[str], view: memoryview, calls: Calls | None
-) -> tuple[bytes, list[bytes | memoryview], list[int]]:
+) -> tuple[bytes, Contents, list[int]]:
     """As `read_small`, with the states packed: by the compiled calls as far as they go."""
     if calls is None:
         found, contents, large = read_small(root, names, view)
-        return pack(found), contents, large
+        return pack(found), Contents(contents), large
     recent_ns = time.time_ns() - RECENT_NS
     packed, some = calls.read(names, recent_ns, SMALL_BYTES, _BATCH_BYTES, view)
     held, count = sum(map(len, some)), len(some)
     if count == len(names) or held >= _BATCH_BYTES:
-        return packed, list(some), []
+        return packed, Contents(some, view[:held] if held else None), []
     found, contents, large = read_small(root, names[count:], view[held:])
-    return packed + pack(found), [*some, *contents], [count + place for place in large]
+    return packed + pack(found), Contents([*some, *contents]), [count + place for place in large]
 
 
 def read_small(
@@ -176,13 +185,13 @@ def let_clock_tick(found: Sequence[Identity]) -> None:
         time.sleep((TICK_NS - (now_ns - newest_ns)) / 1e9)
 
 
-def hash_contents(contents: Sequence[bytes | memoryview], algorithm: Algorithm, tier: HashTier) -> bytes:
+def hash_contents(contents: Contents, algorithm: Algorithm, tier: HashTier) -> bytes:
     """The digests of contents in memory, 32 bytes each, one after another."""
     if algorithm is Algorithm.BLAKE3:
         from blake3 import blake3
 
-        return b"".join([blake3(content).digest() for content in contents])
-    return hash_messages(contents, tier=tier)
+        return b"".join([blake3(content).digest() for content in contents.pieces])
+    return hash_messages(contents.pieces, tier=tier, run=contents.run)
 
 
 def hash_file(path: str, identity: Identity, algorithm: Algorithm, advance: Advance, *, threads: int = 1) -> bytes:

@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -33,6 +34,8 @@ TICK_NS: Final = 11_000_000
 """Longer than a file system's clock stands still (Linux: at most 10 ms): a write after that leaves another time."""
 _PLAIN_CHARS: Final = 1_024
 _FEW_NAMES: Final = 1_000
+_PACKED: Final = 2_048
+"""Identities packed in one call."""
 IDENTITY: Final = struct.Struct("<QQQqq")
 SIZE: Final = 2
 MODIFIED: Final = 3
@@ -54,7 +57,8 @@ def sizes_of(packed: bytes | bytearray) -> Sequence[int]:
 
 def pack(found: Sequence[Identity]) -> bytes:
     """Identities, one after another."""
-    return _packer(len(found)).pack(*[number for identity in found for number in identity])
+    parts = [found[start : start + _PACKED] for start in range(0, len(found), _PACKED)]
+    return b"".join(_packer(len(part)).pack(*chain.from_iterable(part)) for part in parts)
 
 
 @lru_cache(maxsize=8)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from provenance.fingerprint import Algorithm
 from provenance.machine.calibration import LANES, Choice
-from provenance.merkle.compiled import BLOCK_BYTES, STREAMS, Streams, extensions_or_error
+from provenance.merkle.compiled import BLOCK_BYTES, STREAMS, Streams, address_of, extensions_or_error
 from provenance.merkle.tier import HashTier
 from provenance.sources.local.hashing import Advance, hash_file, open_listed, pages
 from provenance.sources.local.listing import SIZE, Identity, changed, identify, unreadable
@@ -75,18 +75,12 @@ class ByExtensions:
             if piece is not None:
                 rest = bytes(piece[len(piece) // BLOCK_BYTES * BLOCK_BYTES :])
                 self._given[place] = self._given[place][0] + len(piece), rest
-        addresses = [0 if piece is None else _address(piece) for piece in pieces]
+        addresses = [0 if piece is None else address_of(piece) for piece in pieces]
         self._streams.update(addresses, [0 if piece is None else len(piece) // BLOCK_BYTES for piece in pieces])
 
     def finish(self, place: int) -> bytes:
         count, rest = self._given[place]
         return self._streams.finish(place, rest, count)
-
-
-def _address(piece: memoryview) -> int:
-    import ctypes
-
-    return ctypes.addressof(ctypes.c_char.from_buffer(piece)) if len(piece) else 0
 
 
 def hash_side_by_side(

@@ -19,7 +19,7 @@ from provenance.merkle.lists import hash_messages
 from provenance.merkle.tier import HashTier
 from provenance.sources.local.calls import compiled_calls
 from provenance.sources.local.frames import read_frame, write_frame
-from provenance.sources.local.hashing import BUFFER_BYTES, hash_contents, let_clock_tick, read_batch
+from provenance.sources.local.hashing import BUFFER_BYTES, Contents, hash_contents, let_clock_tick, read_batch
 from provenance.sources.local.listing import IDENTITY, SIZE, Identity, changed, identities, pack, unreadable
 from provenance.sources.local.settling import held_so_far, let_leases_be_broken_silently
 from provenance.sources.local.side_by_side import hash_large
@@ -109,7 +109,7 @@ class Work:
             numbers = list(range(start, start + count))
             for place in reversed(large):
                 del numbers[place]
-            told.add(found, numbers, contents, *self._hash_contents(numbers, contents))
+            told.add(found, numbers, contents.pieces, *self._hash_contents(numbers, contents))
             start += count
             if told.is_enough or start == stop:
                 write_frame(self._out, told.frame())
@@ -122,7 +122,7 @@ class Work:
             write_frame(self._out, ("held",))
         write_frame(self._out, ("finished",))
 
-    def _read_batch(self, batch: Sequence[int]) -> tuple[bytes, list[bytes | memoryview], list[int]]:
+    def _read_batch(self, batch: Sequence[int]) -> tuple[bytes, Contents, list[int]]:
         """The states, packed, of the first of these files, the contents of the small ones and the places of others."""
         names = self._names
         some = names[batch.start : batch.stop] if isinstance(batch, range) else [names[number] for number in batch]
@@ -144,13 +144,13 @@ class Work:
         self._hash_large(large)
         self._finish(held)
 
-    def _hash_small(self, numbers: list[int], contents: list[bytes | memoryview]) -> None:
+    def _hash_small(self, numbers: list[int], contents: Contents) -> None:
         digests, leaves = self._hash_contents(numbers, contents)
-        write_frame(self._out, ("hashed", numbers, digests, leaves, sum(map(len, contents))))
+        write_frame(self._out, ("hashed", numbers, digests, leaves, sum(map(len, contents.pieces))))
 
-    def _hash_contents(self, numbers: list[int], contents: list[bytes | memoryview]) -> tuple[bytes, bytes]:
+    def _hash_contents(self, numbers: list[int], contents: Contents) -> tuple[bytes, bytes]:
         digests = hash_contents(contents, self._share.algorithm, self._share.tiers.contents)
-        return digests, self._leaves(numbers, list(map(len, contents)), digests)
+        return digests, self._leaves(numbers, list(map(len, contents.pieces)), digests)
 
     def _hash_large(self, large: list[tuple[int, Identity]]) -> None:
         files = [(number, self._root + self._names[number], identity) for number, identity in large]

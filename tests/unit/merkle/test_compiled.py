@@ -46,7 +46,8 @@ def test_messages_of_every_mix_of_lengths(extensions: Extensions) -> None:
     for count in [*range(1, 9), 40]:
         for _ in range(150):
             messages = [rng.randbytes(rng.choice(LENGTHS)) for _ in range(count)]
-            assert lists.by_extensions(messages) == b"".join(sha256(message).digest() for message in messages)
+            expected = b"".join(sha256(message).digest() for message in messages)
+            assert lists._by_extensions(messages, b"".join(messages)) == expected
 
 
 @pytest.mark.parametrize("prefix", [-1, 0, 1, 255])
@@ -96,6 +97,8 @@ def test_lists_and_roots(extensions: Extensions) -> None:
     expected = b"".join(sha256(message).digest() for message in messages)
     assert hash_messages(messages, tier=HashTier.EXTENSIONS) == expected
     assert hash_messages([memoryview(message) for message in messages], tier=HashTier.EXTENSIONS) == expected
+    run = memoryview(bytearray(b"".join(messages)))
+    assert hash_messages(messages, tier=HashTier.EXTENSIONS, run=run) == expected
     for size in [*range(1, 70), 127, 300]:
         assert root_of_hashes(b"".join(LEAVES[:size]), tier=HashTier.EXTENSIONS) == mth(LEAVES[:size])
 

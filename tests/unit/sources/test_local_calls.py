@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,22 @@ def test_names_of_a_folder(compiled: calls.Calls, tmp_path: Path) -> None:
     assert compiled.names_in("raw/nowhere") is None
 
 
+def test_threads_that_list_at_once_get_each_their_own_names(compiled: calls.Calls, tmp_path: Path) -> None:
+    folders = {}
+    for letter in "abcd":
+        (tmp_path / letter).mkdir()
+        folders[letter] = {f"{letter * 40}{number:04}" for number in range(2_000)}
+        for name in folders[letter]:
+            (tmp_path / letter / name).touch()
+
+    def listed(letter: str) -> bool:
+        names, kinds = compiled.names_in(str(tmp_path / letter)) or ([], "")
+        return set(names) == folders[letter] and kinds == "f" * len(names)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(listed, list(folders) * 50))
+
+
 def test_a_folder_with_more_names_than_there_is_room_for(
     compiled: calls.Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +229,9 @@ def test_a_batch_with_odd_files_is_read_by_both(compiled: calls.Calls, monkeypat
     packed, contents, large = hashing.read_batch("/", names, view, compiled)
     assert large == [10]
     assert packed == pack([identify(os.lstat(name)) for name in names])
-    assert [bytes(content) for content in contents] == [Path(name).read_bytes() for name in names if name != "big"]
+    assert [bytes(content) for content in contents.pieces] == [
+        Path(name).read_bytes() for name in names if name != "big"
+    ]
     assert hashing.read_batch("/", names, view, None)[0] == packed
 
 
